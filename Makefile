@@ -1,0 +1,76 @@
+# A thin front to meson and the scripts. Every target does its own set-up, on a fresh Debian 12 too.
+
+BUILD := build
+PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider
+FUZZ_SECONDS := 60
+HUGE_PAGES := 256
+
+SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1 \
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitize.supp:print_suppressions=0
+
+.PHONY: all demo test test-unit test-system test-sanitize bench lint fuzz coverage reference format clean
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+# meson runs only where the directory is new; ninja calls it again when a meson.build changes.
+$(BUILD)/build.ninja:
+	scripts/install-packages build
+	meson setup $(BUILD)
+
+demo: all
+	scripts/install-packages test
+	scripts/hugepages $(HUGE_PAGES)
+	scripts/demo $(BUILD)
+
+test: all
+	scripts/install-packages build test
+	scripts/hugepages $(HUGE_PAGES)
+	meson test -C $(BUILD) --print-errorlogs
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
+
+test-unit: all
+	meson test -C $(BUILD) --print-errorlogs
+
+test-system: all
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
+
+test-sanitize:
+	scripts/install-packages build test
+	[ -f build-sanitize/build.ninja ] || \
+		meson setup build-sanitize -Db_sanitize=address,undefined -Doptimization=1 -Db_lundef=false
+	ninja -C build-sanitize
+	$(SANITIZERS) meson test -C build-sanitize --print-errorlogs --timeout-multiplier 4
+	$(SANITIZERS) SLUICE_BUILD=$(CURDIR)/build-sanitize $(PYTEST) tests/system
+
+bench: all
+	scripts/install-packages bench
+	/usr/bin/python3 bench/run.py
+
+lint:
+	scripts/install-packages build lint
+	scripts/lint
+
+fuzz:
+	scripts/install-packages build fuzz
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+coverage:
+	scripts/install-packages build test coverage
+	[ -f build-coverage/build.ninja ] || meson setup build-coverage -Db_coverage=true -Doptimization=0
+	ninja -C build-coverage
+	meson test -C build-coverage --print-errorlogs
+	SLUICE_BUILD=$(CURDIR)/build-coverage $(PYTEST) tests/system
+	gcovr --root . --filter src --filter cli --exclude-unreachable-branches --print-summary \
+		--html-details build-coverage/coverage.html build-coverage
+
+# What is generated and committed: docs/reference.
+reference:
+	scripts/drop-reference > docs/reference/drops.md
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build build-*

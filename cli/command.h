@@ -1,0 +1,74 @@
+// The commands of the command line, and what they share.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "model/document.h"
+#include "model/print.h"
+#include "rpc/client.h"
+#include "sluice.pb-c.h"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+enum output {
+	OUTPUT_TABLE,
+	OUTPUT_JSON,
+	OUTPUT_YAML,
+};
+
+#define FILES_MAX 256
+
+// What the command line says.
+struct invocation {
+	const char *api;
+	enum output output;
+	const char *port;
+	const char *files[FILES_MAX];
+	size_t file_count;
+	bool dry_run;
+	char **arguments;
+	int argument_count;
+};
+
+struct command {
+	const char *name;
+	const char *arguments; // behind the name in the usage line
+	const char *summary;   // one line
+	const char *help;      // options and examples
+	const char *options;   // of getopt, those of this command alone
+	int (*run)(const struct command *command, const struct invocation *invocation);
+};
+
+extern const struct command *const commands[];
+
+extern const struct command apply_command, delete_command, diff_command, flows_command, get_command,
+	stats_command, trace_command, version_command;
+
+// One line on standard error, with the hint at --help. Returns EXIT_USAGE.
+int usage_error(const struct command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+// One line on standard error. Returns EXIT_FAILED.
+int failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Calls a unary method of the service, on a connection of its own. Returns NULL where it failed:
+// the status says why.
+ProtobufCMessage *call(const struct invocation *invocation, const char *method,
+		       const ProtobufCMessage *request, struct rpc_status *status);
+
+// Prints what the status says: a line for each problem, with file and line where `document` has the
+// object, or the message. Returns EXIT_FAILED.
+int status_failure(const struct rpc_status *status, const struct document *document);
+
+// Reads the files and applies them, or only asks what would change. Returns NULL after printing
+// what is wrong.
+// `*document` is the caller's in any case.
+Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool dry_run,
+				       struct document **document);

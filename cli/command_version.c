@@ -1,0 +1,49 @@
+// sluice version: of this program and of sluiced.
+
+#include <stdio.h>
+
+#include "cli/command.h"
+
+static int version_run(const struct command *command, const struct invocation *invocation)
+{
+	Sluice__V1__VersionRequest request = SLUICE__V1__VERSION_REQUEST__INIT;
+	Sluice__V1__VersionResponse *response;
+	struct rpc_status status;
+
+	if (invocation->argument_count)
+		return usage_error(command, "unexpected '%s'", invocation->arguments[0]);
+	response =
+		(Sluice__V1__VersionResponse *)call(invocation, "Version", &request.base, &status);
+	if (invocation->output == OUTPUT_TABLE)
+		printf("sluice   %s\n", SLUICE_VERSION);
+	if (!response) {
+		status_failure(&status, NULL);
+		rpc_status_clear(&status);
+		return EXIT_FAILED;
+	}
+	if (invocation->output == OUTPUT_TABLE) {
+		printf("sluiced  %s, node %s\n", response->version, response->node);
+	} else {
+		message_print(stdout, &response->base,
+			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
+			      PRINT_EMPTY, 0);
+		if (invocation->output == OUTPUT_JSON)
+			putchar('\n');
+	}
+	sluice__v1__version_response__free_unpacked(response, NULL);
+	return EXIT_OK;
+}
+
+const struct command version_command = {
+	.name = "version",
+	.arguments = "[-o table|json|yaml]",
+	.summary = "Shows the versions of this program and of sluiced, and the node's name",
+	.help = "Options:\n"
+		"  -o, --output FORM  table (default), json or yaml; the last two are about "
+		"sluiced only\n"
+		"\n"
+		"Examples:\n"
+		"  sluice --api unix:/run/sluice/sluiced.sock version\n",
+	.options = "o",
+	.run = version_run,
+};

@@ -1,0 +1,91 @@
+// Why packets are dropped: the one list from which names, statistics and docs/reference/drops.md
+// follow.
+
+#pragma once
+
+// name, text for the reference
+#define DROP_REASONS(X)                                                                            \
+	X(TRUNCATED, "truncated",                                                                  \
+	  "The packet ends inside a header, or before the length that a header gives.")            \
+	X(MALFORMED, "malformed",                                                                  \
+	  "A header contradicts itself: version, lengths, options, addresses that can't be a "     \
+	  "source.")                                                                               \
+	X(CHECKSUM, "checksum", "The IPv4 header's checksum is wrong.")                            \
+	X(ETHERTYPE, "ethertype", "Neither IPv4, IPv6 nor ARP.")                                   \
+	X(VLAN, "vlan", "The frame has a VLAN tag that the port does not have.")                   \
+	X(EXTENSION_HEADERS, "extension-headers",                                                  \
+	  "More IPv6 extension headers, or more in them, than are looked through.")                \
+	X(SOURCE_MAC, "source-mac", "The source MAC address is not the port's.")                   \
+	X(SOURCE_ADDRESS, "source-address",                                                        \
+	  "The source address is neither one of the port's nor in its allowedAddresses.")          \
+	X(ARP_SPOOFED, "arp-spoofed", "An ARP packet gives a sender that is not the port.")        \
+	X(ARP_MALFORMED, "arp-malformed",                                                          \
+	  "An ARP packet is not for Ethernet and IPv4, or is no request or reply.")                \
+	X(ARP_UNKNOWN, "arp-unknown", "Nobody in the network has the address that ARP asks for.")  \
+	X(ND_SPOOFED, "nd-spoofed",                                                                \
+	  "A neighbour discovery packet gives an address or a link-layer address that is not the " \
+	  "port's, or is a router's.")                                                             \
+	X(ND_MALFORMED, "nd-malformed",                                                            \
+	  "A neighbour discovery packet breaks the rules of RFC 4861 sections 6.1 and 7.1.")       \
+	X(ND_UNKNOWN, "nd-unknown",                                                                \
+	  "Nobody in the network has the address that neighbour discovery asks for.")              \
+	X(MULTICAST, "multicast",                                                                  \
+	  "Multicast or broadcast that no service of the network answers.")                        \
+	X(UNKNOWN_MAC, "unknown-mac", "No port of the network has the destination MAC address.")   \
+	X(NOT_ROUTED, "not-routed", "Sent to the gateway of a network without a Vrf.")             \
+	X(NO_ROUTE, "no-route", "No subnet of the Vrf holds the destination address.")             \
+	X(NO_HOST, "no-host",                                                                      \
+	  "A subnet of the Vrf holds the destination address, but no port has it.")                \
+	X(GATEWAY, "gateway", "Sent to the gateway's own address, and nothing that it answers.")   \
+	X(TTL, "ttl", "The time to live or hop limit ended here.")                                 \
+	X(HAIRPIN, "hairpin", "The packet would leave by the port that it came from.")             \
+	X(SECURITY_GROUP_EGRESS, "security-group-egress",                                          \
+	  "No egress rule of the sender's security groups allows the connection.")                 \
+	X(SECURITY_GROUP_INGRESS, "security-group-ingress",                                        \
+	  "No ingress rule of the receiver's security groups allows the connection.")              \
+	X(NO_CONNECTION, "no-connection",                                                          \
+	  "An ICMP error, an ICMP answer or a TCP reset that belongs to no live connection.")            \
+	X(TCP_FLAGS, "tcp-flags", "TCP flags that no implementation sends.")                       \
+	X(CONNECTION_TABLE_FULL, "connection-table-full",                                          \
+	  "A new connection, and the table holds as many as it may.")                              \
+	X(UNKNOWN_VNI, "unknown-vni", "A tunnel packet with a VNI that no network has.")           \
+	X(UNKNOWN_VTEP, "unknown-vtep", "A tunnel packet from an address that is no node's.")      \
+	X(TUNNEL_HEADER, "tunnel-header",                                                          \
+	  "A tunnel header that RFC 7348 or RFC 8926 does not allow.")                             \
+	X(TUNNEL_SOURCE, "tunnel-source",                                                          \
+	  "The inner source is not a port of the node that the tunnel packet came from.")          \
+	X(TUNNEL_DESTINATION, "tunnel-destination",                                                \
+	  "The inner destination is not a port of this node.")                                     \
+	X(NO_UPLINK, "no-uplink",                                                                  \
+	  "The destination is on another node, and this node has no uplink or tunnel address, or " \
+	  "the network no VNI.")                                                                   \
+	X(NO_UNDERLAY_ROUTE, "no-underlay-route",                                                  \
+	  "The other node's tunnel address is of another family, or off the link without a "       \
+	  "gateway.")                                                                              \
+	X(NEIGHBOUR_UNRESOLVED, "neighbour-unresolved",                                            \
+	  "The next hop on the underlay does not answer ARP or ND, or too many packets wait for "  \
+	  "it.")                                                                                   \
+	X(NOT_FOR_US, "not-for-us",                                                                \
+	  "On the uplink, and neither for Sluice nor for a host that goes on beside it.")          \
+	X(TOO_BIG, "too-big", "Larger than the network's MTU, or than what the way out carries.")  \
+	X(PORT_DOWN, "port-down", "The port that it should leave by is not connected.")            \
+	X(QUEUE_FULL, "queue-full",                                                                \
+	  "The port that it should leave by takes no more at the moment.")                         \
+	X(WORKER_QUEUE_FULL, "worker-queue-full",                                                  \
+	  "The worker that should go on with it is behind.")                                       \
+	X(NO_BUFFER, "no-buffer", "No packet buffer was free.")                                    \
+	X(RECEIVE_ERROR, "receive-error",                                                          \
+	  "The device handed over something broken, or there was no packet buffer for it.")        \
+	X(SEND_ERROR, "send-error", "The device refused a packet that it had taken.")
+
+enum drop_reason {
+	DROP_NONE,
+#define X(name, text, description) DROP_##name,
+	DROP_REASONS(X)
+#undef X
+	DROP_REASON_COUNT,
+};
+
+// "source-mac" for DROP_SOURCE_MAC; "none" for DROP_NONE.
+const char *drop_reason_name(enum drop_reason reason);
+const char *drop_reason_description(enum drop_reason reason);

@@ -1,0 +1,95 @@
+#include "base/numbers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t hash_name(const char *name)
+{
+	uint32_t hash = 2166136261;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619;
+	return hash ^ hash >> 15;
+}
+
+bool numbers_open(struct numbers *numbers, uint32_t first, uint32_t max)
+{
+	memset(numbers, 0, sizeof(*numbers));
+	numbers->first = first;
+	numbers->max = max;
+	numbers->next = first;
+	numbers->mask = 1;
+	while (numbers->mask < max * 2)
+		numbers->mask = numbers->mask * 2 + 1;
+	numbers->names = calloc(max + 1, sizeof(*numbers->names));
+	numbers->kept = calloc(max + 1, sizeof(*numbers->kept));
+	numbers->slots = calloc(numbers->mask + 1, sizeof(*numbers->slots));
+	return numbers->names && numbers->kept && numbers->slots;
+}
+
+void numbers_close(struct numbers *numbers)
+{
+	for (uint32_t i = 0; numbers->names && i <= numbers->max; i++)
+		free(numbers->names[i]);
+	free(numbers->names);
+	free(numbers->kept);
+	free(numbers->slots);
+}
+
+static uint32_t *find_slot(const struct numbers *numbers, const char *name)
+{
+	uint32_t slot = hash_name(name) & numbers->mask;
+
+	while (numbers->slots[slot] && strcmp(numbers->names[numbers->slots[slot]], name) != 0)
+		slot = (slot + 1) & numbers->mask;
+	return &numbers->slots[slot];
+}
+
+uint32_t numbers_find(const struct numbers *numbers, const char *name)
+{
+	return *find_slot(numbers, name);
+}
+
+uint32_t numbers_get(struct numbers *numbers, const char *name)
+{
+	uint32_t *slot = find_slot(numbers, name);
+
+	for (uint32_t tries = 0; !*slot && tries < numbers->max; tries++) {
+		uint32_t number = numbers->next;
+
+		numbers->next = number < numbers->max ? number + 1 : numbers->first;
+		if (numbers->names[number])
+			continue;
+		numbers->names[number] = strdup(name);
+		if (!numbers->names[number])
+			return 0;
+		*slot = number;
+	}
+	if (*slot)
+		numbers->kept[*slot] = true;
+	return *slot;
+}
+
+void numbers_begin(struct numbers *numbers)
+{
+	memset(numbers->kept, 0, (numbers->max + 1) * sizeof(*numbers->kept));
+}
+
+void numbers_end(struct numbers *numbers)
+{
+	bool freed = false;
+
+	for (uint32_t i = 1; i <= numbers->max; i++) {
+		if (!numbers->names[i] || numbers->kept[i])
+			continue;
+		free(numbers->names[i]);
+		numbers->names[i] = NULL;
+		freed = true;
+	}
+	if (!freed)
+		return;
+	memset(numbers->slots, 0, (numbers->mask + 1) * sizeof(*numbers->slots));
+	for (uint32_t i = 1; i <= numbers->max; i++)
+		if (numbers->names[i])
+			*find_slot(numbers, numbers->names[i]) = i;
+}

@@ -1,0 +1,34 @@
+// Small numbers for names, the same as long as the name is in use: what the data plane keeps
+// instead of names. Numbers of ended names are given out again as late as possible. Control thread
+// only.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct numbers {
+	char **names; // by number; NULL where free
+	bool *kept;   // seen since numbers_begin
+	uint32_t first;
+	uint32_t max;
+	uint32_t next;
+	// Open addressing, by the name's hash; holds numbers, 0 where empty.
+	uint32_t *slots;
+	uint32_t mask;
+};
+
+// Numbers `first` to `max` are given, `first` at least 1. False without memory.
+bool numbers_open(struct numbers *numbers, uint32_t first, uint32_t max);
+void numbers_close(struct numbers *numbers);
+
+// The name's number, new if need be; 0 where all are taken.
+uint32_t numbers_get(struct numbers *numbers, const char *name);
+
+// The name's number, or 0.
+uint32_t numbers_find(const struct numbers *numbers, const char *name);
+
+// Between the two calls, numbers_get marks names as used; numbers_end frees the numbers of all
+// others.
+void numbers_begin(struct numbers *numbers);
+void numbers_end(struct numbers *numbers);

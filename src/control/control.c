@@ -1,0 +1,104 @@
+#include "control/control.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "model/check.h"
+
+#define RETRY_SECONDS 1
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+	control_retry(context);
+}
+
+static int load(struct control *control, const char *path, struct error *err)
+{
+	struct problems problems = {0};
+	char summary[512];
+	int result = 0;
+
+	if (store_open(path, &control->store, err) < 0 ||
+	    store_load(control->store, control->objects, &control->revision, err) < 0)
+		return -1;
+	set_check(control->objects, &problems);
+	if (problems.count)
+		result = error_set(err, "%s: what is stored is not valid: %s", path,
+				   problems_summary(&problems, summary, sizeof(summary)));
+	problems_clear(&problems);
+	return result;
+}
+
+static int start(struct control *control, const struct control_options *options, struct error *err)
+{
+	struct timeval interval = {.tv_sec = RETRY_SECONDS};
+	struct object_set *empty = object_set_new();
+	struct tables *tables;
+	int result;
+
+	// The workers start on nothing; what was stored follows as any other change does.
+	control->generation = 1;
+	result = tables_compile(empty, control->node, &control->numbers, NULL, control->generation,
+				options->engine.worker_count, &control->tables, err);
+	object_set_free(empty);
+	if (result < 0 || engine_open(&options->engine, control->tables, &control->engine, err) < 0)
+		return -1;
+	control->environment = (struct port_environment){
+		.pool = control->engine->pool,
+		.workers = control->engine->readers,
+	};
+	if (load(control, options->state, err) < 0 ||
+	    control_compile(control, control->objects, &tables, err) < 0)
+		return -1;
+	control_reconcile(control, tables);
+	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
+	if (!control->retry || event_add(control->retry, &interval) < 0)
+		return error_set(err, "no memory for a timer");
+	return control_serve(control, options->api, err);
+}
+
+int control_open(const struct control_options *options, struct event_base *base,
+		 struct control **result, struct error *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (!control)
+		return error_set(err, "no memory");
+	control->node = options->node;
+	control->base = base;
+	control->objects = object_set_new();
+	if (!compile_numbers_open(&control->numbers)) {
+		control_close(control);
+		return error_set(err, "no memory");
+	}
+	if (start(control, options, err) < 0) {
+		control_close(control);
+		return -1;
+	}
+	*result = control;
+	return 0;
+}
+
+void control_close(struct control *control)
+{
+	if (control->server)
+		rpc_server_free(control->server);
+	if (control->retry)
+		event_free(control->retry);
+	// First the workers, then what they used.
+	if (control->engine)
+		engine_close(control->engine);
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		if (!control->ports[number])
+			continue;
+		port_close(control->ports[number]->port);
+		free(control->ports[number]->counters);
+		free(control->ports[number]);
+	}
+	tables_free(control->tables);
+	compile_numbers_close(&control->numbers);
+	if (control->store)
+		store_close(control->store);
+	object_set_free(control->objects);
+	free(control);
+}

@@ -1,0 +1,77 @@
+// The control thread's state: desired objects, the devices that are open for them, and the engine
+// that runs on both. Everything here belongs to one thread, the one of the event loop.
+
+#pragma once
+
+#include <event2/event.h>
+
+#include "layer/compile.h"
+#include "model/set.h"
+#include "model/store.h"
+#include "port/port.h"
+#include "rpc/server.h"
+#include "worker/engine.h"
+
+#define CONTROL_PORTS_MAX 65536
+
+// A device that should be open: the uplink or a Port of this node.
+struct control_port {
+	char name[PORT_NAME_SIZE];
+	struct port_device device;
+	struct port *port;		// NULL while it can't be opened
+	struct port_counters *counters; // one a worker
+	// Of devices that were open before; the present one's are in `port`.
+	uint64_t send_errors;
+	uint64_t receive_errors;
+	char problem[512];		// why it can't be opened
+	bool wanted;			// in the present objects
+};
+
+struct control {
+	const char *node;
+	struct event_base *base;
+	struct event *retry;
+	struct engine *engine;
+	struct store *store;
+	struct object_set *objects;
+	uint64_t revision;
+	uint32_t generation;
+	struct compile_numbers numbers;
+	struct tables *tables;			       // in force
+	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
+	uint32_t port_count;			       // highest number + 1
+	struct rpc_server *server;
+	struct port_environment environment; // drivers keep a pointer to it
+};
+
+struct control_options {
+	const char *node;
+	const char *api;   // unix:PATH
+	const char *state; // path of the store
+	struct engine_options engine;
+};
+
+// Opens the store, brings its state back into force, and answers on the API when it returns. EAL is
+// initialised.
+int control_open(const struct control_options *options, struct event_base *base,
+		 struct control **control, struct error *err);
+void control_close(struct control *control);
+
+// reconcile.c: makes `tables` (compiled from control->objects) real: closes devices that are no
+// longer wanted, opens new ones, puts the tables in force. A device that can't be opened stays out
+// and is tried again later; that is no error. The tables are taken over.
+void control_reconcile(struct control *control, struct tables *tables);
+
+// Compiles a set with the next generation. Nothing is in force yet.
+int control_compile(struct control *control, const struct object_set *objects,
+		    struct tables **tables, struct error *err);
+
+// Once a second: devices that could not be opened or have gone.
+void control_retry(struct control *control);
+
+// service.c
+int control_serve(struct control *control, const char *api, struct error *err);
+
+// device.c: what to open for an object of this node.
+void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device);
+void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device);

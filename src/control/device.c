@@ -1,0 +1,73 @@
+// From a Port's or Node's device to what a port driver opens.
+
+#include <stdio.h>
+
+#include "control/control.h"
+
+// Uplinks carry what networks of any size need around their packets; the kernel's interface is left
+// as it is.
+#define UPLINK_MTU 1500
+
+static void set_name(struct port_device *device, enum port_device_kind kind, const char *name)
+{
+	device->kind = kind;
+	snprintf(device->name, sizeof(device->name), "%s", name);
+}
+
+void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device)
+{
+	const Sluice__V1__Device *from = object->device;
+
+	memset(device, 0, sizeof(*device));
+	device->queues = 1;
+	device->mtu = mtu;
+	mac_parse(object->mac, &device->mac);
+	switch (from->device_case) {
+	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
+		set_name(device, PORT_DEVICE_VHOST_USER, from->vhost_user->path);
+		device->server = from->vhost_user->mode ==
+				 SLUICE__V1__VHOST_USER_MODE__VHOST_USER_MODE_SERVER;
+		if (from->vhost_user->has_queues_case)
+			device->queues = (uint16_t)from->vhost_user->queues;
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_TAP:
+		set_name(device, PORT_DEVICE_TAP, from->tap->name);
+		snprintf(device->netns, sizeof(device->netns), "%s", from->tap->netns);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_NETDEV:
+		set_name(device, PORT_DEVICE_NETDEV, from->netdev->name);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_PCI:
+		set_name(device, PORT_DEVICE_PCI, from->pci);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_DEVARGS:
+	default:
+		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);
+		break;
+	}
+}
+
+void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device)
+{
+	const Sluice__V1__Uplink *from = object->uplink;
+	struct ip_prefix vtep;
+
+	memset(device, 0, sizeof(*device));
+	device->queues = 1;
+	device->mtu = UPLINK_MTU;
+	device->uplink = true;
+	if (prefix_parse(object->vtep, &vtep))
+		device->vtep = vtep.address;
+	switch (from->device_case) {
+	case SLUICE__V1__UPLINK__DEVICE_NETDEV:
+		set_name(device, PORT_DEVICE_NETDEV, from->netdev);
+		break;
+	case SLUICE__V1__UPLINK__DEVICE_PCI:
+		set_name(device, PORT_DEVICE_PCI, from->pci);
+		break;
+	case SLUICE__V1__UPLINK__DEVICE_DEVARGS:
+	default:
+		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);
+		break;
+	}
+}

@@ -1,0 +1,233 @@
+// From desired objects to open devices and tables in force.
+//
+// A device is closed only after no worker uses it, and may have to be closed before another can be
+// opened in its place. So there are up to two steps: tables without the devices that change, then
+// tables with the new ones.
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "control/control.h"
+
+int control_compile(struct control *control, const struct object_set *objects,
+		    struct tables **tables, struct error *err)
+{
+	if (++control->generation == 0)
+		control->generation = 1;
+	return tables_compile(objects, control->node, &control->numbers,
+			      &control->engine->neighbours, control->generation,
+			      control->engine->options.worker_count, tables, err);
+}
+
+static struct control_port *want_port(struct control *control, uint32_t number, const char *name,
+				      const struct port_device *device)
+{
+	struct control_port *entry = control->ports[number];
+
+	if (!entry) {
+		uint32_t workers = control->engine->options.worker_count;
+
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return NULL;
+		if (posix_memalign((void **)&entry->counters, 64,
+				   workers * sizeof(*entry->counters)) != 0) {
+			free(entry);
+			return NULL;
+		}
+		memset(entry->counters, 0, workers * sizeof(*entry->counters));
+		snprintf(entry->name, sizeof(entry->name), "%s", name);
+		entry->device = *device;
+		control->ports[number] = entry;
+		if (number >= control->port_count)
+			control->port_count = number + 1;
+	}
+	entry->wanted = true;
+	return entry;
+}
+
+// What the objects want of one port number; false: nothing.
+static bool wanted_device(const struct control *control, const struct tables *tables,
+			  uint32_t number, const char **name, struct port_device *device)
+{
+	const struct endpoint *endpoint;
+	const Sluice__V1__Object *object;
+
+	if (number == PORT_UPLINK) {
+		object = object_set_find(control->objects, SLUICE__V1__OBJECT__KIND_NODE,
+					 control->node);
+		if (!object || !object->node->uplink || !tables->underlay.present)
+			return false;
+		*name = "uplink";
+		device_of_uplink(object->node, device);
+		return true;
+	}
+	if (number >= tables->port_count || !tables->ports[number].endpoint)
+		return false;
+	endpoint = &tables->endpoints[tables->ports[number].endpoint];
+	*name = tables_detail(tables, endpoint)->name;
+	object = object_set_find(control->objects, SLUICE__V1__OBJECT__KIND_PORT, *name);
+	if (!object || !object->port->device)
+		return false;
+	device_of_port(object->port, endpoint->mtu, device);
+	return true;
+}
+
+static void bind_ports(struct control *control, struct tables *tables)
+{
+	for (uint32_t number = 1; number < tables->port_count && number < control->port_count;
+	     number++) {
+		struct control_port *entry = control->ports[number];
+
+		if (!entry || !entry->wanted)
+			continue;
+		tables->ports[number].port = entry->port;
+		tables->ports[number].counters = entry->counters;
+		if (number == PORT_UPLINK && entry->port)
+			tables_set_uplink_mac(tables, &entry->port->mac);
+	}
+}
+
+static void publish(struct control *control, struct tables *tables)
+{
+	struct error err;
+	struct tables *old;
+
+	bind_ports(control, tables);
+	old = engine_publish(control->engine, tables, &err);
+	if (!old) {
+		log_error("%s; the earlier configuration stays in force", err.text);
+		tables_free(tables);
+		return;
+	}
+	control->tables = tables;
+	tables_free(old);
+	compile_numbers_settle(&control->numbers);
+}
+
+static bool try_open(struct control *control, struct control_port *entry)
+{
+	struct error err;
+
+	if (port_open(entry->name, &entry->device, &control->environment, &entry->port, &err) == 0) {
+		entry->problem[0] = 0;
+		log_info("port %s: %s open", entry->name, entry->device.name);
+		return true;
+	}
+	// Said once, not with every try.
+	if (strcmp(entry->problem, err.text) != 0)
+		log_warning("%s; it is tried again", err.text);
+	snprintf(entry->problem, sizeof(entry->problem), "%s", err.text);
+	return false;
+}
+
+void control_reconcile(struct control *control, struct tables *tables)
+{
+	struct port *closing[64];
+	uint32_t closing_count = 0, last = tables->port_count;
+	bool opened = false, again;
+	struct error err;
+
+	for (uint32_t number = 1; number < control->port_count; number++)
+		if (control->ports[number])
+			control->ports[number]->wanted = false;
+	if (last < control->port_count)
+		last = control->port_count;
+	for (uint32_t number = 1; number < last; number++) {
+		struct port_device device;
+		const char *name;
+
+		if (wanted_device(control, tables, number, &name, &device) &&
+		    !want_port(control, number, name, &device))
+			log_error("port %s: no memory", name);
+	}
+	// Step 1: without what changes or goes. Many at once go in several rounds.
+	do {
+		again = false;
+		closing_count = 0;
+		for (uint32_t number = 1; number < control->port_count; number++) {
+			struct control_port *entry = control->ports[number];
+			struct port_device device;
+			const char *name;
+			bool same;
+
+			if (!entry)
+				continue;
+			same = wanted_device(control, tables, number, &name, &device) &&
+			       strcmp(name, entry->name) == 0 &&
+			       memcmp(&device, &entry->device, sizeof(device)) == 0;
+			if (same && !(entry->port && entry->port->gone))
+				continue;
+			if (entry->wanted)
+				entry->device = device;
+			if (!entry->port)
+				continue;
+			if (closing_count == sizeof(closing) / sizeof(closing[0])) {
+				again = true;
+				break;
+			}
+			entry->send_errors += entry->port->send_errors;
+			entry->receive_errors += entry->port->receive_errors;
+			closing[closing_count++] = entry->port;
+			entry->port = NULL;
+		}
+		publish(control, tables);
+		for (uint32_t i = 0; i < closing_count; i++) {
+			log_info("port %s: closed", closing[i]->name);
+			port_close(closing[i]);
+		}
+		if (again && control_compile(control, control->objects, &tables, &err) < 0) {
+			log_error("%s", err.text);
+			return;
+		}
+	} while (again);
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		struct control_port *entry = control->ports[number];
+
+		if (!entry || entry->wanted)
+			continue;
+		free(entry->counters);
+		free(entry);
+		control->ports[number] = NULL;
+	}
+	// Step 2: with what is new.
+	for (uint32_t number = 1; number < control->port_count; number++)
+		if (control->ports[number] && !control->ports[number]->port)
+			opened |= try_open(control, control->ports[number]);
+	if (!opened)
+		return;
+	if (control_compile(control, control->objects, &tables, &err) < 0) {
+		log_error("%s", err.text);
+		return;
+	}
+	publish(control, tables);
+}
+
+void control_retry(struct control *control)
+{
+	struct tables *tables;
+	struct error err;
+	bool opened = false, gone = false;
+
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		struct control_port *entry = control->ports[number];
+
+		if (!entry)
+			continue;
+		if (!entry->port)
+			opened |= try_open(control, entry);
+		else
+			gone |= entry->port->gone;
+	}
+	if (!opened && !gone)
+		return;
+	if (control_compile(control, control->objects, &tables, &err) < 0) {
+		log_error("%s", err.text);
+		return;
+	}
+	if (gone)
+		control_reconcile(control, tables);
+	else
+		publish(control, tables);
+}

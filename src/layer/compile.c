@@ -1,0 +1,92 @@
+#include "layer/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "layer/topology.h"
+#include "layer/tunnel/tunnel.h"
+
+bool compile_numbers_open(struct compile_numbers *numbers)
+{
+	return numbers_open(&numbers->domains, 1, 65535) &
+	       numbers_open(&numbers->networks, 1, 65535) &
+	       numbers_open(&numbers->ports, PORT_UPLINK + 1, 65535) &
+	       numbers_open(&numbers->nodes, 1, 65535) & numbers_open(&numbers->groups, 1, 65535);
+}
+
+void compile_numbers_close(struct compile_numbers *numbers)
+{
+	numbers_close(&numbers->domains);
+	numbers_close(&numbers->networks);
+	numbers_close(&numbers->ports);
+	numbers_close(&numbers->nodes);
+	numbers_close(&numbers->groups);
+}
+
+void compile_numbers_settle(struct compile_numbers *numbers)
+{
+	numbers_end(&numbers->domains);
+	numbers_end(&numbers->networks);
+	numbers_end(&numbers->ports);
+	numbers_end(&numbers->nodes);
+	numbers_end(&numbers->groups);
+}
+
+void tables_free(struct tables *tables)
+{
+	if (!tables)
+		return;
+	for (unsigned int i = 0; layers[i]; i++)
+		if (tables->layers[i] && layers[i]->free)
+			layers[i]->free(tables->layers[i]);
+	topology_free(tables);
+	for (uint32_t i = 0; tables->polls && i < tables->worker_count; i++)
+		free(tables->polls[i].entries);
+	free(tables->polls);
+	free(tables);
+}
+
+int tables_compile(const struct object_set *objects, const char *node,
+		   struct compile_numbers *numbers, struct neighbours *neighbours,
+		   uint32_t generation, uint32_t workers, struct tables **result, struct error *err)
+{
+	struct tables *tables = calloc(1, sizeof(*tables));
+	struct compile compile = {
+		.objects = objects,
+		.node = node,
+		.numbers = numbers,
+		.neighbours = neighbours,
+		.tables = tables,
+	};
+
+	if (!tables)
+		return error_set(err, "no memory for the tables");
+	tables->generation = generation;
+	tables->worker_count = workers;
+	tables->polls = calloc(workers, sizeof(*tables->polls));
+	if (!tables->polls) {
+		tables_free(tables);
+		return error_set(err, "no memory for the tables");
+	}
+	if (topology_compile(&compile, err) < 0) {
+		tables_free(tables);
+		return -1;
+	}
+	for (unsigned int i = 0; layers[i]; i++) {
+		if (!layers[i]->compile ||
+		    layers[i]->compile(&compile, &tables->layers[i], err) == 0)
+			continue;
+		tables_free(tables);
+		return -1;
+	}
+	*result = tables;
+	return 0;
+}
+
+void tables_set_uplink_mac(struct tables *tables, const struct mac_address *mac)
+{
+	tables->underlay.mac = *mac;
+	for (uint32_t i = 0; i < tables->peer_count; i++)
+		if (tables->peers[i].number)
+			tunnel_header_make(&tables->peers[i], &tables->underlay);
+}

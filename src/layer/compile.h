@@ -1,0 +1,45 @@
+// From objects to tables: what a layer's compiling half works with. Control thread only.
+
+#pragma once
+
+#include "base/numbers.h"
+#include "layer/tables.h"
+#include "layer/tunnel/neighbour.h"
+#include "layer/walk.h"
+#include "model/set.h"
+
+// Numbers that outlive a generation.
+struct compile_numbers {
+	struct numbers domains;
+	struct numbers networks;
+	struct numbers ports; // of this node; names of Port objects
+	struct numbers nodes;
+	struct numbers groups;
+};
+
+struct compile {
+	const struct object_set *objects;
+	const char *node; // name of this one
+	struct compile_numbers *numbers;
+	struct neighbours *neighbours;
+	struct tables *tables; // the common part, complete when a layer compiles
+};
+
+bool compile_numbers_open(struct compile_numbers *numbers);
+void compile_numbers_close(struct compile_numbers *numbers);
+
+// Gives the numbers of objects back that the last compilation did not meet: when its tables are in
+// force.
+void compile_numbers_settle(struct compile_numbers *numbers);
+
+// Compiles a valid set. `ports` of the result have no devices yet: see tables_bind in control. 0 or
+// -1.
+int tables_compile(const struct object_set *objects, const char *node,
+		   struct compile_numbers *numbers, struct neighbours *neighbours,
+		   uint32_t generation, uint32_t workers, struct tables **tables,
+		   struct error *err);
+void tables_free(struct tables *tables);
+
+// The uplink's MAC address is known when its device is open: writes it into the peers' headers.
+// Before publishing.
+void tables_set_uplink_mac(struct tables *tables, const struct mac_address *mac);

@@ -1,0 +1,47 @@
+#include <arpa/inet.h>
+
+#include <rte_mbuf.h>
+
+#include "layer/gateway/gateway.h"
+#include "packet/header.h"
+
+bool gateway_echo(struct rte_mbuf *mbuf, const struct packet *packet)
+{
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *), *ip = data + packet->l3_offset;
+	uint8_t *icmp = data + packet->l4_offset;
+	bool v4 = ip_is_v4(&packet->source);
+	uint16_t old, new, checksum;
+	uint64_t sum;
+
+	if (packet->kind != PACKET_IP || (packet->key.flags & FLOW_KEY_FRAGMENT) ||
+	    packet->icmp_code != 0 ||
+	    !(v4 ? packet->key.protocol == IPPROTO_ICMP && packet->icmp_type == ICMP_ECHO_REQUEST
+		 : packet->key.protocol == IPPROTO_ICMPV6 &&
+			      packet->icmp_type == ICMP6_ECHO_REQUEST))
+		return false;
+	// Only now is it known to be an echo request: the identifier's place is inside what was
+	// parsed.
+	memcpy(data, &packet->source_mac, 6);
+	memcpy(data + 6, &packet->destination_mac, 6);
+	memcpy(&old, icmp, 2);
+	icmp[0] = v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY;
+	memcpy(&new, icmp, 2);
+	memcpy(&checksum, icmp + 2, 2);
+	// RFC 1624 equation 3. Exchanging addresses leaves the pseudo header's sum as it is.
+	sum = (uint64_t)(uint16_t)~checksum + (uint16_t)~old + new;
+	checksum = checksum_finish(sum);
+	memcpy(icmp + 2, &checksum, 2);
+	if (v4) {
+		memcpy(ip + 12, &packet->destination.words[3], 4);
+		memcpy(ip + 16, &packet->source.words[3], 4);
+		ip[8] = 64;
+		ip[10] = ip[11] = 0;
+		checksum = checksum_finish(checksum_add(0, ip, (ip[0] & 15u) * 4));
+		memcpy(ip + 10, &checksum, 2);
+	} else {
+		memcpy(ip + 8, &packet->destination, 16);
+		memcpy(ip + 24, &packet->source, 16);
+		ip[7] = 64;
+	}
+	return true;
+}

@@ -1,0 +1,42 @@
+// Forwarding inside a network: by the destination MAC address, to a Port that the objects name.
+
+#include "layer/l2/l2.h"
+
+static enum verdict judge(struct walk *walk, const void *tables)
+{
+	const struct packet *packet = walk->packet;
+	char text[MAC_TEXT_SIZE];
+	uint32_t found;
+
+	if (mac_is_multicast(&packet->destination_mac) || ip_is_multicast(&packet->destination)) {
+		walk_say(walk, "multicast and broadcast are not forwarded");
+		return walk_drop(walk, DROP_MULTICAST);
+	}
+	if (mac_equal(&packet->destination_mac, &walk->network->gateway_mac)) {
+		// The node that has the sender routes; behind a tunnel there are ports only.
+		if (walk->ingress.port == PORT_UPLINK)
+			return walk_drop(walk, DROP_TUNNEL_DESTINATION);
+		walk_say(walk, "network %s: to its gateway", walk->network->name);
+		return VERDICT_NEXT;
+	}
+	found = tables_find_mac(walk->tables, walk->network->number, &packet->destination_mac);
+	if (!found) {
+		walk_say(walk, "network %s: no port has MAC address %s", walk->network->name,
+			 mac_format(&packet->destination_mac, text));
+		return walk_drop(walk, walk->ingress.port == PORT_UPLINK ? DROP_TUNNEL_DESTINATION
+									 : DROP_UNKNOWN_MAC);
+	}
+	walk->destination = &walk->tables->endpoints[found];
+	if (walk->destination == walk->source)
+		return walk_drop(walk, DROP_HAIRPIN);
+	walk->action.destination = found;
+	walk_say(walk, "network %s: to port %s", walk->network->name,
+		 tables_detail(walk->tables, walk->destination)->name);
+	return VERDICT_NEXT;
+}
+
+const struct layer l2_layer = {
+	.name = "l2",
+	.kind = LAYER_FORWARDING,
+	.judge = judge,
+};

@@ -1,0 +1,17 @@
+// The order in which a first packet meets the layers.
+
+#include "layer/l2/l2.h"
+#include "layer/l3/l3.h"
+#include "layer/port_security/port_security.h"
+#include "layer/security_group/security_group.h"
+#include "layer/tunnel/tunnel.h"
+
+const struct layer *const layers[] = {
+	&port_security_layer,  // is the sender who it says? (a port of this node)
+	&tunnel_source_layer,  // the same for what comes through the tunnel
+	&l2_layer,	       // to whom, inside the network
+	&l3_layer,	       // to whom, through the gateway
+	&security_group_layer, // do both sides' groups allow the connection?
+	&tunnel_layer,	       // by which port, and inside what
+	NULL,
+};

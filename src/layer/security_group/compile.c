@@ -1,0 +1,238 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "layer/compile.h"
+#include "layer/security_group/security_group.h"
+#include "layer/security_group/tables.h"
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, "no memory for the security groups");
+}
+
+// The set is valid: what can't be read here was refused before.
+static uint16_t compile_protocol(const char *text)
+{
+	static const struct {
+		const char *name;
+		uint16_t number;
+	} names[] = {{"tcp", IPPROTO_TCP},
+		     {"udp", IPPROTO_UDP},
+		     {"sctp", IPPROTO_SCTP},
+		     {"icmp", RULE_PROTOCOL_ICMP}};
+
+	if (!text || !*text)
+		return RULE_PROTOCOL_ANY;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(text, names[i].name) == 0)
+			return names[i].number;
+	return (uint16_t)atoi(text);
+}
+
+static void compile_rule(const Sluice__V1__Rule *object, struct numbers *groups,
+			 struct flow_rule id, struct rule *rule)
+{
+	*rule = (struct rule){.protocol = compile_protocol(object->protocol),
+			      .icmp_type = -1,
+			      .icmp_code = -1,
+			      .id = id};
+	if (object->ports && *object->ports) {
+		const char *dash = strchr(object->ports, '-');
+
+		rule->first_port = (uint16_t)atoi(object->ports);
+		rule->last_port = dash ? (uint16_t)atoi(dash + 1) : rule->first_port;
+	}
+	if (object->has_icmp_type_case)
+		rule->icmp_type = (int16_t)object->icmp_type;
+	if (object->has_icmp_code_case)
+		rule->icmp_code = (int16_t)object->icmp_code;
+	if (!object->remote)
+		return;
+	if (object->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_CIDR) {
+		rule->remote = RULE_REMOTE_PREFIX;
+		prefix_parse(object->remote->cidr, &rule->prefix);
+	} else if (object->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_GROUP) {
+		rule->remote = RULE_REMOTE_GROUP;
+		rule->remote_group = (uint16_t)numbers_find(groups, object->remote->group);
+	}
+}
+
+static const Sluice__V1__SecurityGroup *find_group(const struct compile *compile, const char *name)
+{
+	const Sluice__V1__Object *object =
+		object_set_find(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, name);
+
+	return object ? object->security_group : NULL;
+}
+
+static int compile_policy(const struct compile *compile, const Sluice__V1__Port *port,
+			  struct policy *policy, struct error *err)
+{
+	struct numbers *groups = &compile->numbers->groups;
+	size_t total = 0;
+
+	for (size_t i = 0; i < port->n_security_groups; i++)
+		total += find_group(compile, port->security_groups[i])->n_rules;
+	policy->rules[POLICY_INGRESS] = calloc(total + 1, sizeof(struct rule));
+	policy->rules[POLICY_EGRESS] = calloc(total + 1, sizeof(struct rule));
+	if (!policy->rules[POLICY_INGRESS] || !policy->rules[POLICY_EGRESS])
+		return no_memory(err);
+	for (size_t i = 0; i < port->n_security_groups; i++) {
+		const Sluice__V1__SecurityGroup *group =
+			find_group(compile, port->security_groups[i]);
+
+		for (size_t j = 0; j < group->n_rules; j++) {
+			enum policy_direction direction =
+				group->rules[j]->direction ==
+						SLUICE__V1__DIRECTION__DIRECTION_EGRESS
+					? POLICY_EGRESS
+					: POLICY_INGRESS;
+			struct flow_rule id = {
+				.group = (uint16_t)numbers_find(groups, group->name),
+				.rule = (uint16_t)j,
+			};
+
+			compile_rule(group->rules[j], groups, id,
+				     &policy->rules[direction][policy->count[direction]++]);
+		}
+	}
+	return 0;
+}
+
+// All ports of the fleet that are in a group: their addresses are what a rule with that group as
+// remote allows.
+static int compile_members(const struct compile *compile, struct security_group_tables *tables,
+			   struct error *err)
+{
+	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT),
+	       prefixes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Port *port =
+			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+
+		prefixes += port->n_security_groups * port->n_allowed_addresses;
+	}
+	tables->prefixes = calloc(prefixes + 1, sizeof(*tables->prefixes));
+	if (!tables->prefixes)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Port *port =
+			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+		// Endpoints were made in the same order.
+		const struct endpoint_detail *detail = &compile->tables->details[i + 1];
+		uint16_t domain =
+			compile->tables->networks[compile->tables->endpoints[i + 1].network].domain;
+
+		for (size_t j = 0; j < port->n_security_groups; j++) {
+			uint16_t group = (uint16_t)numbers_find(&compile->numbers->groups,
+								port->security_groups[j]);
+
+			for (uint32_t k = 0; k < detail->address_count; k++)
+				if (!lookup_add(&tables->members,
+						member_key(group, domain, &detail->addresses[k]),
+						1))
+					return no_memory(err);
+			for (uint32_t k = 0; k < detail->allowed_count; k++) {
+				if (detail->allowed[k].length == 128) {
+					if (!lookup_add(&tables->members,
+							member_key(group, domain,
+								   &detail->allowed[k].address),
+							1))
+						return no_memory(err);
+					continue;
+				}
+				tables->prefixes[tables->prefix_count++] =
+					(struct member_prefix){.group = group,
+							       .domain = domain,
+							       .prefix = detail->allowed[k]};
+			}
+		}
+	}
+	return 0;
+}
+
+static int compile_groups(const struct compile *compile, struct security_group_tables *tables,
+			  struct error *err)
+{
+	struct numbers *groups = &compile->numbers->groups;
+	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
+
+	numbers_begin(groups);
+	for (size_t i = 0; i < count; i++) {
+		const char *name =
+			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i)
+				->security_group->name;
+		uint32_t number = numbers_get(groups, name);
+
+		if (!number)
+			return error_set(err, "SecurityGroup/%s: more than 65535 groups", name);
+		if (number >= tables->name_count)
+			tables->name_count = number + 1;
+	}
+	tables->names = calloc(tables->name_count + 1, sizeof(*tables->names));
+	if (!tables->names)
+		return no_memory(err);
+	for (uint32_t i = 1; i < tables->name_count; i++)
+		if (groups->names[i])
+			snprintf(tables->names[i], sizeof(tables->names[i]), "%s",
+				 groups->names[i]);
+	return 0;
+}
+
+static int compile_policies(const struct compile *compile, struct security_group_tables *tables,
+			    struct error *err)
+{
+	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT);
+
+	tables->port_count = compile->tables->port_count;
+	tables->policies = calloc(tables->port_count, sizeof(*tables->policies));
+	tables->policy_of_port = calloc(tables->port_count, sizeof(*tables->policy_of_port));
+	if (!tables->policies || !tables->policy_of_port)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Port *port =
+			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+		const struct endpoint *endpoint = &compile->tables->endpoints[i + 1];
+
+		if (endpoint->peer || port->n_security_groups == 0)
+			continue;
+		if (compile_policy(compile, port, &tables->policies[tables->policy_count++], err) <
+		    0)
+			return -1;
+		tables->policy_of_port[endpoint->port] = tables->policy_count;
+	}
+	return 0;
+}
+
+int security_group_compile(const struct compile *compile, void **result, struct error *err)
+{
+	struct security_group_tables *tables = calloc(1, sizeof(*tables));
+
+	if (!tables)
+		return no_memory(err);
+	if (compile_groups(compile, tables, err) < 0 ||
+	    compile_policies(compile, tables, err) < 0 ||
+	    compile_members(compile, tables, err) < 0) {
+		security_group_free(tables);
+		return -1;
+	}
+	*result = tables;
+	return 0;
+}
+
+void security_group_free(void *pointer)
+{
+	struct security_group_tables *tables = pointer;
+
+	for (uint32_t i = 0; i < tables->policy_count; i++) {
+		free(tables->policies[i].rules[POLICY_INGRESS]);
+		free(tables->policies[i].rules[POLICY_EGRESS]);
+	}
+	free(tables->policies);
+	free(tables->policy_of_port);
+	free(tables->prefixes);
+	free(tables->names);
+	lookup_free(&tables->members);
+	free(tables);
+}

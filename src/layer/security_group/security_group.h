@@ -1,0 +1,9 @@
+#pragma once
+
+#include "layer/walk.h"
+
+extern const struct layer security_group_layer;
+
+// compile.c
+int security_group_compile(const struct compile *compile, void **tables, struct error *err);
+void security_group_free(void *tables);

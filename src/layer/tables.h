@@ -1,0 +1,174 @@
+// What the layers judge by and the fast path rewrites with: compiled from the objects, never
+// changed afterwards, swapped as a whole under RCU. Numbers of networks, ports, nodes and groups
+// stay the same from one generation to the next as long as the object exists; indices of endpoints
+// do not.
+
+#pragma once
+
+#include "base/lookup.h"
+#include "port/port.h"
+
+struct neighbour;
+
+// Port number of the uplink; 0 is none.
+#define PORT_UPLINK 1
+
+#define TABLES_NAME_SIZE 64
+
+struct subnet {
+	struct ip_prefix prefix;
+	struct ip_address gateway;
+	bool has_gateway;
+};
+
+struct network {
+	char name[TABLES_NAME_SIZE];
+	uint16_t number; // 0: a free place
+	uint16_t domain; // number of the routing domain: networks of one Vrf share it
+	bool routed;
+	uint16_t mtu;
+	uint32_t vni; // 0: stays inside the node
+	struct mac_address gateway_mac;
+	struct subnet *subnets;
+	uint32_t subnet_count;
+};
+
+// A Port of any node, as the fast path needs it to send there.
+struct endpoint {
+	struct mac_address mac;
+	struct mac_address gateway_mac; // of its network
+	uint32_t vni;			// in host byte order
+	uint16_t peer;			// number of its node; 0: this node
+	uint16_t port;			// port number; PORT_UPLINK where the node is another
+	uint16_t network;
+	uint16_t mtu;
+	uint32_t detail_spare;
+};
+
+// The same Port, as only the layers need it.
+struct endpoint_detail {
+	char name[TABLES_NAME_SIZE];
+	struct ip_address *addresses;
+	uint32_t address_count;
+	struct ip_prefix *allowed; // further source prefixes
+	uint32_t allowed_count;
+	struct ip_address link_local; // made from the MAC address (RFC 4291 appendix A)
+};
+
+// A port of this node: where packets come in and go out.
+struct port_binding {
+	struct port *port;		// NULL while the device can't be opened
+	uint32_t first_worker;		// queue q is that of worker (first_worker + q) % workers
+	uint32_t endpoint;		// 0 for the uplink
+	struct port_counters *counters; // one a worker
+};
+
+// Another node: how to get a packet there.
+struct peer {
+	char name[TABLES_NAME_SIZE];
+	uint16_t number; // 0: a free place
+	struct ip_address vtep;
+	struct neighbour *next_hop; // NULL: the underlay has no route to it
+	// Outer headers up to and with VXLAN; lengths, source port, VNI and destination MAC are
+	// filled in per packet.
+	uint8_t header[72];
+	uint8_t header_size;
+	bool v4;
+	uint32_t ipv4_sum; // checksum of the outer IPv4 header without its length
+};
+
+struct underlay {
+	bool present;
+	struct ip_prefix vtep; // own address with its link's prefix
+	struct ip_address gateway;
+	bool has_gateway;
+	struct mac_address mac;
+	struct lookup neighbours; // (0, address) to index + 1 in the array below
+	struct neighbour **neighbour;
+	uint32_t neighbour_count;
+};
+
+struct poll_entry {
+	uint16_t port; // number
+	uint16_t queue;
+};
+
+// What one worker receives from.
+struct poll_list {
+	struct poll_entry *entries;
+	uint32_t count;
+};
+
+// A subnet or allowed prefix of a routing domain, for what is no exact address.
+struct domain_prefix {
+	uint16_t domain;
+	uint32_t endpoint; // 0: a subnet
+	struct ip_prefix prefix;
+};
+
+// In the order of layers.c.
+#define LAYER_MAX 16
+
+struct tables {
+	uint32_t generation;	  // never 0
+	struct network *networks; // by number
+	uint32_t network_count;
+	struct endpoint *endpoints; // from 1 on
+	struct endpoint_detail *details;
+	uint32_t endpoint_count;
+	struct port_binding *ports; // by number
+	uint32_t port_count;
+	struct peer *peers; // by number
+	uint32_t peer_count;
+	struct underlay underlay;
+	struct poll_list *polls; // by worker
+	uint32_t worker_count;
+
+	struct lookup by_mac;	  // (network, MAC) to endpoint
+	struct lookup by_address; // (domain, address) to endpoint
+	struct lookup by_gateway; // (domain, address) to network number
+	struct lookup by_vni;	  // (VNI) to network number
+	struct lookup by_vtep;	  // (0, address) to peer number
+	struct domain_prefix *subnets;
+	uint32_t subnet_count;
+	struct domain_prefix *allowed;
+	uint32_t allowed_count;
+
+	void *layers[LAYER_MAX]; // each layer's own
+};
+
+static inline const struct network *tables_network(const struct tables *tables, uint32_t number)
+{
+	return number < tables->network_count && tables->networks[number].number
+		       ? &tables->networks[number]
+		       : NULL;
+}
+
+// NULL for 0.
+static inline const struct endpoint *tables_endpoint(const struct tables *tables, uint32_t index)
+{
+	return index ? &tables->endpoints[index] : NULL;
+}
+
+static inline const struct endpoint_detail *tables_detail(const struct tables *tables,
+							  const struct endpoint *endpoint)
+{
+	return &tables->details[endpoint - tables->endpoints];
+}
+
+static inline const struct port_binding *tables_port(const struct tables *tables, uint32_t number)
+{
+	return number < tables->port_count ? &tables->ports[number] : NULL;
+}
+
+static inline uint32_t tables_find_mac(const struct tables *tables, uint16_t network,
+				       const struct mac_address *mac)
+{
+	return lookup_find(&tables->by_mac, lookup_key_mac(network, mac));
+}
+
+static inline uint32_t tables_find_address(const struct tables *tables, uint16_t domain,
+					   const struct ip_address *address)
+{
+	return lookup_find(&tables->by_address, lookup_key_address(domain, address));
+}

@@ -1,0 +1,372 @@
+#include "layer/topology.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "layer/tunnel/tunnel.h"
+
+#define DEFAULT_MTU_V4 1450 // what a VXLAN packet has room for in 1500 bytes
+#define DEFAULT_MTU_V6 1430
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, "no memory for the tables");
+}
+
+static const Sluice__V1__Object *object_at(const struct compile *compile,
+					   Sluice__V1__Object__KindCase kind, size_t i)
+{
+	return object_set_at(compile->objects, kind, i);
+}
+
+static size_t object_count(const struct compile *compile, Sluice__V1__Object__KindCase kind)
+{
+	return object_set_count(compile->objects, kind);
+}
+
+// Same MAC address on every node and in every network that can't be told apart: workloads keep
+// their neighbour entry when they move. 02:53:4c is locally administered and refused for ports.
+static struct mac_address gateway_mac(uint32_t vni)
+{
+	return (struct mac_address){
+		{0x02, 0x53, 0x4c, (uint8_t)(vni >> 16), (uint8_t)(vni >> 8), (uint8_t)vni}};
+}
+
+static struct ip_address link_local(const struct mac_address *mac)
+{
+	const uint8_t *m = mac->bytes;
+
+	return (struct ip_address){.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2],
+					     0xff, 0xfe, m[3], m[4], m[5]}};
+}
+
+// The default leaves room for the larger outer header as soon as any tunnel address is IPv6, so
+// that every node comes to the same one.
+static uint16_t default_mtu(const struct compile *compile)
+{
+	for (size_t i = 0; i < object_count(compile, SLUICE__V1__OBJECT__KIND_NODE); i++) {
+		const Sluice__V1__Node *node =
+			object_at(compile, SLUICE__V1__OBJECT__KIND_NODE, i)->node;
+
+		if (node->vtep && strchr(node->vtep, ':'))
+			return DEFAULT_MTU_V6;
+	}
+	return DEFAULT_MTU_V4;
+}
+
+static int compile_subnet(struct tables *tables, struct network *network,
+			  const Sluice__V1__Subnet *object, struct error *err)
+{
+	struct subnet *subnet = &network->subnets[network->subnet_count++];
+
+	if (!prefix_parse(object->cidr, &subnet->prefix))
+		return error_set(err, "Network/%s: cidr %s", network->name, object->cidr);
+	subnet->has_gateway =
+		object->gateway && *object->gateway && ip_parse(object->gateway, &subnet->gateway);
+	if (subnet->has_gateway &&
+	    !lookup_add(&tables->by_gateway, lookup_key_address(network->domain, &subnet->gateway),
+			network->number))
+		return no_memory(err);
+	tables->subnets[tables->subnet_count++] = (struct domain_prefix){
+		.domain = network->domain,
+		.prefix = subnet->prefix,
+	};
+	return 0;
+}
+
+static int compile_networks(struct compile *compile, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_NETWORK), subnets = 0;
+	uint16_t mtu = default_mtu(compile);
+
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Network *object =
+			object_at(compile, SLUICE__V1__OBJECT__KIND_NETWORK, i)->network;
+		uint32_t number = numbers_get(&compile->numbers->networks, object->name);
+
+		if (!number)
+			return error_set(err, "Network/%s: more than 65535 networks", object->name);
+		if (number >= tables->network_count)
+			tables->network_count = number + 1;
+		subnets += object->n_subnets;
+	}
+	tables->networks = calloc(tables->network_count + 1, sizeof(*tables->networks));
+	tables->subnets = calloc(subnets + 1, sizeof(*tables->subnets));
+	if (!tables->networks || !tables->subnets)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Network *object =
+			object_at(compile, SLUICE__V1__OBJECT__KIND_NETWORK, i)->network;
+		uint32_t number = numbers_get(&compile->numbers->networks, object->name);
+		struct network *network = &tables->networks[number];
+		char domain[TABLES_NAME_SIZE + 16];
+
+		snprintf(network->name, sizeof(network->name), "%s", object->name);
+		network->number = (uint16_t)number;
+		network->routed = object->vrf && *object->vrf;
+		snprintf(domain, sizeof(domain), "%s/%s", network->routed ? "Vrf" : "Network",
+			 network->routed ? object->vrf : object->name);
+		network->domain = (uint16_t)numbers_get(&compile->numbers->domains, domain);
+		if (!network->domain)
+			return error_set(err, "Network/%s: more than 65535 routing domains",
+					 object->name);
+		network->mtu = object->has_mtu_case ? (uint16_t)object->mtu : mtu;
+		network->vni = object->vni;
+		network->gateway_mac = gateway_mac(object->vni);
+		network->subnets = calloc(object->n_subnets + 1, sizeof(*network->subnets));
+		if (!network->subnets)
+			return no_memory(err);
+		if (network->vni &&
+		    !lookup_add(&tables->by_vni, (struct lookup_key){{network->vni, 0, 0}}, number))
+			return no_memory(err);
+		for (size_t j = 0; j < object->n_subnets; j++)
+			if (compile_subnet(tables, network, object->subnets[j], err) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+static int find_next_hop(struct compile *compile, struct peer *peer, struct error *err)
+{
+	struct underlay *underlay = &compile->tables->underlay;
+	const struct ip_address *address = &peer->vtep;
+	uint32_t index;
+
+	if (!ip_in_prefix(address, &underlay->vtep)) {
+		if (!underlay->has_gateway || ip_is_v4(address) != ip_is_v4(&underlay->gateway))
+			return 0;
+		address = &underlay->gateway;
+	}
+	peer->next_hop = neighbours_get(compile->neighbours, address);
+	if (!peer->next_hop)
+		return error_set(err, "Node/%s: more than %u next hops", peer->name,
+				 NEIGHBOURS_MAX);
+	index = lookup_find(&underlay->neighbours, lookup_key_address(0, address));
+	if (index)
+		return 0;
+	underlay->neighbour[underlay->neighbour_count++] = peer->next_hop;
+	return lookup_add(&underlay->neighbours, lookup_key_address(0, address),
+			  underlay->neighbour_count)
+		       ? 0
+		       : no_memory(err);
+}
+
+static int compile_nodes(struct compile *compile, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	struct underlay *underlay = &tables->underlay;
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_NODE);
+	const Sluice__V1__Object *self =
+		object_set_find(compile->objects, SLUICE__V1__OBJECT__KIND_NODE, compile->node);
+
+	if (self && self->node->uplink && self->node->vtep &&
+	    prefix_parse(self->node->vtep, &underlay->vtep)) {
+		underlay->present = true;
+		underlay->has_gateway = self->node->gateway && *self->node->gateway &&
+					ip_parse(self->node->gateway, &underlay->gateway);
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint32_t number = numbers_get(
+			&compile->numbers->nodes,
+			object_at(compile, SLUICE__V1__OBJECT__KIND_NODE, i)->node->name);
+
+		if (!number)
+			return error_set(err, "more than 65535 nodes");
+		if (number >= tables->peer_count)
+			tables->peer_count = number + 1;
+	}
+	tables->peers = calloc(tables->peer_count + 1, sizeof(*tables->peers));
+	underlay->neighbour = calloc(count + 1, sizeof(*underlay->neighbour));
+	if (!tables->peers || !underlay->neighbour)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Node *object =
+			object_at(compile, SLUICE__V1__OBJECT__KIND_NODE, i)->node;
+		uint32_t number = numbers_get(&compile->numbers->nodes, object->name);
+		struct peer *peer = &tables->peers[number];
+		struct ip_prefix vtep;
+
+		snprintf(peer->name, sizeof(peer->name), "%s", object->name);
+		if (strcmp(object->name, compile->node) == 0 || !object->uplink || !object->vtep ||
+		    !prefix_parse(object->vtep, &vtep))
+			continue;
+		peer->number = (uint16_t)number;
+		peer->vtep = vtep.address;
+		// Complete, if without a MAC address, as long as the uplink's device is not open.
+		tunnel_header_make(peer, underlay);
+		if (!lookup_add(&tables->by_vtep, lookup_key_address(0, &peer->vtep), number))
+			return no_memory(err);
+		if (underlay->present && find_next_hop(compile, peer, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_addresses(struct tables *tables, const Sluice__V1__Port *object, uint32_t index,
+			 uint16_t domain, struct error *err)
+{
+	struct endpoint_detail *detail = &tables->details[index];
+
+	detail->addresses = calloc(object->n_addresses + 1, sizeof(*detail->addresses));
+	detail->allowed = calloc(object->n_allowed_addresses + 1, sizeof(*detail->allowed));
+	if (!detail->addresses || !detail->allowed)
+		return no_memory(err);
+	for (size_t i = 0; i < object->n_addresses; i++) {
+		struct ip_address *address = &detail->addresses[detail->address_count];
+
+		if (!ip_parse(object->addresses[i], address))
+			return error_set(err, "Port/%s: address %s", object->name,
+					 object->addresses[i]);
+		detail->address_count++;
+		if (!lookup_add(&tables->by_address, lookup_key_address(domain, address), index))
+			return no_memory(err);
+	}
+	for (size_t i = 0; i < object->n_allowed_addresses; i++) {
+		struct ip_prefix *prefix = &detail->allowed[detail->allowed_count];
+
+		if (!prefix_parse(object->allowed_addresses[i], prefix))
+			return error_set(err, "Port/%s: prefix %s", object->name,
+					 object->allowed_addresses[i]);
+		detail->allowed_count++;
+		tables->allowed[tables->allowed_count++] = (struct domain_prefix){
+			.domain = domain, .endpoint = index, .prefix = *prefix};
+	}
+	return 0;
+}
+
+// A host prefix that one port alone names is delivered to it, as if it were an address of it.
+static int add_allowed_hosts(struct tables *tables, struct error *err)
+{
+	struct lookup claims = {.count = 0};
+	int result = 0;
+
+	// First who claims: an endpoint, or UINT32_MAX for several.
+	for (uint32_t i = 0; i < tables->allowed_count && result == 0; i++) {
+		const struct domain_prefix *allowed = &tables->allowed[i];
+		struct lookup_key key =
+			lookup_key_address(allowed->domain, &allowed->prefix.address);
+		uint32_t claimed;
+
+		if (allowed->prefix.length != 128)
+			continue;
+		claimed = lookup_find(&claims, key);
+		if (!lookup_add(&claims, key,
+				claimed && claimed != allowed->endpoint ? UINT32_MAX
+									: allowed->endpoint))
+			result = no_memory(err);
+	}
+	for (uint32_t i = 0; i <= claims.mask && claims.count && result == 0; i++) {
+		const struct lookup_entry *entry = &claims.entries[i];
+
+		if (!entry->value || entry->value == UINT32_MAX ||
+		    lookup_find(&tables->by_address, entry->key))
+			continue;
+		if (!lookup_add(&tables->by_address, entry->key, entry->value))
+			result = no_memory(err);
+	}
+	lookup_free(&claims);
+	return result;
+}
+
+static int compile_port(struct compile *compile, const Sluice__V1__Port *object, uint32_t index,
+			struct error *err)
+{
+	struct tables *tables = compile->tables;
+	uint32_t network_number = numbers_find(&compile->numbers->networks, object->network);
+	const struct network *network = tables_network(tables, network_number);
+	struct endpoint *endpoint = &tables->endpoints[index];
+	struct endpoint_detail *detail = &tables->details[index];
+
+	if (!network || !mac_parse(object->mac, &endpoint->mac))
+		return error_set(err, "Port/%s: network or mac", object->name);
+	snprintf(detail->name, sizeof(detail->name), "%s", object->name);
+	detail->link_local = link_local(&endpoint->mac);
+	endpoint->gateway_mac = network->gateway_mac;
+	endpoint->vni = network->vni;
+	endpoint->network = network->number;
+	endpoint->mtu = network->mtu;
+	if (strcmp(object->node, compile->node) == 0) {
+		endpoint->port = (uint16_t)numbers_find(&compile->numbers->ports, object->name);
+		tables->ports[endpoint->port].endpoint = index;
+	} else {
+		endpoint->port = PORT_UPLINK;
+		endpoint->peer = (uint16_t)numbers_find(&compile->numbers->nodes, object->node);
+	}
+	if (!lookup_add(&tables->by_mac, lookup_key_mac(network->number, &endpoint->mac), index))
+		return no_memory(err);
+	return add_addresses(tables, object, index, network->domain, err);
+}
+
+static int compile_ports(struct compile *compile, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT), allowed = 0;
+
+	tables->port_count = PORT_UPLINK + 1;
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Port *object =
+			object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+		uint32_t number;
+
+		allowed += object->n_allowed_addresses;
+		if (strcmp(object->node, compile->node) != 0)
+			continue;
+		number = numbers_get(&compile->numbers->ports, object->name);
+		if (!number)
+			return error_set(err, "Port/%s: more than 65534 ports on this node",
+					 object->name);
+		if (number >= tables->port_count)
+			tables->port_count = number + 1;
+	}
+	tables->endpoint_count = (uint32_t)count + 1;
+	tables->endpoints = calloc(count + 1, sizeof(*tables->endpoints));
+	tables->details = calloc(count + 1, sizeof(*tables->details));
+	tables->ports = calloc(tables->port_count, sizeof(*tables->ports));
+	tables->allowed = calloc(allowed + 1, sizeof(*tables->allowed));
+	if (!tables->endpoints || !tables->details || !tables->ports || !tables->allowed)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++)
+		if (compile_port(compile,
+				 object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port,
+				 (uint32_t)i + 1, err) < 0)
+			return -1;
+	return add_allowed_hosts(tables, err);
+}
+
+int topology_compile(struct compile *compile, struct error *err)
+{
+	struct compile_numbers *numbers = compile->numbers;
+
+	numbers_begin(&numbers->domains);
+	numbers_begin(&numbers->networks);
+	numbers_begin(&numbers->ports);
+	numbers_begin(&numbers->nodes);
+	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0)
+		return -1;
+	return compile_ports(compile, err);
+}
+
+void topology_free(struct tables *tables)
+{
+	for (uint32_t i = 0; tables->networks && i < tables->network_count; i++)
+		free(tables->networks[i].subnets);
+	for (uint32_t i = 0; tables->details && i < tables->endpoint_count; i++) {
+		free(tables->details[i].addresses);
+		free(tables->details[i].allowed);
+	}
+	free(tables->networks);
+	free(tables->endpoints);
+	free(tables->details);
+	free(tables->ports);
+	free(tables->peers);
+	free(tables->subnets);
+	free(tables->allowed);
+	free(tables->underlay.neighbour);
+	lookup_free(&tables->underlay.neighbours);
+	lookup_free(&tables->by_mac);
+	lookup_free(&tables->by_address);
+	lookup_free(&tables->by_gateway);
+	lookup_free(&tables->by_vni);
+	lookup_free(&tables->by_vtep);
+}

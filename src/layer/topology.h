@@ -1,0 +1,8 @@
+// The common tables: networks, ports of all nodes, other nodes, and the lookups between them.
+
+#pragma once
+
+#include "layer/compile.h"
+
+int topology_compile(struct compile *compile, struct error *err);
+void topology_free(struct tables *tables);

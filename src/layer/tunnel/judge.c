@@ -1,0 +1,104 @@
+// A node is trusted with its own ports' addresses and with nobody else's.
+
+#include "layer/tunnel/tunnel.h"
+
+static bool source_allowed(struct walk *walk, bool routed)
+{
+	const struct tables *tables = walk->tables;
+	const struct ip_address *address = &walk->packet->source;
+	uint16_t peer = walk->ingress.peer, domain = walk->network->domain;
+	const struct endpoint *by_mac = NULL, *by_address;
+
+	if (!routed) {
+		by_mac = tables_endpoint(tables, tables_find_mac(tables, walk->network->number,
+								 &walk->packet->source_mac));
+		if (!by_mac || by_mac->peer != peer)
+			return false;
+		walk->source = by_mac;
+		if (ip_equal(address, &tables_detail(tables, by_mac)->link_local))
+			return true;
+	}
+	by_address = tables_endpoint(tables, tables_find_address(tables, domain, address));
+	if (by_address && by_address->peer == peer && (routed || by_address == by_mac)) {
+		walk->source = by_address;
+		return true;
+	}
+	for (uint32_t i = 0; i < tables->allowed_count; i++) {
+		const struct domain_prefix *allowed = &tables->allowed[i];
+		const struct endpoint *owner = &tables->endpoints[allowed->endpoint];
+
+		if (allowed->domain != domain || owner->peer != peer ||
+		    !ip_in_prefix(address, &allowed->prefix) || (!routed && owner != by_mac))
+			continue;
+		walk->source = owner;
+		return true;
+	}
+	return false;
+}
+
+static enum verdict judge_source(struct walk *walk, const void *tables)
+{
+	char text[IP_TEXT_SIZE];
+	bool routed;
+
+	if (walk->ingress.port != PORT_UPLINK)
+		return VERDICT_NEXT;
+	// The other node's gateway has routed it, if it comes from the gateway's MAC address.
+	routed = mac_equal(&walk->packet->source_mac, &walk->network->gateway_mac);
+	if (ip_is_multicast(&walk->packet->source) ||
+	    ip_equal(&walk->packet->source, &walk->packet->destination))
+		return walk_drop(walk, DROP_MALFORMED);
+	if (!source_allowed(walk, routed)) {
+		walk_say(walk, "%s is no port of node %s", ip_format(&walk->packet->source, text),
+			 walk->tables->peers[walk->ingress.peer].name);
+		return walk_drop(walk, DROP_TUNNEL_SOURCE);
+	}
+	walk_say(walk, "%s is a port of node %s", ip_format(&walk->packet->source, text),
+		 walk->tables->peers[walk->ingress.peer].name);
+	return VERDICT_NEXT;
+}
+
+static enum verdict judge(struct walk *walk, const void *tables)
+{
+	const struct endpoint *to = walk->destination;
+	const struct peer *peer;
+	char text[IP_TEXT_SIZE];
+
+	if (!to)
+		return VERDICT_NEXT;
+	if (!to->peer) {
+		walk->action.port = to->port;
+		return VERDICT_NEXT;
+	}
+	// What came through the tunnel ends here: no node relays for another.
+	if (walk->ingress.port == PORT_UPLINK)
+		return walk_drop(walk, DROP_TUNNEL_DESTINATION);
+	peer = &walk->tables->peers[to->peer];
+	if (!walk->tables->underlay.present || !to->vni || !peer->number) {
+		walk_say(walk, "node %s cannot be reached: %s",
+			 peer->number ? peer->name : "of the destination",
+			 to->vni ? "no uplink on both nodes" : "the network has no VNI");
+		return walk_drop(walk, DROP_NO_UPLINK);
+	}
+	if (!peer->next_hop) {
+		walk_say(walk, "no way to %s of node %s", ip_format(&peer->vtep, text), peer->name);
+		return walk_drop(walk, DROP_NO_UNDERLAY_ROUTE);
+	}
+	walk->action.port = PORT_UPLINK;
+	walk->action.flags |= FLOW_ACTION_TUNNEL;
+	walk_say(walk, "VXLAN, VNI %u, to %s of node %s", to->vni, ip_format(&peer->vtep, text),
+		 peer->name);
+	return VERDICT_NEXT;
+}
+
+const struct layer tunnel_source_layer = {
+	.name = "tunnel-source",
+	.kind = LAYER_POLICY,
+	.judge = judge_source,
+};
+
+const struct layer tunnel_layer = {
+	.name = "tunnel",
+	.kind = LAYER_FORWARDING,
+	.judge = judge,
+};

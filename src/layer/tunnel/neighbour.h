@@ -1,0 +1,62 @@
+// Next hops on the underlay and their MAC addresses, found by Sluice's own ARP (RFC 826) and ND
+// (RFC 4861).
+//
+// The set is kept across changes of configuration. Entries are made by the control thread; a MAC
+// address is read by any worker, and written by the worker that receives from the uplink.
+
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/address.h"
+
+#define NEIGHBOURS_MAX 65536
+
+// Seconds: how long a MAC address is believed after the last answer, when it is asked for anew if
+// in use, and how long it is asked for.
+#define NEIGHBOUR_VALID	  60
+#define NEIGHBOUR_REFRESH 20
+#define NEIGHBOUR_PROBES  3
+
+struct neighbour {
+	struct ip_address address;
+	_Atomic uint64_t mac;	 // in the 6 low bytes; 0: not known
+	_Atomic uint32_t used;	 // second of the last packet that needed it, if it was not fresh
+	_Atomic uint32_t wanted; // packets wait for it
+	uint32_t confirmed;	 // second
+	uint32_t asked;		 // second
+	uint32_t probes;	 // since the last answer
+} __attribute__((aligned(64)));
+
+struct neighbours {
+	struct neighbour *entries;
+	uint32_t count;
+	_Atomic uint32_t wanted;  // grows when somebody starts to wait
+	_Atomic uint32_t learned; // grows when an address becomes known
+	_Atomic uint32_t now;	  // seconds, by the uplink's worker
+};
+
+bool neighbours_open(struct neighbours *neighbours);
+void neighbours_close(struct neighbours *neighbours);
+
+// The entry of an address, made if need be; NULL where there are too many. Control thread.
+struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_address *address);
+
+// Worker. False: not known, and now asked for; the packet has to wait.
+static inline bool neighbour_mac(struct neighbours *neighbours, struct neighbour *neighbour,
+				 struct mac_address *mac)
+{
+	uint64_t word = atomic_load_explicit(&neighbour->mac, memory_order_relaxed);
+	uint32_t now = atomic_load_explicit(&neighbours->now, memory_order_relaxed);
+
+	if (atomic_load_explicit(&neighbour->used, memory_order_relaxed) != now)
+		atomic_store_explicit(&neighbour->used, now, memory_order_relaxed);
+	if (__builtin_expect(word == 0, 0)) {
+		if (!atomic_exchange(&neighbour->wanted, 1))
+			atomic_fetch_add(&neighbours->wanted, 1);
+		return false;
+	}
+	memcpy(mac, &word, sizeof(*mac));
+	return true;
+}

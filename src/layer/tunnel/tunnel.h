@@ -1,0 +1,87 @@
+// VXLAN (RFC 7348) between nodes: the layers that judge what goes in and what came out, and the two
+// header operations of the fast path.
+
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include "layer/tunnel/neighbour.h"
+#include "layer/walk.h"
+#include "packet/header.h"
+
+#define VXLAN_PORT	  4789
+#define VXLAN_HEADER_SIZE 8
+#define TUNNEL_HEADER_SIZE_V4 \
+	(ETHERNET_HEADER_SIZE + IPV4_HEADER_SIZE + UDP_HEADER_SIZE + VXLAN_HEADER_SIZE)
+#define TUNNEL_HEADER_SIZE_V6 \
+	(ETHERNET_HEADER_SIZE + IPV6_HEADER_SIZE + UDP_HEADER_SIZE + VXLAN_HEADER_SIZE)
+
+extern const struct layer tunnel_source_layer;
+extern const struct layer tunnel_layer;
+
+// Writes the part of a peer's outer headers that is the same for all packets. Control thread.
+void tunnel_header_make(struct peer *peer, const struct underlay *underlay);
+
+// What a frame on the uplink is.
+enum tunnel_receive {
+	TUNNEL_INNER,	  // outer headers were read; `offset` is where the inner frame starts
+	TUNNEL_NEIGHBOUR, // ARP or ND of the underlay
+	TUNNEL_DROP,
+};
+
+struct tunnel_outer {
+	uint32_t offset;
+	uint16_t network; // number
+	uint16_t peer;
+	enum drop_reason reason; // for TUNNEL_DROP
+};
+
+// Judges a frame from the uplink by its outer headers; `outer_packet` is how it was parsed.
+enum tunnel_receive tunnel_receive(const struct tables *tables, const struct packet *outer_packet,
+				   const uint8_t *data, uint32_t available,
+				   struct tunnel_outer *outer);
+
+// Puts the outer headers before the frame. `hash` chooses the source port, so that the underlay
+// spreads connections. The caller has made sure that the next hop's MAC address is known:
+// `next_hop`.
+static inline enum drop_reason tunnel_encapsulate(const struct tables *tables,
+						  const struct endpoint *endpoint,
+						  struct mac_address next_hop,
+						  struct rte_mbuf *mbuf, uint32_t hash)
+{
+	const struct peer *peer = &tables->peers[endpoint->peer];
+	uint32_t inner = mbuf->pkt_len, l4 = inner + VXLAN_HEADER_SIZE + UDP_HEADER_SIZE;
+	uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(mbuf, peer->header_size);
+	uint16_t length, port = (uint16_t)(0xc000 | (hash & 0x3fff));
+	uint32_t vni;
+
+	if (unlikely(!header || l4 > 65535 - IPV4_HEADER_SIZE))
+		return DROP_TOO_BIG;
+	if (peer->v4) {
+		uint32_t sum = peer->ipv4_sum;
+
+		memcpy(header, peer->header, TUNNEL_HEADER_SIZE_V4);
+		memcpy(header, &next_hop, sizeof(next_hop));
+		length = rte_cpu_to_be_16((uint16_t)(l4 + IPV4_HEADER_SIZE));
+		memcpy(header + ETHERNET_HEADER_SIZE + 2, &length, 2);
+		sum += length;
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = (sum & 0xffff) + (sum >> 16);
+		length = (uint16_t)~sum;
+		memcpy(header + ETHERNET_HEADER_SIZE + 10, &length, 2);
+		header += ETHERNET_HEADER_SIZE + IPV4_HEADER_SIZE;
+	} else {
+		memcpy(header, peer->header, TUNNEL_HEADER_SIZE_V6);
+		memcpy(header, &next_hop, sizeof(next_hop));
+		length = rte_cpu_to_be_16((uint16_t)l4);
+		memcpy(header + ETHERNET_HEADER_SIZE + 4, &length, 2);
+		header += ETHERNET_HEADER_SIZE + IPV6_HEADER_SIZE;
+	}
+	port = rte_cpu_to_be_16(port);
+	memcpy(header, &port, 2);
+	length = rte_cpu_to_be_16((uint16_t)l4);
+	memcpy(header + 4, &length, 2);
+	vni = rte_cpu_to_be_32(endpoint->vni << 8);
+	memcpy(header + UDP_HEADER_SIZE + 4, &vni, 4);
+	return DROP_NONE;
+}

@@ -1,0 +1,80 @@
+#include "layer/walk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void walk_say_text(struct walk *walk, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	walk->say(walk->say_context, walk->layer_name, text);
+}
+
+enum verdict walk_begin(struct walk *walk)
+{
+	const struct tables *tables = walk->tables;
+	const struct port_binding *binding = tables_port(tables, walk->ingress.port);
+
+	walk->dropped_at = walk->ingress.port;
+	walk->network = tables_network(tables, walk->packet->key.network);
+	if (!walk->network || !binding)
+		return walk_drop(walk, DROP_PORT_DOWN);
+	walk->source = tables_endpoint(tables, binding->endpoint);
+	return VERDICT_NEXT;
+}
+
+static enum verdict run(struct walk *walk, bool forwarding_only)
+{
+	for (unsigned int i = 0; layers[i]; i++) {
+		enum verdict verdict;
+
+		if (forwarding_only && layers[i]->kind != LAYER_FORWARDING)
+			continue;
+		walk->layer_name = layers[i]->name;
+		verdict = layers[i]->judge(walk, walk->tables->layers[i]);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	}
+	return walk->to_gateway ? VERDICT_ANSWER : VERDICT_NEXT;
+}
+
+enum verdict walk_run(struct walk *walk)
+{
+	return run(walk, false);
+}
+
+void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
+{
+	const struct endpoint *to = walk->destination;
+	bool routed = walk->action.flags & FLOW_ACTION_ROUTE, remote = to->peer != 0;
+	// What another node routes arrives in the network of the one who is answered.
+	uint16_t network = remote ? walk->network->number : to->network;
+	struct packet packet = {
+		.key = flow_key_reverse(&walk->packet->key, network),
+		.source = walk->packet->destination,
+		.destination = walk->packet->source,
+		.source_mac = to->mac,
+		.destination_mac = walk->packet->source_mac,
+		.ttl = 64,
+	};
+	struct walk back = {
+		.tables = walk->tables,
+		.packet = &packet,
+		.ingress = {.port = to->port, .peer = to->peer},
+		.reply = true,
+	};
+
+	if (routed && remote)
+		packet.source_mac = walk->network->gateway_mac;
+	else if (routed)
+		packet.destination_mac = to->gateway_mac;
+	reply->key = packet.key;
+	reply->ingress =
+		flow_ingress_make(back.ingress, &packet.destination_mac, &packet.source_mac);
+	if (walk_begin(&back) == VERDICT_NEXT && run(&back, true) == VERDICT_NEXT)
+		flow_action_set(reply, back.action, walk->tables->generation);
+}

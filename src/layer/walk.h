@@ -1,0 +1,113 @@
+// The walk: the first packet of a connection goes through the layers, in the order of layers.c.
+// Each one drops it under a reason or adds its part to the action. The same walk, with a listener,
+// is `sluice trace`.
+//
+// Judging runs on workers: it reads the packet's key and the tables, and neither allocates, logs
+// nor blocks.
+
+#pragma once
+
+#include "flow/flow.h"
+#include "layer/tables.h"
+
+struct object_set;
+struct compile;
+
+enum verdict {
+	VERDICT_NEXT,	// as far as this layer goes
+	VERDICT_DROP,	// walk->reason says why
+	VERDICT_ANSWER, // Sluice itself is the destination: the gateway
+};
+
+// Where a packet came from.
+struct ingress {
+	uint16_t port; // number
+	uint16_t peer; // the node behind the uplink, else 0
+};
+
+struct walk {
+	const struct tables *tables;
+	const struct packet *packet;
+	struct ingress ingress;
+	// The packet goes against the direction in which its live connection was opened.
+	bool reply;
+	// The packet is an ICMP error about a live connection: group rules don't apply.
+	bool related;
+
+	const struct network *network; // in which it was received
+	const struct endpoint *source; // NULL where no Port is known to be the sender
+	const struct endpoint *destination;
+	bool to_gateway; // the destination is the gateway itself
+	struct flow_action action;
+	struct flow_rule rules[2]; // that allowed it: the opener's egress, the other side's ingress
+
+	enum drop_reason reason;
+	uint16_t dropped_at; // port number to whose account the drop goes
+
+	// For trace: called with what a layer has to say. NULL for packets.
+	void (*say)(void *context, const char *layer, const char *text);
+	void *say_context;
+	const char *layer_name;
+};
+
+enum layer_kind {
+	LAYER_POLICY,	  // may the packet pass? Judged for the packet at hand
+	LAYER_FORWARDING, // where does it go? Also judged for the reply that is to come
+};
+
+struct layer {
+	const char *name;
+	enum layer_kind kind;
+
+	enum verdict (*judge)(struct walk *walk, const void *tables);
+
+	// Control thread. From the objects and the common tables to the layer's own; NULL where it
+	// needs none.
+	int (*compile)(const struct compile *compile, void **tables, struct error *err);
+	void (*free)(void *tables);
+};
+
+// All layers in the order of the walk, ended by NULL.
+extern const struct layer *const layers[];
+
+// Fills the walk's start from the packet: network, source. Returns VERDICT_DROP where there is
+// none.
+enum verdict walk_begin(struct walk *walk);
+
+// Runs the layers of walk_begin's walk. VERDICT_NEXT: allowed, walk->action is complete.
+enum verdict walk_run(struct walk *walk);
+
+// From a finished walk that was allowed: the direction of replies as it is to be expected. Its
+// generation is 0 where the layers would not forward such a reply.
+void walk_predict_reply(const struct walk *walk, struct flow_direction *reply);
+
+static inline enum verdict walk_drop(struct walk *walk, enum drop_reason reason)
+{
+	walk->reason = reason;
+	return VERDICT_DROP;
+}
+
+// What a layer says in a trace. Costs a comparison otherwise.
+#define walk_say(walk, ...)                               \
+	do {                                              \
+		if ((walk)->say)                          \
+			walk_say_text(walk, __VA_ARGS__); \
+	} while (0)
+
+void walk_say_text(struct walk *walk, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+// MAC addresses as a hash: not a secret one, because what it lets through is rewritten to the right
+// addresses or goes to the port where the sender is known.
+static inline flow_ingress flow_ingress_make(struct ingress ingress,
+					     const struct mac_address *destination,
+					     const struct mac_address *source)
+{
+	uint64_t a = 0, b = 0;
+
+	memcpy(&a, destination, 6);
+	memcpy(&b, source, 6);
+	a = (a * 0x9e3779b97f4a7c15) ^ (b * 0xc2b2ae3d27d4eb4f);
+	a ^= a >> 32;
+	return (uint64_t)ingress.port << 48 | (uint64_t)ingress.peer << 32 | (uint32_t)a;
+}

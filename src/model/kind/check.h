@@ -1,0 +1,68 @@
+// What the checks of the kinds share. Each kind has one file with one function, which checks all
+// objects of the kind in the set.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/address.h"
+#include "model/key_map.h"
+#include "model/problem.h"
+#include "model/set.h"
+
+struct check {
+	const struct object_set *set;
+	struct problems *problems;
+	// Devices that are used, by node; one device has one user.
+	struct key_map *devices;
+};
+
+void node_check(struct check *check);
+void vrf_check(struct check *check);
+void network_check(struct check *check);
+void security_group_check(struct check *check);
+void port_check(struct check *check);
+
+#define CHECK_PATH_SIZE 160
+
+// A field's path, as CHECK_PATH("rules[%zu].ports", i); it lives as long as the block around it.
+const char *check_path(char path[CHECK_PATH_SIZE], const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+#define CHECK_PATH(...) check_path((char[CHECK_PATH_SIZE]){0}, __VA_ARGS__)
+
+// Each adds a problem and returns false where the text is not what it should be.
+
+// An object of the kind is there; an empty name is missing.
+bool check_reference(struct check *check, const Sluice__V1__Object *object, const char *field,
+		     Sluice__V1__Object__KindCase kind, const char *name);
+bool check_address(struct check *check, const Sluice__V1__Object *object, const char *field,
+		   const char *text, struct ip_address *address);
+// Without host bits.
+bool check_prefix(struct check *check, const Sluice__V1__Object *object, const char *field,
+		  const char *text, struct ip_prefix *prefix);
+bool check_mac(struct check *check, const Sluice__V1__Object *object, const char *field,
+	       const char *text, struct mac_address *mac);
+
+// An address that a host can have: not multicast, loopback, unspecified.
+bool check_host_address(struct check *check, const Sluice__V1__Object *object, const char *field,
+			const struct ip_address *address);
+
+// An IPv4 prefix's network and broadcast addresses are nobody's (RFC 3021 excepts /31).
+bool check_inside(struct check *check, const Sluice__V1__Object *object, const char *field,
+		  const struct ip_address *address, const struct ip_prefix *prefix);
+
+bool prefix_is_v4(const struct ip_prefix *prefix);
+
+// Devices. A name that is used twice on the node is a problem too.
+void check_interface(struct check *check, const Sluice__V1__Object *object, const char *field,
+		     const char *node, const char *netns, const char *name);
+void check_pci(struct check *check, const Sluice__V1__Object *object, const char *field,
+	       const char *node, const char *address);
+void check_devargs(struct check *check, const Sluice__V1__Object *object, const char *field,
+		   const char *node, const char *devargs);
+void check_socket(struct check *check, const Sluice__V1__Object *object, const char *field,
+		  const char *node, const char *path);
+// A named network namespace; empty is fine.
+void check_netns(struct check *check, const Sluice__V1__Object *object, const char *field,
+		 const char *netns);

@@ -1,0 +1,86 @@
+// Checks of Node: its place on the underlay.
+
+#include "model/kind/check.h"
+#include "model/object.h"
+
+static void vtep_check(struct check *check, const Sluice__V1__Object *object, struct key_map *vteps)
+{
+	const Sluice__V1__Node *node = object->node;
+	struct ip_prefix vtep;
+	struct ip_address gateway;
+
+	if (!*node->vtep) {
+		if (node->uplink)
+			problems_add(check->problems, object, "vtep",
+				     "missing, an uplink needs it");
+		if (*node->gateway)
+			problems_add(check->problems, object, "gateway",
+				     "is of no use without vtep");
+		return;
+	}
+	if (!prefix_parse(node->vtep, &vtep)) {
+		problems_add(
+			check->problems, object, "vtep",
+			"'%s' is no address with the prefix length of its link, as 192.0.2.1/24",
+			node->vtep);
+		return;
+	}
+	if (!check_host_address(check, object, "vtep", &vtep.address))
+		return;
+	// The prefix of the link, without the host's bits.
+	struct ip_prefix link = vtep;
+	for (unsigned bit = link.length; bit < 128; bit++)
+		link.address.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	if (!check_inside(check, object, "vtep", &vtep.address, &link))
+		return;
+
+	const Sluice__V1__Object *other =
+		key_map_add(vteps, &vtep.address, sizeof(vtep.address), object);
+	if (other)
+		problems_add(check->problems, object, "vtep", "Node/%s has this address already",
+			     object_name(other));
+
+	if (!*node->gateway || !check_address(check, object, "gateway", node->gateway, &gateway))
+		return;
+	if (ip_equal(&gateway, &vtep.address))
+		problems_add(check->problems, object, "gateway", "is the vtep itself");
+	else if (check_host_address(check, object, "gateway", &gateway))
+		check_inside(check, object, "gateway", &gateway, &link);
+}
+
+static void uplink_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__Uplink *uplink = object->node->uplink;
+	const char *node = object->node->name;
+
+	if (!uplink)
+		return;
+	switch (uplink->device_case) {
+	case SLUICE__V1__UPLINK__DEVICE_NETDEV:
+		check_interface(check, object, "uplink.netdev", node, "", uplink->netdev);
+		break;
+	case SLUICE__V1__UPLINK__DEVICE_PCI:
+		check_pci(check, object, "uplink.pci", node, uplink->pci);
+		break;
+	case SLUICE__V1__UPLINK__DEVICE_DEVARGS:
+		check_devargs(check, object, "uplink.devargs", node, uplink->devargs);
+		break;
+	default: // reported by the check that all messages have
+		break;
+	}
+}
+
+void node_check(struct check *check)
+{
+	struct key_map *vteps = key_map_new();
+	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_NODE);
+
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Object *object =
+			object_set_at(check->set, SLUICE__V1__OBJECT__KIND_NODE, i);
+
+		vtep_check(check, object, vteps);
+		uplink_check(check, object);
+	}
+	key_map_free(vteps);
+}

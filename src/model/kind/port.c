@@ -1,0 +1,184 @@
+// Checks of Port: addresses that belong to its network and to it alone, and its device.
+
+#include "model/kind/check.h"
+#include "model/object.h"
+
+#define QUEUES_MAX 16
+
+struct port_maps {
+	struct key_map *addresses; // by Vrf, or network without one
+	struct key_map *macs;	   // by network
+};
+
+// A key of a scope's name and bytes in it; its size, or 0 where the name is too long for one.
+static size_t scoped_key(char key[1200], char scope, const char *name, const void *data,
+			 size_t size)
+{
+	size_t length = strlen(name) + 1;
+
+	if (length > 1024)
+		return 0;
+	key[0] = scope;
+	memcpy(key + 1, name, length);
+	memcpy(key + 1 + length, data, size);
+	return 1 + length + size;
+}
+
+static void mac_check(struct check *check, const Sluice__V1__Object *object, struct port_maps *maps)
+{
+	const Sluice__V1__Port *port = object->port;
+	struct mac_address mac;
+	char key[1200];
+
+	if (!check_mac(check, object, "mac", port->mac, &mac))
+		return;
+	size_t size = scoped_key(key, 'n', port->network, &mac, sizeof(mac));
+	const Sluice__V1__Object *other = size ? key_map_add(maps->macs, key, size, object) : NULL;
+	if (other)
+		problems_add(check->problems, object, "mac", "Port/%s has this address already",
+			     object_name(other));
+}
+
+// The subnet of the network that holds the address, or NULL.
+static const Sluice__V1__Subnet *subnet_of(const Sluice__V1__Network *network,
+					   const struct ip_address *address,
+					   struct ip_prefix *prefix)
+{
+	for (size_t i = 0; i < network->n_subnets; i++)
+		if (prefix_parse(network->subnets[i]->cidr, prefix) &&
+		    prefix_is_v4(prefix) == ip_is_v4(address) && ip_in_prefix(address, prefix))
+			return network->subnets[i];
+	return NULL;
+}
+
+static void address_check(struct check *check, const Sluice__V1__Object *object, size_t index,
+			  const Sluice__V1__Network *network, struct port_maps *maps)
+{
+	const char *field = CHECK_PATH("addresses[%zu]", index);
+	const char *text = object->port->addresses[index];
+	struct ip_address address, gateway;
+	struct ip_prefix prefix;
+	char key[1200];
+
+	if (!check_address(check, object, field, text, &address) ||
+	    !check_host_address(check, object, field, &address) || !network)
+		return;
+	const Sluice__V1__Subnet *subnet = subnet_of(network, &address, &prefix);
+	if (!subnet) {
+		problems_add(check->problems, object, field, "%s is in no subnet of Network/%s",
+			     text, network->name);
+		return;
+	}
+	if (!check_inside(check, object, field, &address, &prefix))
+		return;
+	if (ip_parse(subnet->gateway, &gateway) && ip_equal(&gateway, &address)) {
+		problems_add(check->problems, object, field, "%s is the gateway of its subnet",
+			     text);
+		return;
+	}
+	size_t size =
+		scoped_key(key, *network->vrf ? 'v' : 'n',
+			   *network->vrf ? network->vrf : network->name, &address, sizeof(address));
+	const Sluice__V1__Object *other =
+		size ? key_map_add(maps->addresses, key, size, object) : NULL;
+	if (other == object)
+		problems_add(check->problems, object, field, "%s is given twice", text);
+	else if (other)
+		problems_add(check->problems, object, field, "Port/%s has %s already",
+			     object_name(other), text);
+}
+
+static void vhost_user_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__VhostUser *vhost_user = object->port->device->vhost_user;
+
+	check_socket(check, object, "device.vhostUser.path", object->port->node, vhost_user->path);
+	if (vhost_user->has_queues_case &&
+	    (vhost_user->queues < 1 || vhost_user->queues > QUEUES_MAX))
+		problems_add(check->problems, object, "device.vhostUser.queues",
+			     "%u is not 1 to %d", vhost_user->queues, QUEUES_MAX);
+}
+
+static void device_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__Device *device = object->port->device;
+	const char *node = object->port->node;
+
+	if (!device) {
+		problems_add(check->problems, object, "device", "missing");
+		return;
+	}
+	switch (device->device_case) {
+	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
+		vhost_user_check(check, object);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_TAP:
+		check_netns(check, object, "device.tap.netns", device->tap->netns);
+		check_interface(check, object, "device.tap.name", node, device->tap->netns,
+				device->tap->name);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_NETDEV:
+		check_interface(check, object, "device.netdev.name", node, "",
+				device->netdev->name);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_PCI:
+		check_pci(check, object, "device.pci", node, device->pci);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_DEVARGS:
+		check_devargs(check, object, "device.devargs", node, device->devargs);
+		break;
+	default: // reported by the check that all messages have
+		break;
+	}
+}
+
+static void one_port_check(struct check *check, const Sluice__V1__Object *object,
+			   struct port_maps *maps)
+{
+	const Sluice__V1__Port *port = object->port;
+	const Sluice__V1__Network *network = NULL;
+	struct ip_prefix prefix;
+
+	// Statistics give the uplink under this name.
+	if (strcmp(port->name, "uplink") == 0)
+		problems_add(check->problems, object, "name",
+			     "'uplink' is the name of a node's own port");
+	check_reference(check, object, "node", SLUICE__V1__OBJECT__KIND_NODE, port->node);
+	if (check_reference(check, object, "network", SLUICE__V1__OBJECT__KIND_NETWORK,
+			    port->network))
+		network =
+			object_set_find(check->set, SLUICE__V1__OBJECT__KIND_NETWORK, port->network)
+				->network;
+	mac_check(check, object, maps);
+	for (size_t i = 0; i < port->n_addresses; i++)
+		address_check(check, object, i, network, maps);
+	for (size_t i = 0; i < port->n_allowed_addresses; i++)
+		check_prefix(check, object, CHECK_PATH("allowedAddresses[%zu]", i),
+			     port->allowed_addresses[i], &prefix);
+	for (size_t i = 0; i < port->n_security_groups; i++) {
+		const char *field = CHECK_PATH("securityGroups[%zu]", i);
+
+		if (!check_reference(check, object, field, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP,
+				     port->security_groups[i]))
+			continue;
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(port->security_groups[i], port->security_groups[j]) == 0) {
+				problems_add(check->problems, object, field, "'%s' is given twice",
+					     port->security_groups[i]);
+				break;
+			}
+	}
+	device_check(check, object);
+}
+
+void port_check(struct check *check)
+{
+	struct port_maps maps = {.addresses = key_map_new(), .macs = key_map_new()};
+	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_PORT);
+
+	for (size_t i = 0; i < count; i++)
+		one_port_check(check, object_set_at(check->set, SLUICE__V1__OBJECT__KIND_PORT, i),
+			       &maps);
+	key_map_free(maps.addresses);
+	key_map_free(maps.macs);
+}

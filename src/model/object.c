@@ -1,0 +1,88 @@
+// One object of desired state, of whatever kind: the members of the oneof in message Object.
+
+#include "model/object.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/kind.h"
+#include "model/message.h"
+
+const ProtobufCMessage *object_message(const Sluice__V1__Object *object)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field(object->base.descriptor, object->kind_case);
+
+	return field ? *(ProtobufCMessage *const *)field_data(field, &object->base) : NULL;
+}
+
+const char *object_kind_name(const Sluice__V1__Object *object)
+{
+	const char *name = kind_name(object->kind_case);
+
+	return name ? name : "";
+}
+
+const char *object_name(const Sluice__V1__Object *object)
+{
+	const ProtobufCMessage *message = object_message(object);
+
+	if (!message)
+		return "";
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "name");
+	const char *name = field ? *(char *const *)field_data(field, message) : NULL;
+	return name ? name : "";
+}
+
+static uint8_t *object_pack(const Sluice__V1__Object *object, size_t *size)
+{
+	uint8_t *data;
+
+	*size = sluice__v1__object__get_packed_size(object);
+	if (*size > INT_MAX)
+		return NULL;
+	data = malloc(*size + 1);
+	if (data)
+		sluice__v1__object__pack(object, data);
+	return data;
+}
+
+bool object_equal(const Sluice__V1__Object *a, const Sluice__V1__Object *b)
+{
+	bool equal = false;
+	size_t a_size = sluice__v1__object__get_packed_size(a);
+	size_t b_size = sluice__v1__object__get_packed_size(b);
+
+	if (a == b)
+		return true;
+	if (a_size != b_size)
+		return false;
+	// Packing writes fields in one order; unknown fields follow and are compared too.
+	uint8_t *a_data = object_pack(a, &a_size);
+	uint8_t *b_data = object_pack(b, &b_size);
+	if (a_data && b_data)
+		equal = memcmp(a_data, b_data, a_size) == 0;
+	free(a_data);
+	free(b_data);
+	return equal;
+}
+
+Sluice__V1__Object *object_copy(const Sluice__V1__Object *object)
+{
+	size_t size;
+	uint8_t *data = object_pack(object, &size);
+	Sluice__V1__Object *copy = NULL;
+
+	if (data)
+		copy = sluice__v1__object__unpack(NULL, size, data);
+	free(data);
+	return copy;
+}
+
+void object_free(Sluice__V1__Object *object)
+{
+	if (object)
+		sluice__v1__object__free_unpacked(object, NULL);
+}

@@ -1,0 +1,43 @@
+// The set of objects: desired state, or what a change would make of it. Objects in a set are never
+// changed, only replaced, so that copies of a set share them: a copy of 100 000 objects is some
+// arrays.
+//
+// Threads: a set is used by one thread at a time. Different sets that share objects may be used by
+// different threads.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sluice.pb-c.h"
+
+struct object_set;
+
+struct object_set *object_set_new(void);
+
+// Shares the objects.
+struct object_set *object_set_copy(const struct object_set *set);
+
+void object_set_free(struct object_set *set);
+
+// Takes `object` over (it comes from protobuf_c_message_unpack or a decoder, or was built with
+// malloc alone), and frees what had the same kind and name. It must be of some kind.
+void object_set_put(struct object_set *set, Sluice__V1__Object *object);
+
+// Returns whether there was one.
+bool object_set_remove(struct object_set *set, Sluice__V1__Object__KindCase kind, const char *name);
+
+// NULL where there is none. Valid until it is replaced or removed here and in all copies.
+const Sluice__V1__Object *object_set_find(const struct object_set *set,
+					  Sluice__V1__Object__KindCase kind, const char *name);
+
+// All of a kind, in no particular order: object_set_at(set, kind, 0 … object_set_count(set, kind) -
+// 1). The order stays as long as the set is not changed.
+size_t object_set_count(const struct object_set *set, Sluice__V1__Object__KindCase kind);
+const Sluice__V1__Object *object_set_at(const struct object_set *set,
+					Sluice__V1__Object__KindCase kind, size_t index);
+
+// All of a kind sorted by name; `*objects` is freed by the caller with free. Returns the count.
+size_t object_set_sorted(const struct object_set *set, Sluice__V1__Object__KindCase kind,
+			 const Sluice__V1__Object ***objects);

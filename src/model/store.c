@@ -1,0 +1,278 @@
+// Desired state on disk, in SQLite.
+
+#include "model/store.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "model/kind.h"
+#include "model/memory.h"
+#include "model/object.h"
+
+// Marks the file as ours ("Slui"), and the form of its tables.
+#define APPLICATION_ID 0x536c7569
+#define SCHEMA_VERSION 1
+
+#define BUSY_TIMEOUT_MS 2000
+
+struct store {
+	sqlite3 *database;
+	char *path;
+};
+
+// The line for the last error of the database. Returns -1.
+static int store_error(const struct store *store, struct error *err, const char *what)
+{
+	if (sqlite3_errcode(store->database) == SQLITE_BUSY)
+		return error_set(err, "%s: %s: another process uses it", store->path, what);
+	return error_set(err, "%s: %s: %s", store->path, what, sqlite3_errmsg(store->database));
+}
+
+static int store_run(const struct store *store, const char *sql, struct error *err)
+{
+	if (sqlite3_exec(store->database, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return store_error(store, err, "cannot use the store");
+	return 0;
+}
+
+// The one number that the statement results in.
+static int store_number(const struct store *store, const char *sql, int64_t *number,
+			struct error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int result = -1;
+
+	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) == SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_ROW) {
+		*number = sqlite3_column_int64(statement, 0);
+		result = 0;
+	} else {
+		store_error(store, err, "cannot read the store");
+	}
+	sqlite3_finalize(statement);
+	return result;
+}
+
+static int schema_create(const struct store *store, struct error *err)
+{
+	char sql[512];
+
+	snprintf(sql, sizeof(sql),
+		 "BEGIN IMMEDIATE;"
+		 "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER "
+		 "NOT NULL);"
+		 "INSERT INTO state VALUES (1, 0);"
+		 "CREATE TABLE objects (kind TEXT NOT NULL, name TEXT NOT NULL, object BLOB NOT "
+		 "NULL,"
+		 " PRIMARY KEY (kind, name)) WITHOUT ROWID;"
+		 "PRAGMA application_id = %d;"
+		 "PRAGMA user_version = %d;"
+		 "COMMIT;",
+		 APPLICATION_ID, SCHEMA_VERSION);
+	return store_run(store, sql, err);
+}
+
+// Is it ours, whole, and of this version? A new file gets its tables.
+static int schema_check(const struct store *store, struct error *err)
+{
+	int64_t application, version, tables;
+
+	if (store_number(store, "PRAGMA application_id", &application, err) < 0 ||
+	    store_number(store, "PRAGMA user_version", &version, err) < 0 ||
+	    store_number(store, "SELECT count(*) FROM sqlite_master", &tables, err) < 0)
+		return -1;
+	if (application == 0 && version == 0 && tables == 0)
+		return schema_create(store, err);
+	if (application != APPLICATION_ID)
+		return error_set(err, "%s: is a database of another program", store->path);
+	if (version != SCHEMA_VERSION)
+		return error_set(err, "%s: has version %lld, this program knows %d", store->path,
+				 (long long)version, SCHEMA_VERSION);
+	return 0;
+}
+
+static int integrity_check(const struct store *store, struct error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int result = -1;
+
+	if (sqlite3_prepare_v2(store->database, "PRAGMA quick_check(1)", -1, &statement, NULL) !=
+		    SQLITE_OK ||
+	    sqlite3_step(statement) != SQLITE_ROW)
+		store_error(store, err, "cannot read the store");
+	else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0)
+		error_set(err, "%s: the store is damaged: %s", store->path,
+			  (const char *)sqlite3_column_text(statement, 0));
+	else
+		result = 0;
+	sqlite3_finalize(statement);
+	return result;
+}
+
+static void parent_make(const char *path)
+{
+	char copy[PATH_MAX];
+
+	if (strlen(path) >= sizeof(copy))
+		return;
+	strcpy(copy, path);
+	// Whether it worked is seen when the file is opened.
+	mkdir(dirname(copy), 0750);
+}
+
+int store_open(const char *path, struct store **result, struct error *err)
+{
+	struct store *store = memory_new(sizeof(*store));
+	mode_t mask;
+	int opened;
+
+	store->path = memory_text(path);
+	parent_make(path);
+	mask = umask(0027);
+	opened = sqlite3_open_v2(path, &store->database,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+				 NULL);
+	umask(mask);
+	if (opened != SQLITE_OK) {
+		store_error(store, err, "cannot open the store");
+		goto failed;
+	}
+	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT_MS);
+	// One process has the store; the lock is taken by the first statement that reads and kept
+	// until the end.
+	if (store_run(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;", err) <
+		    0 ||
+	    store_run(store, "BEGIN EXCLUSIVE; COMMIT;", err) < 0 || schema_check(store, err) < 0 ||
+	    integrity_check(store, err) < 0)
+		goto failed;
+	*result = store;
+	return 0;
+failed:
+	store_close(store);
+	return -1;
+}
+
+static int row_load(const struct store *store, sqlite3_stmt *statement, struct object_set *set,
+		    struct error *err)
+{
+	const char *kind = (const char *)sqlite3_column_text(statement, 0);
+	const char *name = (const char *)sqlite3_column_text(statement, 1);
+	const void *data = sqlite3_column_blob(statement, 2);
+	size_t size = (size_t)sqlite3_column_bytes(statement, 2);
+	Sluice__V1__Object *object = NULL;
+
+	if (kind && name && data)
+		object = sluice__v1__object__unpack(NULL, size, data);
+	if (!object || !object_message(object) || strcmp(object_kind_name(object), kind) != 0 ||
+	    strcmp(object_name(object), name) != 0) {
+		object_free(object);
+		return error_set(err, "%s: the store is damaged: %s/%s cannot be read", store->path,
+				 kind ? kind : "?", name ? name : "?");
+	}
+	object_set_put(set, object);
+	return 0;
+}
+
+int store_load(struct store *store, struct object_set *set, uint64_t *revision, struct error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int64_t number;
+	int step;
+
+	if (store_number(store, "SELECT revision FROM state", &number, err) < 0)
+		return -1;
+	if (sqlite3_prepare_v2(store->database, "SELECT kind, name, object FROM objects", -1,
+			       &statement, NULL) != SQLITE_OK)
+		return store_error(store, err, "cannot read the store");
+	while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (row_load(store, statement, set, err) < 0) {
+			sqlite3_finalize(statement);
+			return -1;
+		}
+	}
+	if (step != SQLITE_DONE)
+		store_error(store, err, "cannot read the store");
+	sqlite3_finalize(statement);
+	if (step != SQLITE_DONE)
+		return -1;
+	*revision = (uint64_t)number;
+	return 0;
+}
+
+static int change_write(const struct store *store, sqlite3_stmt *put, sqlite3_stmt *drop,
+			const struct change *change, struct error *err)
+{
+	sqlite3_stmt *statement = change->object ? put : drop;
+	uint8_t *data = NULL;
+	int result = 0;
+
+	sqlite3_reset(statement);
+	sqlite3_bind_text(statement, 1, kind_name(change->kind), -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, change->name, -1, SQLITE_STATIC);
+	if (change->object) {
+		size_t size = sluice__v1__object__get_packed_size(change->object);
+
+		data = memory_new(size);
+		sluice__v1__object__pack(change->object, data);
+		sqlite3_bind_blob64(statement, 3, data, size, SQLITE_STATIC);
+	}
+	if (sqlite3_step(statement) != SQLITE_DONE)
+		result = store_error(store, err, "cannot write the store");
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	free(data);
+	return result;
+}
+
+static int changes_write(const struct store *store, const struct change *changes, size_t count,
+			 uint64_t revision, struct error *err)
+{
+	sqlite3_stmt *put = NULL;
+	sqlite3_stmt *drop = NULL;
+	char sql[80];
+	int result = -1;
+
+	if (sqlite3_prepare_v2(store->database, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?)",
+			       -1, &put, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(store->database, "DELETE FROM objects WHERE kind = ? AND name = ?",
+			       -1, &drop, NULL) != SQLITE_OK) {
+		store_error(store, err, "cannot write the store");
+		goto out;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].action != SLUICE__V1__ACTION__ACTION_UNCHANGED &&
+		    change_write(store, put, drop, &changes[i], err) < 0)
+			goto out;
+	snprintf(sql, sizeof(sql), "UPDATE state SET revision = %lld", (long long)revision);
+	result = store_run(store, sql, err);
+out:
+	sqlite3_finalize(put);
+	sqlite3_finalize(drop);
+	return result;
+}
+
+int store_commit(struct store *store, const struct change *changes, size_t count, uint64_t revision,
+		 struct error *err)
+{
+	if (store_run(store, "BEGIN IMMEDIATE", err) < 0)
+		return -1;
+	if (changes_write(store, changes, count, revision, err) < 0 ||
+	    store_run(store, "COMMIT", err) < 0) {
+		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+		return -1;
+	}
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (!store)
+		return;
+	sqlite3_close(store->database);
+	free(store->path);
+	free(store);
+}

@@ -1,0 +1,75 @@
+// Sizes and field values of the headers that Sluice reads and writes, and the Internet checksum
+// (RFC 1071).
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/address.h"
+
+#define IPV4_HEADER_SIZE 20
+#define IPV6_HEADER_SIZE 40
+#define TCP_HEADER_SIZE	 20
+#define UDP_HEADER_SIZE	 8
+#define ICMP_HEADER_SIZE 8
+#define ARP_PACKET_SIZE	 28
+
+#define ICMP_ECHO_REPLY	   0
+#define ICMP_ECHO_REQUEST  8
+#define ICMP6_ECHO_REQUEST 128
+#define ICMP6_ECHO_REPLY   129
+
+#define ARP_REQUEST 1
+#define ARP_REPLY   2
+
+// RFC 4861 section 4
+#define ND_ROUTER_SOLICITATION	   133
+#define ND_ROUTER_ADVERTISEMENT	   134
+#define ND_NEIGHBOUR_SOLICITATION  135
+#define ND_NEIGHBOUR_ADVERTISEMENT 136
+#define ND_REDIRECT		   137
+
+// Sum of 16-bit words in memory order, not folded and not complemented. `size` may be odd.
+uint64_t checksum_add(uint64_t sum, const void *data, uint32_t size);
+
+// Folds and complements; what to store in a header, in network byte order.
+uint16_t checksum_finish(uint64_t sum);
+
+// Sum of the pseudo header of TCP, UDP and ICMPv6 for either family; `length` of the upper layer in
+// bytes.
+uint64_t checksum_pseudo(const struct ip_address *source, const struct ip_address *destination,
+			 uint8_t protocol, uint32_t length);
+
+static inline bool ipv4_checksum_valid(const uint8_t *header, uint32_t size)
+{
+	uint32_t words[5];
+	uint64_t sum;
+
+	memcpy(words, header, IPV4_HEADER_SIZE);
+	sum = (uint64_t)words[0] + words[1] + words[2] + words[3] + words[4];
+	if (size > IPV4_HEADER_SIZE)
+		sum = checksum_add(sum, header + IPV4_HEADER_SIZE, size - IPV4_HEADER_SIZE);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+// Takes one hop off an IPv4 header and repairs its checksum (RFC 1624).
+static inline void ipv4_decrement_ttl(uint8_t *header)
+{
+	uint16_t checksum;
+	uint32_t sum;
+
+	header[8]--;
+	memcpy(&checksum, header + 10, 2);
+	// Equation 3, so that the result is never 0xffff where making it anew gives 0. The TTL is
+	// the first byte of its word in memory order.
+	sum = (uint16_t)~checksum +
+	      (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xfffeu : 0xfeffu);
+	checksum = (uint16_t)~(sum + (sum >> 16));
+	memcpy(header + 10, &checksum, 2);
+}

@@ -1,0 +1,102 @@
+// What a packet is, read from its headers: the flow key that finds its connection, and what a first
+// packet's walk needs besides. Everything points into nothing: offsets only, so that the result
+// stays valid when data moves.
+
+#pragma once
+
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/drop.h"
+
+// The packet is a fragment; ports are zero, and every fragment of the packet has this same key.
+#define FLOW_KEY_FRAGMENT 1
+// No reply can belong to it: ICMP messages that are neither query nor reply, and fragments.
+#define FLOW_KEY_ONE_WAY 2
+
+// Names one direction of one connection. All bytes count, there is no padding.
+struct flow_key {
+	struct ip_address source;
+	struct ip_address destination;
+	// TCP, UDP, SCTP: network byte order. ICMP queries: identifier and type * 256 + code of the
+	// request, on the side of the port that would be source and destination for the request; a
+	// reply has them exchanged, so that request and reply are each other's reverse. Others:
+	// zero.
+	uint16_t source_port;
+	uint16_t destination_port;
+	uint16_t network; // dense number of the network in which it was received
+	uint8_t protocol;
+	uint8_t flags;
+};
+
+_Static_assert(sizeof(struct flow_key) == 40, "a flow key has no padding");
+
+enum packet_kind {
+	PACKET_IP,
+	PACKET_ICMP_ERROR, // key is the one of the connection's packet in this direction, made from
+			   // the quote
+	PACKET_ARP,
+	PACKET_ND,
+};
+
+struct packet {
+	struct flow_key key; // network is filled by the caller
+	struct mac_address destination_mac;
+	struct mac_address source_mac;
+	// Sender as the IP header has it; differs from the key's for ICMP errors.
+	struct ip_address source;
+	struct ip_address destination;
+	uint32_t length;    // of the frame in bytes
+	uint16_t l3_offset; // from the start of the frame
+	uint16_t l4_offset; // 0: there is none that could be read
+	uint16_t ip_length; // of the IP packet in bytes, header included
+	uint16_t vlan;	    // 12 bits VLAN identifier, 0 without tag
+	uint8_t kind;
+	uint8_t ttl;
+	uint8_t tcp_flags;
+	uint8_t icmp_type;
+	uint8_t icmp_code;
+	uint8_t icmp_reply; // the answer to a query
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_PSH 0x08
+#define TCP_ACK 0x10
+#define TCP_URG 0x20
+
+#define ETHERNET_HEADER_SIZE 14
+#define ETHERNET_TYPE_IPV4   0x0800
+#define ETHERNET_TYPE_ARP    0x0806
+#define ETHERNET_TYPE_VLAN   0x8100
+#define ETHERNET_TYPE_IPV6   0x86dd
+
+// Reads the headers of the Ethernet frame at `data`. `available` bytes of it are contiguous there,
+// `length` is the whole frame's. Returns DROP_NONE or why the frame can't be used. Never reads
+// behind `available`. RFC 791, 8200, 9293, 768, 792, 4443, 826, 4861, IEEE 802.1Q.
+enum drop_reason packet_parse(const uint8_t *data, uint32_t available, uint32_t length,
+			      struct packet *packet);
+
+// The key of the opposite direction, in the network where a reply is received.
+static inline struct flow_key flow_key_reverse(const struct flow_key *key, uint16_t network)
+{
+	struct flow_key reverse = {
+		.source = key->destination,
+		.destination = key->source,
+		.source_port = key->destination_port,
+		.destination_port = key->source_port,
+		.network = network,
+		.protocol = key->protocol,
+		.flags = key->flags,
+	};
+
+	return reverse;
+}
+
+static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	const uint64_t *x = (const uint64_t *)a, *y = (const uint64_t *)b;
+
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+}

@@ -1,0 +1,390 @@
+// From a frame's bytes to a flow key. One pass, in the order of the headers.
+
+#include "packet/packet.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "packet/header.h"
+
+// A chain longer than this is an attack on whoever looks through it (RFC 8200 asks for seven at
+// most).
+#define EXTENSION_HEADERS_MAX 8
+
+static uint16_t read16(const uint8_t *data)
+{
+	uint16_t value;
+
+	memcpy(&value, data, sizeof(value));
+	return value;
+}
+
+// Types that ask for an answer; the answer's type maps to the question's, so that both share one
+// key.
+static bool icmp_query(uint8_t protocol, uint8_t type, uint8_t *request, bool *reply)
+{
+	static const struct {
+		uint8_t protocol, request, reply;
+	} queries[] = {
+		{IPPROTO_ICMP, ICMP_ECHO_REQUEST, ICMP_ECHO_REPLY},
+		{IPPROTO_ICMPV6, ICMP6_ECHO_REQUEST, ICMP6_ECHO_REPLY},
+		{IPPROTO_ICMP, 13, 14}, // timestamp
+		{IPPROTO_ICMP, 15, 16}, // information
+		{IPPROTO_ICMP, 17, 18}, // address mask
+	};
+
+	for (unsigned int i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+		if (queries[i].protocol != protocol ||
+		    (queries[i].request != type && queries[i].reply != type))
+			continue;
+		*request = queries[i].request;
+		*reply = queries[i].reply == type;
+		return true;
+	}
+	return false;
+}
+
+static bool icmp_error(uint8_t protocol, uint8_t type)
+{
+	if (protocol == IPPROTO_ICMPV6)
+		return type >= 1 && type <= 4;
+	// Unreachable, source quench, time exceeded, parameter problem.
+	return type == 3 || type == 4 || type == 11 || type == 12;
+}
+
+// True for the answer to a query.
+static bool icmp_key(struct flow_key *key, uint8_t type, uint8_t code, uint16_t identifier)
+{
+	uint8_t request;
+	bool reply = false;
+
+	if (!icmp_query(key->protocol, type, &request, &reply)) {
+		key->destination_port = htons((uint16_t)(type << 8 | code));
+		key->flags |= FLOW_KEY_ONE_WAY;
+	} else if (reply) {
+		key->source_port = htons((uint16_t)(request << 8 | code));
+		key->destination_port = identifier;
+	} else {
+		key->source_port = identifier;
+		key->destination_port = htons((uint16_t)(request << 8 | code));
+	}
+	return reply;
+}
+
+// Follows an IPv6 header chain from `*offset` (behind the fixed header) up to `end`. Leaves the
+// upper protocol in
+// `*protocol`, its place in `*offset`, and whether the packet is a fragment (`*first` then tells if
+// it is the first).
+static enum drop_reason skip_extension_headers(const uint8_t *data, uint32_t available,
+					       uint32_t end, uint32_t *offset, uint8_t *protocol,
+					       bool *fragment, bool *first)
+{
+	uint8_t next = *protocol, behind_fragment = 0;
+
+	*fragment = false;
+	*first = true;
+	for (unsigned int count = 0;; count++) {
+		const uint8_t *header = data + *offset;
+		uint32_t size;
+
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
+			break;
+		// Behind the header of a later fragment there is payload, not another header.
+		if (!*first)
+			break;
+		if (count == EXTENSION_HEADERS_MAX)
+			return DROP_EXTENSION_HEADERS;
+		if (*offset + 8 > end)
+			return DROP_TRUNCATED;
+		if (*offset + 8 > available)
+			return DROP_EXTENSION_HEADERS;
+		// Hop-by-hop options stand first or not at all.
+		if (next == IPPROTO_HOPOPTS && count != 0)
+			return DROP_MALFORMED;
+		// Source routing by type 0 is abolished (RFC 5095).
+		if (next == IPPROTO_ROUTING && header[2] == 0)
+			return DROP_MALFORMED;
+		size = (header[1] + 1u) * 8;
+		if (next == IPPROTO_AH)
+			size = (header[1] + 2u) * 4;
+		if (next == IPPROTO_FRAGMENT) {
+			uint16_t field = ntohs(read16(header + 2));
+
+			size = 8;
+			// An atomic fragment is a whole packet (RFC 6946).
+			if (field & 0xfff9) {
+				// Later fragments show no more than this, and all have one key.
+				if (!*fragment)
+					behind_fragment = header[0];
+				*fragment = true;
+				*first = (field & 0xfff8) == 0;
+			}
+		}
+		next = header[0];
+		*offset += size;
+		if (*offset > end)
+			return DROP_TRUNCATED;
+	}
+	*protocol = *fragment ? behind_fragment : next;
+	return DROP_NONE;
+}
+
+// The IPv4 or IPv6 packet that an ICMP error quotes: the key of the packet that caused the error,
+// as far as the quote goes. Quotes may be cut, so the lengths in them are not held against what is
+// there.
+static bool parse_quote(const uint8_t *data, uint32_t available, bool v4, struct flow_key *key)
+{
+	uint32_t l4;
+
+	// Each family's errors are about its own packets.
+	if (available < 1 || data[0] >> 4 != (v4 ? 4 : 6))
+		return false;
+	if (v4) {
+		if (available < IPV4_HEADER_SIZE)
+			return false;
+		l4 = (data[0] & 15u) * 4;
+		if (l4 < IPV4_HEADER_SIZE || (read16(data + 6) & htons(0x1fff)))
+			return false;
+		uint32_t address;
+		memcpy(&address, data + 12, 4);
+		key->source = ip_from_v4(address);
+		memcpy(&address, data + 16, 4);
+		key->destination = ip_from_v4(address);
+		key->protocol = data[9];
+	} else {
+		bool fragment, first;
+
+		if (available < IPV6_HEADER_SIZE)
+			return false;
+		memcpy(&key->source, data + 8, 16);
+		memcpy(&key->destination, data + 24, 16);
+		key->protocol = data[6];
+		l4 = IPV6_HEADER_SIZE;
+		if (skip_extension_headers(data, available, available, &l4, &key->protocol,
+					   &fragment, &first) != DROP_NONE ||
+		    fragment)
+			return false;
+	}
+	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP ||
+	    key->protocol == IPPROTO_SCTP) {
+		if (l4 + 4 > available)
+			return false;
+		key->source_port = read16(data + l4);
+		key->destination_port = read16(data + l4 + 2);
+	} else if (key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6) {
+		// An error about an error must not exist (RFC 1122 section 3.2.2).
+		if (l4 + 8 > available || icmp_error(key->protocol, data[l4]))
+			return false;
+		icmp_key(key, data[l4], data[l4 + 1], read16(data + l4 + 4));
+	}
+	return true;
+}
+
+static enum drop_reason parse_icmp(const uint8_t *data, uint32_t available, uint32_t end,
+				   struct packet *packet)
+{
+	uint32_t l4 = packet->l4_offset;
+	struct flow_key quoted = {.network = 0};
+
+	packet->icmp_type = data[l4];
+	packet->icmp_code = data[l4 + 1];
+	if (packet->key.protocol == IPPROTO_ICMPV6 && packet->icmp_type >= ND_ROUTER_SOLICITATION &&
+	    packet->icmp_type <= ND_REDIRECT) {
+		packet->kind = PACKET_ND;
+		return DROP_NONE;
+	}
+	if (!icmp_error(packet->key.protocol, packet->icmp_type)) {
+		packet->icmp_reply = icmp_key(&packet->key, packet->icmp_type, packet->icmp_code,
+					      read16(data + l4 + 4));
+		return DROP_NONE;
+	}
+	packet->kind = PACKET_ICMP_ERROR;
+	end = end < available ? end : available;
+	if (!parse_quote(data + l4 + ICMP_HEADER_SIZE, end - l4 - ICMP_HEADER_SIZE,
+			 packet->key.protocol == IPPROTO_ICMP, &quoted))
+		return DROP_MALFORMED;
+	// The error travels against what it quotes.
+	packet->key = flow_key_reverse(&quoted, 0);
+	return DROP_NONE;
+}
+
+static enum drop_reason parse_l4(const uint8_t *data, uint32_t available, uint32_t end,
+				 struct packet *packet)
+{
+	uint32_t l4 = packet->l4_offset, room = end - l4, needed;
+	struct flow_key *key = &packet->key;
+
+	switch (key->protocol) {
+	case IPPROTO_TCP:
+		needed = TCP_HEADER_SIZE;
+		break;
+	case IPPROTO_UDP:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		needed = UDP_HEADER_SIZE;
+		break;
+	case IPPROTO_SCTP:
+		needed = 12;
+		break;
+	default:
+		return DROP_NONE;
+	}
+	if (room < needed)
+		return DROP_TRUNCATED;
+	if (l4 + needed > available)
+		return DROP_EXTENSION_HEADERS;
+	if (key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6) {
+		// Each family has its own ICMP; the other's is nonsense.
+		if ((key->protocol == IPPROTO_ICMP) != ip_is_v4(&key->source))
+			return DROP_MALFORMED;
+		return parse_icmp(data, available, end, packet);
+	}
+	key->source_port = read16(data + l4);
+	key->destination_port = read16(data + l4 + 2);
+	if (key->protocol == IPPROTO_TCP) {
+		uint32_t header = (data[l4 + 12] >> 4) * 4u;
+
+		if (header < TCP_HEADER_SIZE)
+			return DROP_MALFORMED;
+		if (header > room)
+			return DROP_TRUNCATED;
+		packet->tcp_flags = data[l4 + 13];
+	} else if (key->protocol == IPPROTO_UDP) {
+		uint16_t length = ntohs(read16(data + l4 + 4));
+
+		if (length < UDP_HEADER_SIZE)
+			return DROP_MALFORMED;
+		if (length > room)
+			return DROP_TRUNCATED;
+	}
+	return DROP_NONE;
+}
+
+static enum drop_reason parse_ipv4(const uint8_t *data, uint32_t available, uint32_t length,
+				   struct packet *packet)
+{
+	const uint8_t *header = data + packet->l3_offset;
+	uint32_t l3 = packet->l3_offset, header_size, end, address;
+	uint16_t fragment;
+
+	if (l3 + IPV4_HEADER_SIZE > available)
+		return DROP_TRUNCATED;
+	header_size = (header[0] & 15u) * 4;
+	packet->ip_length = ntohs(read16(header + 2));
+	if (header[0] >> 4 != 4 || header_size < IPV4_HEADER_SIZE ||
+	    packet->ip_length < header_size)
+		return DROP_MALFORMED;
+	end = l3 + packet->ip_length;
+	if (end > length || l3 + header_size > available)
+		return DROP_TRUNCATED;
+	if (!ipv4_checksum_valid(header, header_size))
+		return DROP_CHECKSUM;
+	memcpy(&address, header + 12, 4);
+	packet->key.source = ip_from_v4(address);
+	memcpy(&address, header + 16, 4);
+	packet->key.destination = ip_from_v4(address);
+	packet->key.protocol = header[9];
+	packet->ttl = header[8];
+	packet->l4_offset = (uint16_t)(l3 + header_size);
+	fragment = ntohs(read16(header + 6));
+	if (fragment & 0x3fff) {
+		// More behind a fragment that ends beyond what IPv4 can number (ping of death).
+		if ((fragment & 0x1fff) * 8u + packet->ip_length - header_size >
+		    65535 - header_size)
+			return DROP_MALFORMED;
+		packet->key.flags = FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY;
+		return DROP_NONE;
+	}
+	return parse_l4(data, available, end, packet);
+}
+
+static enum drop_reason parse_ipv6(const uint8_t *data, uint32_t available, uint32_t length,
+				   struct packet *packet)
+{
+	const uint8_t *header = data + packet->l3_offset;
+	uint32_t l3 = packet->l3_offset, end, offset, payload;
+	enum drop_reason reason;
+	bool fragment, first;
+
+	if (l3 + IPV6_HEADER_SIZE > available)
+		return DROP_TRUNCATED;
+	payload = ntohs(read16(header + 4));
+	if (header[0] >> 4 != 6 || payload > 65535 - IPV6_HEADER_SIZE)
+		return DROP_MALFORMED;
+	packet->ip_length = (uint16_t)(IPV6_HEADER_SIZE + payload);
+	end = l3 + IPV6_HEADER_SIZE + payload;
+	if (end > length)
+		return DROP_TRUNCATED;
+	memcpy(&packet->key.source, header + 8, 16);
+	memcpy(&packet->key.destination, header + 24, 16);
+	// IPv4-mapped addresses must not be on the wire (RFC 4942 section 2.2); here they would
+	// pass for IPv4.
+	if (ip_is_v4(&packet->key.source) || ip_is_v4(&packet->key.destination))
+		return DROP_MALFORMED;
+	packet->key.protocol = header[6];
+	packet->ttl = header[7];
+	offset = l3 + IPV6_HEADER_SIZE;
+	reason = skip_extension_headers(data, available, end, &offset, &packet->key.protocol,
+					&fragment, &first);
+	if (reason != DROP_NONE)
+		return reason;
+	packet->l4_offset = (uint16_t)offset;
+	if (fragment) {
+		packet->key.flags = FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY;
+		return DROP_NONE;
+	}
+	return parse_l4(data, available, end, packet);
+}
+
+enum drop_reason packet_parse(const uint8_t *data, uint32_t available, uint32_t length,
+			      struct packet *packet)
+{
+	uint32_t offset = ETHERNET_HEADER_SIZE;
+	enum drop_reason reason;
+	uint16_t type;
+
+	memset(packet, 0, sizeof(*packet));
+	packet->length = length;
+	if (available < ETHERNET_HEADER_SIZE)
+		return DROP_TRUNCATED;
+	memcpy(&packet->destination_mac, data, 6);
+	memcpy(&packet->source_mac, data + 6, 6);
+	type = read16(data + 12);
+	if (type == htons(ETHERNET_TYPE_VLAN)) {
+		if (available < ETHERNET_HEADER_SIZE + 4)
+			return DROP_TRUNCATED;
+		packet->vlan = ntohs(read16(data + 14)) & 0xfff;
+		type = read16(data + 16);
+		offset += 4;
+	}
+	packet->l3_offset = (uint16_t)offset;
+	if (type == htons(ETHERNET_TYPE_IPV4)) {
+		reason = parse_ipv4(data, available, length, packet);
+	} else if (type == htons(ETHERNET_TYPE_IPV6)) {
+		reason = parse_ipv6(data, available, length, packet);
+	} else if (type == htons(ETHERNET_TYPE_ARP)) {
+		packet->kind = PACKET_ARP;
+		return offset + ARP_PACKET_SIZE > available ? DROP_TRUNCATED : DROP_NONE;
+	} else {
+		return DROP_ETHERTYPE;
+	}
+	if (packet->kind == PACKET_ICMP_ERROR) {
+		const uint8_t *header = data + offset;
+		uint32_t address;
+
+		if (type == htons(ETHERNET_TYPE_IPV4)) {
+			memcpy(&address, header + 12, 4);
+			packet->source = ip_from_v4(address);
+			memcpy(&address, header + 16, 4);
+			packet->destination = ip_from_v4(address);
+		} else {
+			memcpy(&packet->source, header + 8, 16);
+			memcpy(&packet->destination, header + 24, 16);
+		}
+	} else {
+		packet->source = packet->key.source;
+		packet->destination = packet->key.destination;
+	}
+	return reason;
+}

@@ -1,0 +1,349 @@
+// Any DPDK poll mode driver: a PCI device by its address, or a virtual device by devargs. There is
+// no kernel network stack beside it.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <rte_bus_pci.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_interrupts.h>
+#include <rte_pci.h>
+
+#include "port/driver.h"
+
+#define DESCRIPTORS 1024
+
+struct ethdev_queue {
+	// Collects the queue's interrupts; -1 where the driver has none.
+	int epoll_fd;
+	bool armed;
+	// A packet that arm found.
+	uint16_t stashed;
+	struct rte_mbuf *stash;
+};
+
+struct ethdev_port {
+	struct port port;
+	uint16_t id;
+	bool started;
+	bool chains; // sends mbuf chains as they are
+	struct rte_device *device;
+	struct ethdev_queue queues[PORT_QUEUES_MAX];
+};
+
+static uint16_t ethdev_receive(struct port *base, uint16_t index, struct rte_mbuf **packets,
+			       uint16_t count)
+{
+	struct ethdev_port *port = (struct ethdev_port *)base;
+	struct ethdev_queue *queue = &port->queues[index];
+
+	if (unlikely(queue->stashed && count)) {
+		packets[0] = queue->stash;
+		queue->stashed = 0;
+		return 1 + rte_eth_rx_burst(port->id, index, packets + 1, count - 1);
+	}
+	return rte_eth_rx_burst(port->id, index, packets, count);
+}
+
+// For drivers that take no chains: sends one by one what must be made linear first.
+static uint16_t linear_send(struct ethdev_port *port, uint16_t index, struct rte_mbuf **packets,
+			    uint16_t count)
+{
+	uint16_t taken;
+
+	for (taken = 0; taken < count; taken++) {
+		if (packets[taken]->nb_segs > 1 && rte_pktmbuf_linearize(packets[taken]) < 0) {
+			rte_pktmbuf_free(packets[taken]);
+			port_count_send_error(&port->port, 1);
+			continue;
+		}
+		if (rte_eth_tx_burst(port->id, index, packets + taken, 1) == 0)
+			break;
+	}
+	return taken;
+}
+
+static uint16_t ethdev_send(struct port *base, uint16_t index, struct rte_mbuf **packets,
+			    uint16_t count)
+{
+	struct ethdev_port *port = (struct ethdev_port *)base;
+	uint16_t i;
+
+	if (!port->chains)
+		for (i = 0; i < count; i++)
+			if (unlikely(packets[i]->nb_segs > 1))
+				return linear_send(port, index, packets, count);
+	return rte_eth_tx_burst(port->id, index, packets, count);
+}
+
+static void ethdev_disarm(struct port *base, uint16_t index)
+{
+	struct ethdev_port *port = (struct ethdev_port *)base;
+	struct ethdev_queue *queue = &port->queues[index];
+	struct rte_epoll_event event;
+
+	if (!queue->armed)
+		return;
+	queue->armed = false;
+	rte_eth_dev_rx_intr_disable(port->id, index);
+	// Reads the descriptor in it as its kind needs: some are eventfds, some are the device
+	// itself.
+	rte_epoll_wait(queue->epoll_fd, &event, 1, 0);
+}
+
+static bool ethdev_arm(struct port *base, uint16_t index, int *fd)
+{
+	struct ethdev_port *port = (struct ethdev_port *)base;
+	struct ethdev_queue *queue = &port->queues[index];
+
+	*fd = -1;
+	if (queue->stashed || queue->epoll_fd < 0 ||
+	    rte_eth_dev_rx_intr_enable(port->id, index) < 0)
+		return false;
+	queue->armed = true;
+	// What came before the interrupt was on. Not every driver can count, but each can receive.
+	queue->stashed = rte_eth_rx_burst(port->id, index, &queue->stash, 1);
+	if (queue->stashed) {
+		ethdev_disarm(base, index);
+		return false;
+	}
+	*fd = queue->epoll_fd;
+	return true;
+}
+
+static bool ethdev_up(const struct port *base)
+{
+	struct rte_eth_link link = {0};
+
+	return rte_eth_link_get_nowait(((const struct ethdev_port *)base)->id, &link) == 0 &&
+	       link.link_status == RTE_ETH_LINK_UP;
+}
+
+static void ethdev_close(struct port *base)
+{
+	struct ethdev_port *port = (struct ethdev_port *)base;
+	int i;
+
+	for (i = 0; i < PORT_QUEUES_MAX; i++) {
+		if (port->queues[i].stashed)
+			rte_pktmbuf_free(port->queues[i].stash);
+		if (port->queues[i].epoll_fd >= 0) {
+			rte_eth_dev_rx_intr_ctl_q(port->id, (uint16_t)i, port->queues[i].epoll_fd,
+						  RTE_INTR_EVENT_DEL, NULL);
+			close(port->queues[i].epoll_fd);
+		}
+	}
+	if (port->started)
+		rte_eth_dev_stop(port->id);
+	rte_eth_dev_close(port->id);
+	rte_dev_remove(port->device);
+	free(port);
+}
+
+static const struct port_driver ethdev_driver = {
+	.name = "DPDK",
+	.receive = ethdev_receive,
+	.send = ethdev_send,
+	.arm = ethdev_arm,
+	.disarm = ethdev_disarm,
+	.up = ethdev_up,
+	.close = ethdev_close,
+};
+
+// A DPDK function's return value as an error.
+static int failed(struct error *err, const struct port_device *device, const char *what, int result)
+{
+	errno = result == -1 ? rte_errno : -result;
+	return error_errno(err, "%s: %s", device->name, what);
+}
+
+// Brings the device into DPDK and finds its port.
+static int device_probe(const struct port_device *device, uint16_t *id, struct error *err)
+{
+	struct rte_eth_dev_info information;
+	struct rte_pci_addr address;
+	char name[256];
+	int result;
+
+	if (device->kind == PORT_DEVICE_PCI) {
+		if (rte_pci_addr_parse(device->name, &address) < 0)
+			return error_set(err, "%s: is not a PCI address", device->name);
+		if (!rte_eal_has_pci())
+			return error_set(err, "%s: PCI is switched off", device->name);
+		rte_pci_device_name(&address, name, sizeof(name));
+	} else {
+		memcpy(name, device->name, strcspn(device->name, ","));
+		name[strcspn(device->name, ",")] = 0;
+	}
+	if (rte_eth_dev_get_port_by_name(name, id) == 0)
+		return error_set(err, "%s: the device is in use already", device->name);
+	result = rte_dev_probe(device->name);
+	if (result == -EFAULT)
+		return error_set(err, "%s: DPDK has no such device or driver", device->name);
+	if (result < 0 && device->kind == PORT_DEVICE_PCI)
+		return error_set(
+			err,
+			"%s: no such device, not bound to vfio-pci or the like, or without "
+			"a DPDK driver",
+			device->name);
+	if (result < 0)
+		return error_set(err, "%s: DPDK's driver cannot open it", device->name);
+	RTE_ETH_FOREACH_DEV(*id)
+	{
+		if (rte_eth_dev_info_get(*id, &information) == 0 &&
+		    strcmp(rte_dev_name(information.device), name) == 0)
+			return 0;
+	}
+	return error_set(err, "%s: the device has no Ethernet port", device->name);
+}
+
+static int queues_setup(struct ethdev_port *port, const struct port_device *device,
+			const struct rte_eth_dev_info *information,
+			const struct rte_eth_conf *configuration,
+			const struct port_environment *environment, struct error *err)
+{
+	struct rte_eth_rxconf receive = information->default_rxconf;
+	struct rte_eth_txconf transmit = information->default_txconf;
+	uint16_t receive_size = DESCRIPTORS, transmit_size = DESCRIPTORS, i;
+	int result;
+
+	result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive_size, &transmit_size);
+	if (result < 0 && result != -ENOTSUP)
+		return failed(err, device, "descriptors", result);
+	receive.offloads = configuration->rxmode.offloads;
+	transmit.offloads = configuration->txmode.offloads;
+	for (i = 0; i < port->port.queues; i++) {
+		result = rte_eth_rx_queue_setup(port->id, i, receive_size,
+						(unsigned int)rte_eth_dev_socket_id(port->id),
+						&receive, environment->pool);
+		if (result < 0)
+			return failed(err, device, "receive queue", result);
+		result = rte_eth_tx_queue_setup(port->id, i, transmit_size,
+						(unsigned int)rte_eth_dev_socket_id(port->id),
+						&transmit);
+		if (result < 0)
+			return failed(err, device, "transmit queue", result);
+	}
+	return 0;
+}
+
+static int device_start(struct ethdev_port *port, const struct port_device *device,
+			const struct port_environment *environment, bool interrupts,
+			struct error *err)
+{
+	struct rte_eth_conf configuration = {.intr_conf.rxq = interrupts};
+	struct rte_eth_dev_info information;
+	uint32_t room;
+	int result;
+
+	result = rte_eth_dev_info_get(port->id, &information);
+	if (result < 0)
+		return failed(err, device, "information", result);
+	port->device = information.device;
+	port->port.queues = RTE_MIN(device->queues, information.max_rx_queues);
+	port->port.queues = RTE_MIN(port->port.queues, information.max_tx_queues);
+	if (port->port.queues == 0)
+		return error_set(err, "%s: the device has no queues", device->name);
+	configuration.rxmode.mtu = RTE_MAX(device->mtu, information.min_mtu);
+	if (device->mtu > information.max_mtu)
+		return error_set(err, "%s: MTU %u: the device has %u at most", device->name,
+				 device->mtu, information.max_mtu);
+	room = rte_pktmbuf_data_room_size(environment->pool) - RTE_PKTMBUF_HEADROOM;
+	if (device->mtu + (uint32_t)PORT_FRAME_OVERHEAD > room)
+		configuration.rxmode.offloads =
+			information.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	// Checksum and segmentation offloads come here.
+	configuration.txmode.offloads = information.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	port->chains = configuration.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (port->port.queues > 1) {
+		configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		configuration.rx_adv_conf.rss_conf.rss_hf =
+			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) &
+			information.flow_type_rss_offloads;
+		if (configuration.rx_adv_conf.rss_conf.rss_hf == 0)
+			configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
+	}
+	result = rte_eth_dev_configure(port->id, port->port.queues, port->port.queues,
+				       &configuration);
+	if (result < 0)
+		return failed(err, device, "configuration", result);
+	if (queues_setup(port, device, &information, &configuration, environment, err) < 0)
+		return -1;
+	result = rte_eth_dev_start(port->id);
+	if (result < 0)
+		return failed(err, device, "start", result);
+	port->started = true;
+	return 0;
+}
+
+// One epoll descriptor a queue, or none at all: the port is polled then.
+static void interrupts_setup(struct ethdev_port *port)
+{
+	struct ethdev_queue *queue;
+	uint16_t i;
+
+	for (i = 0; i < port->port.queues; i++) {
+		queue = &port->queues[i];
+		queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (queue->epoll_fd >= 0 &&
+		    rte_eth_dev_rx_intr_ctl_q(port->id, i, queue->epoll_fd, RTE_INTR_EVENT_ADD,
+					      NULL) == 0 &&
+		    rte_eth_dev_rx_intr_enable(port->id, i) == 0) {
+			rte_eth_dev_rx_intr_disable(port->id, i);
+			continue;
+		}
+		if (queue->epoll_fd >= 0)
+			close(queue->epoll_fd);
+		queue->epoll_fd = -1;
+		port->port.needs_polling = true;
+	}
+}
+
+int ethdev_port_open(const char *name, const struct port_device *device,
+		     const struct port_environment *environment, struct port **result,
+		     struct error *err)
+{
+	struct rte_eth_dev_info information;
+	struct rte_ether_addr mac;
+	struct ethdev_port *port;
+	struct error ignored;
+	uint16_t id;
+	int i;
+
+	if (device_probe(device, &id, err) < 0)
+		return -1;
+	port = calloc(1, sizeof(*port));
+	if (!port) {
+		error_errno(err, "%s", device->name);
+		if (rte_eth_dev_info_get(id, &information) == 0)
+			rte_dev_remove(information.device);
+		return -1;
+	}
+	port_init(&port->port, &ethdev_driver, name, device->queues);
+	port->id = id;
+	for (i = 0; i < PORT_QUEUES_MAX; i++)
+		port->queues[i].epoll_fd = -1;
+	// Drivers without receive interrupts ignore the wish or refuse it.
+	if (device_start(port, device, environment, true, &ignored) == 0)
+		interrupts_setup(port);
+	else if (device_start(port, device, environment, false, err) == 0)
+		port->port.needs_polling = true;
+	else
+		goto fail;
+	if (rte_eth_macaddr_get(id, &mac) == 0)
+		memcpy(port->port.mac.bytes, mac.addr_bytes, sizeof(port->port.mac));
+	// A port receives for MAC addresses that are not the device's. Drivers that can't filter
+	// can't be told.
+	rte_eth_promiscuous_enable(id);
+	*result = &port->port;
+	return 0;
+fail:
+	ethdev_close(&port->port);
+	return -1;
+}

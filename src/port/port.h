@@ -1,0 +1,143 @@
+// A port: where packets enter and leave, whatever is behind it. Drivers fill a struct port_driver
+// and embed struct port at the start of their own state.
+//
+// Threads: open and close run on the control thread. receive, send and arm run on the one worker
+// that owns the queue; nothing else touches a queue. After the control thread took a port out of
+// the workers' configuration and waited for their quiescent state, it may close it.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "base/address.h"
+#include "base/drop.h"
+#include "base/error.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct port;
+
+#define PORT_NAME_SIZE	64
+#define PORT_QUEUES_MAX 16
+#define PORT_BURST	32
+
+enum port_device_kind {
+	PORT_DEVICE_VHOST_USER,
+	PORT_DEVICE_TAP,
+	PORT_DEVICE_NETDEV,
+	PORT_DEVICE_PCI,
+	PORT_DEVICE_DEVARGS,
+};
+
+// How a PORT_DEVICE_NETDEV is taken. Tests and measurements choose; everybody else leaves it at
+// AUTO.
+enum port_netdev_method {
+	PORT_NETDEV_AUTO,
+	PORT_NETDEV_AF_XDP,
+	PORT_NETDEV_AF_PACKET,
+};
+
+// What to open.
+struct port_device {
+	enum port_device_kind kind;
+	// Socket path, interface name, PCI address or devargs.
+	char name[256];
+	// PORT_DEVICE_TAP: named network namespace, or empty.
+	char netns[64];
+	// PORT_DEVICE_VHOST_USER: Sluice makes the socket.
+	bool server;
+	// Queue pairs wanted, 1 to PORT_QUEUES_MAX. A driver may open fewer (port->queues), never
+	// more.
+	uint16_t queues;
+	// Largest IP packet in bytes.
+	uint16_t mtu;
+	// MAC address given to a tap's kernel side. All zero: left alone.
+	struct mac_address mac;
+	// The device leads to the underlay and is shared with the host's kernel: only tunnel
+	// packets, ARP and ND for `vtep` are Sluice's; the rest must reach the kernel.
+	bool uplink;
+	struct ip_address vtep;
+	enum port_netdev_method method;
+};
+
+// What drivers may use, for all ports alike. Outlives the ports: they keep the pointer.
+struct port_environment {
+	struct rte_mempool *pool;     // for received packets; headroom RTE_PKTMBUF_HEADROOM
+	struct rte_rcu_qsbr *workers; // the workers' quiescent state; a sleeping worker is offline
+};
+
+// Counters of one worker for one port; written by that worker only.
+struct port_counters {
+	uint64_t rx_packets;
+	uint64_t rx_bytes;
+	uint64_t tx_packets;
+	uint64_t tx_bytes;
+	uint64_t drops[DROP_REASON_COUNT];
+} __rte_cache_aligned;
+
+struct port_driver {
+	const char *name;
+
+	// Receives up to `count` packets; each is whole in its mbuf chain, all headers in the first
+	// segment (at least 256 bytes of the packet, or all of it). Checksums are complete.
+	uint16_t (*receive)(struct port *port, uint16_t queue, struct rte_mbuf **packets,
+			    uint16_t count);
+
+	// Sends up to `count` packets and returns how many were taken; those are the driver's and
+	// freed by it. The rest stays the caller's. A mbuf may be a chain.
+	uint16_t (*send)(struct port *port, uint16_t queue, struct rte_mbuf **packets,
+			 uint16_t count);
+
+	// Prepares to sleep: after it, `*fd` polls readable (POLLIN) when the queue may have
+	// packets. Returns false where there is work already or the port can't wake anybody up
+	// (`*fd` is then -1 and the worker has to look from time to time). A queue that can't have
+	// packets (nobody connected) sets *fd to -1 and returns true; the driver calls port_wake
+	// when that changes. Arm and disarm are called while the worker is online.
+	bool (*arm)(struct port *port, uint16_t queue, int *fd);
+
+	// Ends what arm began; drains the descriptor if need be. Never blocks.
+	void (*disarm)(struct port *port, uint16_t queue);
+
+	// Is somebody at the other end, as far as is known? Any thread. To be shown, and to choose
+	// between two reasons of a drop: a port that was down may only be seen to be up by sending.
+	bool (*up)(const struct port *port);
+
+	void (*close)(struct port *port);
+};
+
+struct port {
+	const struct port_driver *driver;
+	char name[PORT_NAME_SIZE]; // of the Port object, or `uplink`
+	uint16_t queues;	   // queue pairs in use, at least 1
+	// Some queue's arm can return false with *fd -1: the worker then sleeps in short steps.
+	bool needs_polling;
+	// The interface behind it was removed: it stays down until the port is closed and opened
+	// anew. Set by a worker or driver thread, read by any.
+	bool gone;
+	// Packets that send took and the device then refused (too large, no room for a copy), and
+	// packets from the device that were broken or found no buffer. Written by workers, read by
+	// any thread.
+	uint64_t send_errors;
+	uint64_t receive_errors;
+	// The device's own MAC address, for uplinks.
+	struct mac_address mac;
+	// Eventfd of the worker of each queue, or -1; set by the control thread before workers see
+	// the port.
+	int wake_fds[PORT_QUEUES_MAX];
+};
+
+// Opens the device. On success `*port` is the caller's until port_close. On failure nothing is left
+// behind and the error names device and cause in one line. Control thread; may block for some
+// milliseconds.
+int port_open(const char *name, const struct port_device *device,
+	      const struct port_environment *environment, struct port **port, struct error *err);
+
+// No worker may use it any more. Frees `port`.
+void port_close(struct port *port);
+
+// Makes the workers of the port look at it soon. Any thread; drivers call it when a queue comes to
+// life.
+void port_wake(struct port *port);

@@ -1,0 +1,201 @@
+// The server's answer to a call: headers, messages as the transport takes them, trailers.
+
+#include <stdio.h>
+
+#include "model/memory.h"
+#include "rpc/server_private.h"
+
+// Small messages of a stream are put together to pieces of about this size.
+#define PIECE_SIZE 16384
+
+// What trailers may have beside details and message, and what they may have at all where the client
+// sets no limit.
+#define TRAILERS_RESERVE 512
+#define TRAILERS_MAX	 60000
+
+#define HEADER(name_, value_)                                                       \
+	(nghttp2_nv)                                                                \
+	{                                                                           \
+		.name = (uint8_t *)(uintptr_t)(name_), .namelen = strlen(name_),    \
+		.value = (uint8_t *)(uintptr_t)(value_), .valuelen = strlen(value_) \
+	}
+
+void answer_close_stream(struct rpc_call *call)
+{
+	const struct rpc_stream *stream = call->stream;
+
+	call->stream = NULL;
+	if (stream)
+		stream->close(call->stream_state);
+}
+
+// Adds the call's status to headers or trailers. The caller frees the strings.
+static size_t status_headers(const struct rpc_call *call, nghttp2_nv *headers, size_t count,
+			     char *strings[3])
+{
+	char code[16];
+
+	snprintf(code, sizeof(code), "%d", (int)call->status.code);
+	strings[0] = memory_text(code);
+	strings[1] = percent_encode(call->status.message);
+	strings[2] = NULL;
+	headers[count++] = HEADER("grpc-status", strings[0]);
+	if (*strings[1])
+		headers[count++] = HEADER("grpc-message", strings[1]);
+	if (call->status.details) {
+		strings[2] = base64_encode(call->status.details, call->status.details_size);
+		headers[count++] = HEADER("grpc-status-details-bin", strings[2]);
+	}
+	return count;
+}
+
+static void trailers_submit(struct rpc_call *call)
+{
+	nghttp2_nv headers[3];
+	char *strings[3];
+	size_t count = status_headers(call, headers, 0, strings);
+
+	nghttp2_submit_trailer(call->connection->session, call->id, headers, count);
+	for (size_t i = 0; i < 3; i++)
+		free(strings[i]);
+}
+
+// Asks the stream for messages until there is a piece worth sending. Returns whether there is
+// something to send, or the end was reached.
+static bool piece_pull(struct rpc_call *call)
+{
+	const ProtobufCMessage *message;
+
+	call->out_size = 0;
+	call->out_sent = 0;
+	free(call->out);
+	call->out = NULL;
+	while (call->out_size < PIECE_SIZE) {
+		enum rpc_next next =
+			call->stream->next(call->stream_state, &message, &call->status);
+		uint8_t *frame;
+		size_t size;
+
+		if (next == RPC_NEXT_WAIT)
+			return call->out_size > 0;
+		if (next == RPC_NEXT_END) {
+			answer_close_stream(call);
+			call->state = CALL_ANSWERED;
+			return true;
+		}
+		frame = frame_pack(message, &size);
+		if (!frame) {
+			rpc_status_set(&call->status, RPC_RESOURCE_EXHAUSTED,
+				       "a message of the answer is too large");
+			answer_close_stream(call);
+			call->state = CALL_ANSWERED;
+			return true;
+		}
+		call->out = memory_resize(call->out, call->out_size + size, 1);
+		memcpy(call->out + call->out_size, frame, size);
+		call->out_size += size;
+		free(frame);
+	}
+	return true;
+}
+
+static ssize_t answer_read(nghttp2_session *session, int32_t id, uint8_t *buffer, size_t size,
+			   uint32_t *flags, nghttp2_data_source *source, void *context)
+{
+	struct rpc_call *call = source->ptr;
+	size_t part;
+
+	if (call->out_sent == call->out_size && call->state == CALL_STREAMING &&
+	    !piece_pull(call)) {
+		call->waiting = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	part = call->out_size - call->out_sent;
+	if (part > size)
+		part = size;
+	if (part) {
+		memcpy(buffer, call->out + call->out_sent, part);
+		call->out_sent += part;
+	}
+	if (call->out_sent == call->out_size && call->state == CALL_ANSWERED) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		trailers_submit(call);
+	}
+	return (ssize_t)part;
+}
+
+void answer_begin(struct rpc_call *call)
+{
+	nghttp2_data_provider provider = {.source = {.ptr = call}, .read_callback = answer_read};
+	nghttp2_nv headers[] = {
+		HEADER(":status", "200"),
+		HEADER("content-type", "application/grpc"),
+	};
+
+	nghttp2_submit_response(call->connection->session, call->id, headers, 2, &provider);
+}
+
+// Adds the detail to the status, with as many elements of its list as the client takes in headers.
+static void detail_add(struct rpc_call *call, const ProtobufCMessage *detail)
+{
+	const ProtobufCMessageDescriptor *type = detail->descriptor;
+	size_t room = nghttp2_session_get_remote_settings(call->connection->session,
+							  NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+	ProtobufCMessage *copy = memory_new(type->sizeof_message);
+	size_t *count = NULL;
+
+	if (room > TRAILERS_MAX)
+		room = TRAILERS_MAX;
+	memcpy(copy, detail, type->sizeof_message);
+	for (unsigned i = 0; i < type->n_fields && !count; i++)
+		if (type->fields[i].label == PROTOBUF_C_LABEL_REPEATED)
+			count = (size_t *)((char *)copy + type->fields[i].quantifier_offset);
+	for (;;) {
+		char *text = percent_encode(call->status.message);
+		size_t used = strlen(text) + TRAILERS_RESERVE;
+
+		free(text);
+		rpc_status_add_detail(&call->status, copy);
+		used += (call->status.details_size + 2) / 3 * 4;
+		if (used <= room)
+			break;
+		free(call->status.details);
+		call->status.details = NULL;
+		call->status.details_size = 0;
+		if (!count || *count == 0)
+			break;
+		*count = *count * 3 / 4;
+	}
+	free(copy);
+}
+
+void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
+		 const char *text)
+{
+	nghttp2_nv headers[5] = {
+		HEADER(":status", "200"),
+		HEADER("content-type", "application/grpc"),
+	};
+	char *strings[3];
+	size_t count;
+
+	rpc_status_set(&call->status, code, "%s", text);
+	if (detail)
+		detail_add(call, detail);
+	call->state = CALL_ANSWERED;
+	frame_clear(&call->request);
+	call->connection->server->buffered -= call->buffered;
+	call->buffered = 0;
+	count = status_headers(call, headers, 2, strings);
+	nghttp2_submit_response(call->connection->session, call->id, headers, count, NULL);
+	for (size_t i = 0; i < 3; i++)
+		free(strings[i]);
+}
+
+void answer_http(struct rpc_call *call, const char *status)
+{
+	nghttp2_nv headers[] = {HEADER(":status", status)};
+
+	call->state = CALL_ANSWERED;
+	nghttp2_submit_response(call->connection->session, call->id, headers, 1, NULL);
+}

@@ -1,0 +1,307 @@
+// One call at the server, from its headers to its handler.
+
+#include <stdio.h>
+
+#include "model/memory.h"
+#include "rpc/server_private.h"
+
+struct rpc_call *call_new(struct connection *connection, int32_t id)
+{
+	struct rpc_call *call = memory_new(sizeof(*call));
+
+	call->connection = connection;
+	call->id = id;
+	TAILQ_INSERT_TAIL(&connection->calls, call, entry);
+	return call;
+}
+
+static void call_free(struct rpc_call *call)
+{
+	answer_close_stream(call);
+	rpc_status_clear(&call->status);
+	frame_clear(&call->request);
+	free(call->out);
+	free(call);
+}
+
+void call_detach(struct rpc_call *call)
+{
+	struct connection *connection = call->connection;
+
+	TAILQ_REMOVE(&connection->calls, call, entry);
+	connection->server->buffered -= call->buffered;
+	if (connection->session)
+		nghttp2_session_set_stream_user_data(connection->session, call->id, NULL);
+	if (call->deadline)
+		event_free(call->deadline);
+	call->deadline = NULL;
+	call->buffered = 0;
+	call->connection = NULL;
+	// The handler has a pointer to it, and still owes its answer.
+	if (call->state != CALL_HANDLING)
+		call_free(call);
+}
+
+// Hours, minutes, seconds, milli-, micro-, nanoseconds.
+static bool timeout_parse(const char *text, uint64_t *microseconds)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long long number;
+
+	if (digits == 0 || digits > 8 || !text[digits] || text[digits + 1])
+		return false;
+	number = strtoull(text, NULL, 10);
+	switch (text[digits]) {
+	case 'H':
+		*microseconds = number * 3600000000u;
+		break;
+	case 'M':
+		*microseconds = number * 60000000u;
+		break;
+	case 'S':
+		*microseconds = number * 1000000u;
+		break;
+	case 'm':
+		*microseconds = number * 1000u;
+		break;
+	case 'u':
+		*microseconds = number;
+		break;
+	case 'n':
+		*microseconds = number / 1000;
+		break;
+	default:
+		return false;
+	}
+	if (*microseconds == 0)
+		*microseconds = 1;
+	return true;
+}
+
+void call_header(struct rpc_call *call, const char *name, const uint8_t *value, size_t size)
+{
+	static const char grpc[] = "application/grpc";
+	const char *text = (const char *)value;
+
+	if (strcmp(name, ":method") == 0)
+		call->is_post = strcmp(text, "POST") == 0;
+	else if (strcmp(name, ":path") == 0)
+		snprintf(call->path, sizeof(call->path), "%s", text);
+	else if (strcmp(name, "content-type") == 0)
+		call->is_grpc = strncmp(text, grpc, sizeof(grpc) - 1) == 0 &&
+				(strcmp(text + sizeof(grpc) - 1, "+proto") == 0 ||
+				 !text[sizeof(grpc) - 1] || text[sizeof(grpc) - 1] == ';');
+	else if (strcmp(name, "grpc-encoding") == 0)
+		call->is_compressed = strcmp(text, "identity") != 0;
+	else if (strcmp(name, "grpc-timeout") == 0)
+		call->bad_timeout = !timeout_parse(text, &call->timeout_us);
+}
+
+// Finds the method that "/package.Service/Method" names.
+static bool call_route(struct rpc_call *call)
+{
+	const struct rpc_server *server = call->connection->server;
+	const char *slash = *call->path == '/' ? strchr(call->path + 1, '/') : NULL;
+
+	if (!slash)
+		return false;
+	size_t length = (size_t)(slash - call->path) - 1;
+	for (size_t i = 0; i < server->service_count; i++) {
+		const struct service *service = &server->services[i];
+
+		if (strlen(service->descriptor->name) != length ||
+		    memcmp(service->descriptor->name, call->path + 1, length) != 0)
+			continue;
+		for (const struct rpc_method *method = service->methods; method->name; method++) {
+			if (strcmp(method->name, slash + 1) != 0)
+				continue;
+			call->service = service;
+			call->method = method;
+			call->input = protobuf_c_service_descriptor_get_method_by_name(
+					      service->descriptor, method->name)
+					      ->input;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *context)
+{
+	struct rpc_call *call = context;
+	struct connection *connection = call->connection;
+
+	// The client watches its own clock and says DEADLINE_EXCEEDED itself.
+	nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_CANCEL);
+	connection_send(connection);
+}
+
+static void deadline_start(struct rpc_call *call)
+{
+	struct timeval timeout = {
+		.tv_sec = (time_t)(call->timeout_us / 1000000),
+		.tv_usec = (suseconds_t)(call->timeout_us % 1000000),
+	};
+
+	call->deadline = evtimer_new(call->connection->server->base, on_deadline, call);
+	if (call->deadline)
+		evtimer_add(call->deadline, &timeout);
+}
+
+void call_headers_end(struct rpc_call *call)
+{
+	char text[400];
+
+	if (!call->is_post) {
+		answer_http(call, "405");
+	} else if (!call->is_grpc) {
+		answer_http(call, "415");
+	} else if (call->bad_timeout) {
+		answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "grpc-timeout is malformed");
+	} else if (!call_route(call)) {
+		snprintf(text, sizeof(text), "no method %s", call->path);
+		answer_fail(call, RPC_UNIMPLEMENTED, NULL, text);
+	} else if (call->is_compressed) {
+		answer_fail(call, RPC_UNIMPLEMENTED, NULL, "compression is not supported");
+	} else if (call->timeout_us) {
+		deadline_start(call);
+	}
+}
+
+void call_data(struct rpc_call *call, const uint8_t *data, size_t size)
+{
+	struct rpc_server *server = call->connection->server;
+	char text[100];
+	size_t taken;
+
+	if (call->state != CALL_RECEIVING || size == 0)
+		return;
+	if (frame_begun(&call->request) && call->request.header_used == FRAME_HEADER_SIZE &&
+	    call->request.used == call->request.size) {
+		answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "more than one request message");
+		return;
+	}
+	if (server->buffered + size > server->limits.buffered) {
+		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
+			    "too many requests at the same time");
+		return;
+	}
+	server->buffered += size;
+	call->buffered += size;
+	switch (frame_feed(&call->request, data, size, server->limits.message_size, &taken)) {
+	case FRAME_COMPRESSED:
+		answer_fail(call, RPC_UNIMPLEMENTED, NULL, "compression is not supported");
+		break;
+	case FRAME_TOO_LARGE:
+		snprintf(text, sizeof(text), "the request has %zu bytes, at most %zu are accepted",
+			 call->request.size, server->limits.message_size);
+		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, text);
+		break;
+	case FRAME_COMPLETE:
+		if (taken < size)
+			answer_fail(call, RPC_INVALID_ARGUMENT, NULL,
+				    "more than one request message");
+		break;
+	case FRAME_MORE:
+		break;
+	}
+}
+
+void call_request_end(struct rpc_call *call)
+{
+	const struct frame_reader *request = &call->request;
+	ProtobufCMessage *message;
+	bool exhausted;
+
+	if (call->state != CALL_RECEIVING)
+		return;
+	if (request->header_used < FRAME_HEADER_SIZE || request->used < request->size) {
+		answer_fail(call, RPC_INVALID_ARGUMENT, NULL,
+			    "the request ends inside its message");
+		return;
+	}
+	message = frame_unpack(call->input, request->data, request->size, &exhausted);
+	frame_clear(&call->request);
+	call->connection->server->buffered -= call->buffered;
+	call->buffered = 0;
+	if (!message) {
+		if (exhausted)
+			answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
+				    "the request needs too much memory");
+		else
+			answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "the request is malformed");
+		return;
+	}
+	call->state = CALL_HANDLING;
+	call->method->handler(call->service->context, call, message);
+	protobuf_c_message_free_unpacked(message, NULL);
+}
+
+// Frees a call that nobody waits for; returns whether it was one.
+static bool call_abandoned(struct rpc_call *call)
+{
+	if (call->connection)
+		return false;
+	call->state = CALL_ANSWERED;
+	call_free(call);
+	return true;
+}
+
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
+{
+	struct connection *connection = call->connection;
+
+	if (call_abandoned(call))
+		return;
+	call->out = frame_pack(message, &call->out_size);
+	if (call->out) {
+		call->state = CALL_ANSWERED;
+		answer_begin(call);
+	} else {
+		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "the answer is too large");
+	}
+	connection_send(connection);
+}
+
+void rpc_call_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
+		   const char *format, ...)
+{
+	struct connection *connection = call->connection;
+	char text[sizeof(call->status.message)];
+	va_list args;
+
+	if (call_abandoned(call))
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	answer_fail(call, code, detail, text);
+	connection_send(connection);
+}
+
+void rpc_call_stream(struct rpc_call *call, const struct rpc_stream *stream, void *state)
+{
+	struct connection *connection = call->connection;
+
+	call->stream = stream;
+	call->stream_state = state;
+	if (call_abandoned(call))
+		return;
+	call->state = CALL_STREAMING;
+	answer_begin(call);
+	connection_send(connection);
+}
+
+void rpc_call_wake(struct rpc_call *call)
+{
+	if (!call->connection || !call->waiting)
+		return;
+	call->waiting = false;
+	nghttp2_session_resume_data(call->connection->session, call->id);
+	connection_send(call->connection);
+}
+
+bool rpc_call_live(const struct rpc_call *call)
+{
+	return call->connection != NULL;
+}

@@ -1,0 +1,99 @@
+// A gRPC server on libevent. Services are tables of handlers beside protobuf-c's descriptors.
+//
+// Threads: everything runs on the thread of the event loop; handlers are called there and
+// rpc_call_… functions are called from there.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/error.h"
+#include "rpc/status.h"
+
+struct event_base;
+struct rpc_call;
+struct rpc_server;
+
+// Called with a whole, unpacked request, which is freed when the handler returns (lists and strings
+// that are taken out of it are the handler's). Must answer the call exactly once, now or later, by
+// rpc_call_reply, rpc_call_fail or rpc_call_stream. `context` is the one given with the service.
+typedef void rpc_handler(void *context, struct rpc_call *call, ProtobufCMessage *request);
+
+struct rpc_method {
+	const char *name; // as in the proto: "Apply"
+	rpc_handler *handler;
+};
+
+enum rpc_next {
+	RPC_NEXT_MESSAGE, // *message is to be sent; it stays the stream's, until the next call
+	RPC_NEXT_END,	  // the end; *status (RPC_OK to begin with) goes to the client
+	RPC_NEXT_WAIT,	  // nothing yet: asked again after rpc_call_wake
+};
+
+// The source of a stream of messages. It is asked for the next message when the transport has room
+// for it, so that a stream of any length needs little memory.
+struct rpc_stream {
+	enum rpc_next (*next)(void *state, const ProtobufCMessage **message,
+			      struct rpc_status *status);
+	// Called once, at the end of the stream for whatever reason.
+	void (*close)(void *state);
+};
+
+struct rpc_limits {
+	size_t connections;	  // further ones are closed at once
+	size_t streams;		  // concurrent calls of a connection
+	size_t message_size;	  // bytes of a request
+	size_t buffered;	  // bytes of unfinished requests, of all connections together
+	unsigned preface_timeout; // seconds until a new connection must have shown to speak HTTP/2
+};
+
+#define RPC_LIMITS_DEFAULT                                                    \
+	{                                                                     \
+		.connections = 128, .streams = 64, .message_size = 64u << 20, \
+		.buffered = 192u << 20, .preface_timeout = 10                 \
+	}
+
+// `limits` NULL: the default.
+struct rpc_server *rpc_server_new(struct event_base *base, const struct rpc_limits *limits);
+
+// Adds a service; methods that the table leaves out are UNIMPLEMENTED. `methods` ends with a NULL
+// name and stays the caller's, valid as long as the server. A method that the descriptor doesn't
+// have is an error.
+int rpc_server_add(struct rpc_server *server, const ProtobufCServiceDescriptor *service,
+		   const struct rpc_method *methods, void *context, struct error *err);
+
+// Listens on "unix:PATH". A socket file that nobody answers on is replaced; the directory is made;
+// mode 0660.
+int rpc_server_listen(struct rpc_server *server, const char *address, struct error *err);
+
+// Serves one connected socket (which it takes over); for tests, and for sockets that come from
+// elsewhere.
+int rpc_server_accept(struct rpc_server *server, int fd, struct error *err);
+
+// Connections that are open.
+size_t rpc_server_connections(const struct rpc_server *server);
+
+// Ends all calls (streams are closed; answers to calls that are still open go nowhere), removes the
+// socket files.
+void rpc_server_free(struct rpc_server *server);
+
+// The answer of a unary call; `message` is packed before the function returns. The call is gone
+// afterwards.
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message);
+
+// Ends the call with an error, with a detail message or NULL. The call is gone afterwards.
+void rpc_call_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
+		   const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+// Answers with a stream. `stream` stays the caller's (static); `state` is the stream's until close.
+void rpc_call_stream(struct rpc_call *call, const struct rpc_stream *stream, void *state);
+
+// The stream has something after RPC_NEXT_WAIT. Only between rpc_call_stream and the stream's
+// close.
+void rpc_call_wake(struct rpc_call *call);
+
+// Is the client still there? For handlers that answer later.
+bool rpc_call_live(const struct rpc_call *call);

@@ -1,0 +1,116 @@
+// What the parts of the server share: the server has connections, a connection has calls.
+
+#pragma once
+
+#include <sys/queue.h>
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <nghttp2/nghttp2.h>
+
+#include "rpc/frame.h"
+#include "rpc/server.h"
+
+struct listener;
+
+struct service {
+	const ProtobufCServiceDescriptor *descriptor;
+	const struct rpc_method *methods;
+	void *context;
+};
+
+struct rpc_server {
+	struct event_base *base;
+	struct rpc_limits limits;
+	struct service *services;
+	size_t service_count;
+	size_t buffered; // bytes of unfinished requests
+	size_t connection_count;
+	TAILQ_HEAD(, connection) connections;
+	TAILQ_HEAD(, listener) listeners;
+};
+
+struct connection {
+	TAILQ_ENTRY(connection) entry;
+	struct rpc_server *server;
+	struct bufferevent *stream;
+	nghttp2_session *session;
+	struct event *preface_timer; // until the first frame
+	bool in_session; // a callback of the session runs: it may not be driven or freed
+	bool broken;	 // to be closed as soon as no callback runs
+	TAILQ_HEAD(, rpc_call) calls;
+};
+
+enum call_state {
+	CALL_RECEIVING, // the request is not complete
+	CALL_HANDLING,	// the handler has it
+	CALL_STREAMING, // messages are pulled from the stream
+	CALL_ANSWERED,	// all that goes to the client is there
+};
+
+struct rpc_call {
+	TAILQ_ENTRY(rpc_call) entry;
+	struct connection *connection; // NULL: the client gave up
+	int32_t id;
+	enum call_state state;
+
+	// The request.
+	bool is_post;
+	bool is_grpc;
+	bool is_compressed; // by grpc-encoding
+	bool bad_timeout;
+	uint64_t timeout_us; // 0: none
+	char path[256];
+	const struct service *service;
+	const struct rpc_method *method;
+	const ProtobufCMessageDescriptor *input;
+	struct frame_reader request;
+	size_t buffered;
+	struct event *deadline;
+
+	// The answer.
+	const struct rpc_stream *stream;
+	void *stream_state;
+	bool waiting; // the transport waits for rpc_call_wake
+	uint8_t *out;
+	size_t out_size;
+	size_t out_sent;
+	struct rpc_status status;
+};
+
+// connection.c
+
+// Takes `stream` over.
+struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream);
+void connection_free(struct connection *connection);
+
+// Something was submitted to the session. May free the connection, unless one of its callbacks
+// runs.
+void connection_send(struct connection *connection);
+
+// call.c
+
+struct rpc_call *call_new(struct connection *connection, int32_t id);
+
+// The stream is closed, or the connection goes.
+void call_detach(struct rpc_call *call);
+
+void call_header(struct rpc_call *call, const char *name, const uint8_t *value, size_t size);
+void call_headers_end(struct rpc_call *call);
+void call_data(struct rpc_call *call, const uint8_t *data, size_t size);
+void call_request_end(struct rpc_call *call);
+
+// answer.c
+
+// Begins the answer: headers, then what call_read results in.
+void answer_begin(struct rpc_call *call);
+
+// Answers with nothing but the status.
+void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
+		 const char *text);
+
+// Answers in plain HTTP, to who doesn't speak gRPC.
+void answer_http(struct rpc_call *call, const char *status);
+
+// The source of a stream is not used any more.
+void answer_close_stream(struct rpc_call *call);

@@ -1,0 +1,60 @@
+#include "sluiced/eal.h"
+
+#include <sched.h>
+#include <stdio.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+
+// Beyond the packet buffers: rings, ports, the drivers' own.
+#define EAL_MEMORY_EXTRA 64
+
+static unsigned long free_huge_pages(void)
+{
+	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r");
+	unsigned long pages = 0;
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lu", &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return pages;
+}
+
+int eal_open(const struct engine_options *options, struct error *err)
+{
+	uint32_t memory = options->packet_memory + EAL_MEMORY_EXTRA;
+	char memory_text[16], lcores[32];
+	cpu_set_t before;
+	char *arguments[] = {
+		"sluiced",
+		// No device is looked at before the configuration names it.
+		"--no-pci", "--in-memory", "--no-telemetry", "--iova-mode=va",
+		"--log-level=lib.*:error", "--log-level=*:error",
+		// EAL's own thread is the control thread; workers are threads of our own.
+		"--lcores", lcores, "-m", memory_text, "--in-memory", NULL, NULL};
+	int count = (int)(sizeof(arguments) / sizeof(arguments[0])) - 1;
+
+	snprintf(memory_text, sizeof(memory_text), "%u", memory);
+	sched_getaffinity(0, sizeof(before), &before);
+	snprintf(lcores, sizeof(lcores), "0@%d", sched_getcpu());
+	// Huge pages if there are enough of them, else ordinary ones.
+	if (free_huge_pages() * 2 < memory) {
+		arguments[count - 2] = "--no-huge";
+		arguments[count - 1] = "--no-shconf";
+	} else {
+		count--;
+	}
+	if (rte_eal_init(count, arguments) < 0)
+		return error_set(err, "DPDK's environment: %s", rte_strerror(rte_errno));
+	// EAL pins the calling thread; the control thread may run anywhere.
+	sched_setaffinity(0, sizeof(before), &before);
+	return 0;
+}
+
+void eal_close(void)
+{
+	rte_eal_cleanup();
+}

@@ -1,0 +1,76 @@
+// sluiced: one Sluice node.
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/log.h"
+#include "control/control.h"
+#include "sluiced/eal.h"
+#include "sluiced/options.h"
+
+static void on_signal(evutil_socket_t fd, short what, void *base)
+{
+	event_base_loopbreak(base);
+}
+
+static int serve(const struct options *options, struct event_base *base, struct error *err)
+{
+	struct control_options control_options = {
+		.node = options->node,
+		.api = options->api,
+		.state = options->state,
+		.engine = options->engine,
+	};
+	struct event *terminate = evsignal_new(base, SIGTERM, on_signal, base);
+	struct event *interrupt = evsignal_new(base, SIGINT, on_signal, base);
+	struct control *control;
+	int result = -1;
+
+	if (!terminate || !interrupt || event_add(terminate, NULL) < 0 ||
+	    event_add(interrupt, NULL) < 0) {
+		error_set(err, "no memory for signals");
+	} else if (control_open(&control_options, base, &control, err) == 0) {
+		fputs("ready\n", stderr);
+		event_base_dispatch(base);
+		control_close(control);
+		result = 0;
+	}
+	if (terminate)
+		event_free(terminate);
+	if (interrupt)
+		event_free(interrupt);
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct event_base *base;
+	struct options options;
+	struct error err;
+	int result;
+
+	if (options_parse(argc, argv, &options, &err) < 0) {
+		fprintf(stderr, "sluiced: %s\n", err.text);
+		return 2;
+	}
+	if (options.help || options.version) {
+		fputs(options.help ? options_help : "sluiced " SLUICE_VERSION "\n", stdout);
+		return 0;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (eal_open(&options.engine, &err) < 0) {
+		fprintf(stderr, "sluiced: %s\n", err.text);
+		return 1;
+	}
+	base = event_base_new();
+	result = base ? serve(&options, base, &err) : error_set(&err, "no event loop");
+	if (result < 0)
+		fprintf(stderr, "sluiced: %s\n", err.text);
+	if (base)
+		event_base_free(base);
+	eal_close();
+	return result < 0 ? 1 : 0;
+}

@@ -1,0 +1,255 @@
+#include "sluiced/options.h"
+
+#include <ctype.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <yaml.h>
+
+#define CONNECTIONS_DEFAULT 1048576
+#define MEMORY_DEFAULT	    128
+#define MEMORY_MIN	    16
+#define MEMORY_MAX	    65536
+
+const char options_help[] =
+	"Usage: sluiced --node NAME [OPTION]...\n"
+	"Runs one Sluice node in the foreground, logs to standard error and says `ready` there.\n"
+	"\n"
+	"  --node NAME          name of this node's Node object\n"
+	"  --api unix:PATH      where the API answers (unix:/run/sluice/sluiced.sock)\n"
+	"  --state PATH         desired state on disk (/var/lib/sluice/NAME.db)\n"
+	"  --workers CPUS       a polling thread on each CPU, as 2-3,6 (one thread, on any CPU)\n"
+	"  --idle sleep|spin    what a worker without packets does (sleep)\n"
+	"  --connections N      how many live connections the node holds (1048576)\n"
+	"  --memory MIB         memory for packet buffers (128)\n"
+	"  --config FILE        the same keys in YAML; the command line goes before it\n"
+	"  --help, --version\n"
+	"\n"
+	"Example: sluiced --node a --workers 1 --idle spin\n";
+
+// Options seen so far, so that the file does not override the command line.
+struct parser {
+	struct options *options;
+	unsigned int set;
+};
+
+static int parse_number(const char *name, const char *text, unsigned long min, unsigned long max,
+			uint32_t *number, struct error *err)
+{
+	unsigned long value;
+	char *end;
+
+	value = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || value < min || value > max)
+		return error_set(err, "%s: '%s' is no number from %lu to %lu", name, text, min,
+				 max);
+	*number = (uint32_t)value;
+	return 0;
+}
+
+// "1", "2-3,6": CPUs that exist, each once.
+static int parse_workers(const char *text, struct engine_options *engine, struct error *err)
+{
+	cpu_set_t present;
+
+	if (sched_getaffinity(0, sizeof(present), &present) < 0)
+		return error_errno(err, "workers: the CPUs can't be found out");
+	engine->worker_count = 0;
+	while (*text) {
+		char *end;
+		unsigned long first = strtoul(text, &end, 10), last = first;
+
+		if (!isdigit((unsigned char)*text))
+			return error_set(err, "workers: '%s' is no list of CPUs, as 2-3,6", text);
+		if (*end == '-') {
+			if (!isdigit((unsigned char)end[1]))
+				return error_set(err, "workers: '%s' is no list of CPUs, as 2-3,6",
+						 text);
+			last = strtoul(end + 1, &end, 10);
+		}
+		if ((*end && *end != ',') || (*end == ',' && !end[1]) || last < first ||
+		    last >= CPU_SETSIZE)
+			return error_set(err, "workers: '%s' is no list of CPUs, as 2-3,6", text);
+		for (unsigned long cpu = first; cpu <= last; cpu++) {
+			if (!CPU_ISSET(cpu, &present))
+				return error_set(
+					err, "workers: there is no CPU %lu for this process", cpu);
+			CPU_CLR(cpu, &present); // each only once
+			if (engine->worker_count == ENGINE_WORKERS_MAX)
+				return error_set(err, "workers: more than %d", ENGINE_WORKERS_MAX);
+			engine->cpus[engine->worker_count++] = (int)cpu;
+		}
+		text = *end ? end + 1 : end;
+	}
+	return engine->worker_count ? 0 : error_set(err, "workers: no CPU");
+}
+
+static int copy_text(const char *name, const char *text, char *result, size_t size,
+		     struct error *err)
+{
+	if (!*text || strlen(text) >= size)
+		return error_set(err, "%s: 1 to %zu characters, please", name, size - 1);
+	strcpy(result, text);
+	return 0;
+}
+
+static int set_node(struct options *o, const char *text, struct error *err)
+{
+	for (const char *c = text; *c; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
+			return error_set(err,
+					 "node: '%s' is no name: letters, digits, '.', '_' and '-'",
+					 text);
+	return copy_text("node", text, o->node, sizeof(o->node), err);
+}
+
+static int set_api(struct options *o, const char *text, struct error *err)
+{
+	if (strncmp(text, "unix:", 5) != 0 || !text[5])
+		return error_set(err, "api: '%s' is not unix:PATH", text);
+	return copy_text("api", text, o->api, sizeof(o->api), err);
+}
+
+static int set_state(struct options *o, const char *text, struct error *err)
+{
+	return copy_text("state", text, o->state, sizeof(o->state), err);
+}
+
+static int set_workers(struct options *o, const char *text, struct error *err)
+{
+	return parse_workers(text, &o->engine, err);
+}
+
+static int set_idle(struct options *o, const char *text, struct error *err)
+{
+	o->engine.spin = strcmp(text, "spin") == 0;
+	if (!o->engine.spin && strcmp(text, "sleep") != 0)
+		return error_set(err, "idle: '%s' is neither sleep nor spin", text);
+	return 0;
+}
+
+static int set_connections(struct options *o, const char *text, struct error *err)
+{
+	return parse_number("connections", text, 1, 1ul << 30, &o->engine.connections, err);
+}
+
+static int set_memory(struct options *o, const char *text, struct error *err)
+{
+	return parse_number("memory", text, MEMORY_MIN, MEMORY_MAX, &o->engine.packet_memory, err);
+}
+
+static const struct setting {
+	const char *name;
+	int (*set)(struct options *options, const char *text, struct error *err);
+} settings[] = {
+	{"node", set_node},	  {"api", set_api},   {"state", set_state},
+	{"workers", set_workers}, {"idle", set_idle}, {"connections", set_connections},
+	{"memory", set_memory},
+};
+
+#define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
+
+static int config_entry(struct parser *parser, const char *path, const yaml_node_t *key,
+			const yaml_node_t *value, struct error *err)
+{
+	size_t line = key->start_mark.line + 1;
+
+	if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE)
+		return error_set(err, "%s:%zu: expected KEY: VALUE", path, line);
+	for (unsigned int i = 0; i < SETTING_COUNT; i++) {
+		if (strcmp(settings[i].name, (const char *)key->data.scalar.value) != 0)
+			continue;
+		if (parser->set & (1u << i))
+			return 0;
+		if (settings[i].set(parser->options, (const char *)value->data.scalar.value, err) ==
+		    0)
+			return 0;
+		return error_prefix(err, "%s:%zu", path, line);
+	}
+	return error_set(err, "%s:%zu: unknown key '%s'", path, line,
+			 (const char *)key->data.scalar.value);
+}
+
+static int read_config(struct parser *parser, const char *path, struct error *err)
+{
+	FILE *file = fopen(path, "r");
+	yaml_parser_t yaml;
+	yaml_document_t document;
+	yaml_node_t *root;
+	int result = 0;
+
+	if (!file)
+		return error_errno(err, "%s", path);
+	yaml_parser_initialize(&yaml);
+	yaml_parser_set_input_file(&yaml, file);
+	if (!yaml_parser_load(&yaml, &document)) {
+		result = error_set(err, "%s:%zu: %s", path, yaml.problem_mark.line + 1,
+				   yaml.problem ? yaml.problem : "no YAML");
+		yaml_parser_delete(&yaml);
+		fclose(file);
+		return result;
+	}
+	root = yaml_document_get_root_node(&document);
+	if (root && root->type != YAML_MAPPING_NODE)
+		result = error_set(err, "%s:1: expected KEY: VALUE lines", path);
+	for (yaml_node_pair_t *pair = root && result == 0 ? root->data.mapping.pairs.start : NULL;
+	     pair && result == 0 && pair < root->data.mapping.pairs.top; pair++)
+		result = config_entry(parser, path, yaml_document_get_node(&document, pair->key),
+				      yaml_document_get_node(&document, pair->value), err);
+	yaml_document_delete(&document);
+	yaml_parser_delete(&yaml);
+	fclose(file);
+	return result;
+}
+
+int options_parse(int argc, char **argv, struct options *options, struct error *err)
+{
+	struct option names[SETTING_COUNT + 4] = {{NULL, 0, NULL, 0}};
+	struct parser parser = {.options = options};
+	const char *config = NULL;
+	int choice;
+
+	memset(options, 0, sizeof(*options));
+	strcpy(options->api, "unix:/run/sluice/sluiced.sock");
+	options->engine.connections = CONNECTIONS_DEFAULT;
+	options->engine.packet_memory = MEMORY_DEFAULT;
+	options->engine.worker_count = 1;
+	options->engine.cpus[0] = -1;
+	for (unsigned int i = 0; i < SETTING_COUNT; i++)
+		names[i] =
+			(struct option){settings[i].name, required_argument, NULL, (int)i + 1000};
+	names[SETTING_COUNT] = (struct option){"config", required_argument, NULL, 'c'};
+	names[SETTING_COUNT + 1] = (struct option){"help", no_argument, NULL, 'h'};
+	names[SETTING_COUNT + 2] = (struct option){"version", no_argument, NULL, 'v'};
+	optind = 1;
+	opterr = 0;
+	while ((choice = getopt_long(argc, argv, ":h", names, NULL)) != -1) {
+		if (choice >= 1000) {
+			if (settings[choice - 1000].set(options, optarg, err) < 0)
+				return error_prefix(err, "--%s", settings[choice - 1000].name);
+			parser.set |= 1u << (choice - 1000);
+		} else if (choice == 'c') {
+			config = optarg;
+		} else if (choice == 'h') {
+			options->help = true;
+			return 0;
+		} else if (choice == 'v') {
+			options->version = true;
+			return 0;
+		} else if (choice == ':') {
+			return error_set(err, "%s needs a value; see --help", argv[optind - 1]);
+		} else {
+			return error_set(err, "unknown option %s; see --help", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return error_set(err, "'%s' is no option; see --help", argv[optind]);
+	if (config && read_config(&parser, config, err) < 0)
+		return -1;
+	if (!options->node[0])
+		return error_set(err, "--node NAME is needed; see --help");
+	if (!options->state[0])
+		snprintf(options->state, sizeof(options->state), "/var/lib/sluice/%s.db",
+			 options->node);
+	return 0;
+}

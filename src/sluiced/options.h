@@ -1,0 +1,20 @@
+// The daemon's options, from the command line and from the file that --config names.
+
+#pragma once
+
+#include "base/error.h"
+#include "worker/engine.h"
+
+struct options {
+	char node[64];
+	char api[256];
+	char state[256];
+	struct engine_options engine;
+	bool help;
+	bool version;
+};
+
+// 0, or -1 with a line for the user (a usage error). The command line goes before the file.
+int options_parse(int argc, char **argv, struct options *options, struct error *err);
+
+extern const char options_help[];

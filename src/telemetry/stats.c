@@ -1,0 +1,139 @@
+// `sluice stats`: the workers' counters, added up.
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "control/control.h"
+#include "telemetry/telemetry.h"
+
+static struct port_counters add_up(const struct control *control, const struct control_port *entry)
+{
+	struct port_counters sum = {0};
+
+	for (uint32_t i = 0; i < control->engine->options.worker_count; i++) {
+		const struct port_counters *one = &entry->counters[i];
+
+		sum.rx_packets += one->rx_packets;
+		sum.rx_bytes += one->rx_bytes;
+		sum.tx_packets += one->tx_packets;
+		sum.tx_bytes += one->tx_bytes;
+		for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++)
+			sum.drops[reason] += one->drops[reason];
+	}
+	sum.drops[DROP_SEND_ERROR] += entry->send_errors + (entry->port ? entry->port->send_errors : 0);
+	sum.drops[DROP_RECEIVE_ERROR] +=
+		entry->receive_errors + (entry->port ? entry->port->receive_errors : 0);
+	return sum;
+}
+
+static bool add_drops(Sluice__V1__PortStats *stats, const struct port_counters *sum)
+{
+	stats->drops = calloc(DROP_REASON_COUNT, sizeof(*stats->drops));
+	if (!stats->drops)
+		return false;
+	for (unsigned int reason = 1; reason < DROP_REASON_COUNT; reason++) {
+		Sluice__V1__PortStats__DropsEntry *entry;
+
+		if (!sum->drops[reason])
+			continue;
+		entry = malloc(sizeof(*entry));
+		if (!entry)
+			return false;
+		sluice__v1__port_stats__drops_entry__init(entry);
+		entry->key = strdup(drop_reason_name(reason));
+		entry->value = sum->drops[reason];
+		stats->drops[stats->n_drops++] = entry;
+	}
+	return true;
+}
+
+static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *control,
+							 const struct control_port *port)
+{
+	Sluice__V1__StatsResponse__PortsEntry *entry = malloc(sizeof(*entry));
+	struct port_counters sum = add_up(control, port);
+	Sluice__V1__PortStats *stats = malloc(sizeof(*stats));
+
+	if (!entry || !stats) {
+		free(entry);
+		free(stats);
+		return NULL;
+	}
+	sluice__v1__stats_response__ports_entry__init(entry);
+	sluice__v1__port_stats__init(stats);
+	entry->key = strdup(port->name);
+	entry->value = stats;
+	if (port->port)
+		stats->state = strdup(port->port->driver->up(port->port) ? "up" : "down");
+	else
+		stats->state = strdup(port->problem);
+	stats->rx_packets = sum.rx_packets;
+	stats->rx_bytes = sum.rx_bytes;
+	stats->tx_packets = sum.tx_packets;
+	stats->tx_bytes = sum.tx_bytes;
+	if (add_drops(stats, &sum))
+		return entry;
+	protobuf_c_message_free_unpacked(&entry->base, NULL);
+	return NULL;
+}
+
+static Sluice__V1__WorkerStats *worker_entry(const struct control *control, uint32_t index)
+{
+	struct engine_worker_stats from = engine_worker_stats(control->engine, index);
+	Sluice__V1__WorkerStats *stats = malloc(sizeof(*stats));
+
+	if (!stats)
+		return NULL;
+	sluice__v1__worker_stats__init(stats);
+	stats->worker = index;
+	stats->cpu = from.cpu < 0 ? 0 : (uint32_t)from.cpu;
+	stats->packets = from.packets;
+	stats->cycles = from.cycles;
+	stats->busy_cycles = from.busy_cycles;
+	stats->idle_percent =
+		from.cycles ? 100.0 - 100.0 * (double)from.busy_cycles / (double)from.cycles
+			    : 100.0;
+	return stats;
+}
+
+static bool collect(const struct control *control, Sluice__V1__StatsResponse *response)
+{
+	uint32_t workers = control->engine->options.worker_count;
+
+	response->ports = calloc(control->port_count + 1, sizeof(*response->ports));
+	response->workers = calloc(workers, sizeof(*response->workers));
+	response->connections = malloc(sizeof(*response->connections));
+	if (!response->ports || !response->workers || !response->connections)
+		return false;
+	sluice__v1__connections__init(response->connections);
+	response->connections->current = flow_table_count(control->engine->flows);
+	response->connections->max = control->engine->flows->max;
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		if (!control->ports[number])
+			continue;
+		response->ports[response->n_ports] = port_entry(control, control->ports[number]);
+		if (!response->ports[response->n_ports])
+			return false;
+		response->n_ports++;
+	}
+	for (uint32_t i = 0; i < workers; i++) {
+		response->workers[i] = worker_entry(control, i);
+		if (!response->workers[i])
+			return false;
+		response->n_workers++;
+	}
+	return true;
+}
+
+Sluice__V1__StatsResponse *stats_collect(const struct control *control)
+{
+	Sluice__V1__StatsResponse *response = malloc(sizeof(*response));
+
+	if (!response)
+		return NULL;
+	sluice__v1__stats_response__init(response);
+	if (collect(control, response))
+		return response;
+	sluice__v1__stats_response__free_unpacked(response, NULL);
+	return NULL;
+}

@@ -1,0 +1,27 @@
+// What the data plane can be asked: its connections, its counters, and what it would do with a
+// packet.
+
+#pragma once
+
+#include "rpc/server.h"
+#include "sluice.pb-c.h"
+
+struct control;
+
+// A stream of the live connections, as Flow messages; those of `port` (a Port of this node) where
+// it is not empty. NULL where there is no such port.
+void *flows_open(struct control *control, const char *port, struct error *err);
+extern const struct rpc_stream flows_stream;
+
+// Freed with the message's free_unpacked. NULL without memory.
+Sluice__V1__StatsResponse *stats_collect(const struct control *control);
+
+// Freed with the message's free_unpacked. NULL with an error where the packet can't be understood,
+// or *not_found.
+Sluice__V1__TraceResponse *trace_run(struct control *control, const char *port, const char *packet,
+				     bool *not_found, struct error *err);
+
+// trace_packet.c: reads `tcp 10.1.0.11:1234 > 10.1.0.12:80`. Fills protocol, addresses, ports,
+// flags.
+struct packet;
+int trace_packet_parse(const char *text, struct packet *packet, struct error *err);

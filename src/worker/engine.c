@@ -1,0 +1,346 @@
+#include "worker/engine.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "layer/compile.h"
+#include "worker/worker.h"
+
+// Turns of the loop without a packet before a worker thinks of sleeping: some tens of microseconds.
+#define IDLE_TURNS 200
+
+// Buckets of the connection table that ageing visits in one turn, while there are packets and while
+// there are none.
+#define AGE_BUSY 64
+#define AGE_IDLE 4096
+
+// Data room of a packet buffer: an Ethernet frame of usual size in one piece.
+#define PACKET_ROOM  RTE_MBUF_DEFAULT_BUF_SIZE
+#define PACKET_CACHE 256
+
+int packet_context_offset = -1;
+
+void worker_wake(struct worker *worker)
+{
+	uint64_t one = 1;
+
+	// It can only fail when the counter is full, and then the worker wakes anyway.
+	if (write(worker->event_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static uint32_t receive_all(struct worker *worker)
+{
+	const struct poll_list *list = &worker->tables->polls[worker->index];
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct poll_entry *entry = &list->entries[i];
+		struct port *port = worker->tables->ports[entry->port].port;
+		struct rte_mbuf *mbufs[PORT_BURST];
+		uint32_t count = port->driver->receive(port, entry->queue, mbufs, PORT_BURST);
+
+		if (!count)
+			continue;
+		fast_path_receive(worker, entry, mbufs, count);
+		total += count;
+	}
+	worker->packets += total;
+	return total;
+}
+
+// Seconds by the time stamp counter, from a start that leaves room below.
+static bool tell_time(struct worker *worker, uint64_t cycles)
+{
+	if (cycles < worker->next_second)
+		return false;
+	worker->now = engine_now(worker->engine);
+	worker->cpu = sched_getcpu();
+	worker->next_second = worker->engine->start +
+			      (worker->now - 1000 + 1) * worker->engine->cycles_per_second;
+	return true;
+}
+
+static void run(struct worker *worker)
+{
+	struct engine *engine = worker->engine;
+	uint64_t last = rte_rdtsc();
+	uint32_t idle = 0;
+
+	while (!atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
+		uint64_t start = rte_rdtsc();
+		bool new_second = tell_time(worker, start);
+		uint32_t packets;
+
+		rte_rcu_qsbr_quiescent(engine->readers, worker->index);
+		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
+		packets = receive_all(worker);
+		packets += hand_over_receive(worker);
+		hold_turn(worker, new_second);
+		underlay_turn(worker, new_second);
+		transmit_flush_all(worker);
+		packets += flow_table_age(worker->flows, worker->index, worker->now, start - last,
+					  engine->cycles_per_second, packets ? AGE_BUSY : AGE_IDLE);
+		last = start;
+		if (packets) {
+			worker->busy_cycles += rte_rdtsc() - start;
+			idle = 0;
+		} else if (++idle >= IDLE_TURNS && !engine->options.spin) {
+			worker_sleep(worker);
+			// Whoever was woken for one packet soon sleeps again; a stream keeps it
+			// awake.
+			idle = IDLE_TURNS / 2;
+		}
+	}
+	hold_free(worker);
+}
+
+static void *worker_main(void *argument)
+{
+	struct worker *worker = argument;
+	struct engine *engine = worker->engine;
+
+	if (worker->cpu >= 0) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET((size_t)worker->cpu, &set);
+		pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	}
+	// Without a number of its own a thread has no packet buffer cache; it works all the same.
+	rte_thread_register();
+	rte_rcu_qsbr_thread_register(engine->readers, worker->index);
+	rte_rcu_qsbr_thread_online(engine->readers, worker->index);
+	atomic_store(&worker->started, true);
+	run(worker);
+	rte_rcu_qsbr_thread_offline(engine->readers, worker->index);
+	rte_rcu_qsbr_thread_unregister(engine->readers, worker->index);
+	rte_thread_unregister();
+	return NULL;
+}
+
+static int open_inboxes(struct engine *engine, struct worker *worker, struct error *err)
+{
+	uint32_t workers = engine->options.worker_count;
+
+	for (uint32_t i = 0; i < workers; i++) {
+		char name[RTE_RING_NAMESIZE];
+
+		if (i == worker->index)
+			continue;
+		snprintf(name, sizeof(name), "inbox-%u-%u", worker->index, i);
+		worker->inbox[i] = rte_ring_create(name, HAND_OVER_RING, SOCKET_ID_ANY,
+						   RING_F_SP_ENQ | RING_F_SC_DEQ);
+		if (!worker->inbox[i])
+			return error_set(err, "no memory for the workers' rings: %s",
+					 rte_strerror(rte_errno));
+	}
+	return 0;
+}
+
+static int worker_open(struct engine *engine, uint32_t index, struct error *err)
+{
+	struct worker *worker = rte_zmalloc("worker", sizeof(*worker), RTE_CACHE_LINE_SIZE);
+
+	if (!worker)
+		return error_set(err, "no memory for worker %u", index);
+	engine->workers[index] = worker;
+	worker->engine = engine;
+	worker->index = index;
+	worker->cpu = engine->options.cpus[index];
+	worker->flows = engine->flows;
+	worker->tables = atomic_load(&engine->tables);
+	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (worker->event_fd < 0)
+		return error_errno(err, "eventfd");
+	return open_inboxes(engine, worker, err);
+}
+
+static int open_shared(struct engine *engine, struct error *err)
+{
+	static const struct rte_mbuf_dynfield context = {
+		.name = "sluice_packet_context",
+		.size = sizeof(struct packet_context),
+		.align = 8,
+	};
+	uint32_t readers = engine->options.worker_count + 1;
+	uint32_t packets = (uint32_t)(((uint64_t)engine->options.packet_memory << 20) /
+				      (PACKET_ROOM + sizeof(struct rte_mbuf) + 64));
+
+	packet_context_offset = rte_mbuf_dynfield_register(&context);
+	if (packet_context_offset < 0)
+		return error_set(err, "no room in packet buffers: %s", rte_strerror(rte_errno));
+	engine->readers =
+		rte_zmalloc("readers", rte_rcu_qsbr_get_memsize(readers), RTE_CACHE_LINE_SIZE);
+	if (!engine->readers || rte_rcu_qsbr_init(engine->readers, readers) != 0)
+		return error_set(err, "no memory for the readers' state");
+	rte_rcu_qsbr_thread_register(engine->readers, engine->options.worker_count);
+	engine->pool = rte_pktmbuf_pool_create("packets", packets, PACKET_CACHE, 0, PACKET_ROOM,
+					       SOCKET_ID_ANY);
+	if (!engine->pool)
+		return error_set(err, "no memory for %u packet buffers (--memory): %s", packets,
+				 rte_strerror(rte_errno));
+	if (!neighbours_open(&engine->neighbours))
+		return error_set(err, "no memory for next hops");
+	return flow_table_open(engine->options.connections, engine->options.worker_count,
+			       engine->readers, &engine->flows, err);
+}
+
+int engine_open(const struct engine_options *options, struct tables *tables, struct engine **result,
+		struct error *err)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+
+	if (!engine)
+		return error_set(err, "no memory");
+	engine->options = *options;
+	engine->cycles_per_second = rte_get_tsc_hz();
+	engine->start = rte_rdtsc();
+	if (open_shared(engine, err) < 0) {
+		engine_close(engine);
+		return -1;
+	}
+	atomic_store(&engine->tables, tables);
+	for (uint32_t i = 0; i < options->worker_count; i++)
+		if (worker_open(engine, i, err) < 0) {
+			engine_close(engine);
+			return -1;
+		}
+	for (uint32_t i = 0; i < options->worker_count; i++) {
+		struct worker *worker = engine->workers[i];
+
+		if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
+			error_set(err, "worker %u can't be started", i);
+			engine_close(engine);
+			return -1;
+		}
+		pthread_setname_np(worker->thread, "sluice-worker");
+		while (!atomic_load(&worker->started))
+			usleep(100);
+	}
+	*result = engine;
+	return 0;
+}
+
+static void worker_close(struct worker *worker)
+{
+	if (atomic_load(&worker->started)) {
+		atomic_store(&worker->stop, true);
+		worker_wake(worker);
+		pthread_join(worker->thread, NULL);
+	}
+}
+
+static void worker_free(struct worker *worker)
+{
+	for (uint32_t i = 0; i < ENGINE_WORKERS_MAX; i++) {
+		struct rte_mbuf *mbuf;
+
+		while (worker->inbox[i] &&
+		       rte_ring_sc_dequeue(worker->inbox[i], (void **)&mbuf) == 0)
+			rte_pktmbuf_free(mbuf);
+		rte_ring_free(worker->inbox[i]);
+	}
+	if (worker->event_fd >= 0)
+		close(worker->event_fd);
+	rte_free(worker);
+}
+
+void engine_close(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->options.worker_count; i++)
+		if (engine->workers[i])
+			worker_close(engine->workers[i]);
+	for (uint32_t i = 0; i < engine->options.worker_count; i++)
+		if (engine->workers[i])
+			worker_free(engine->workers[i]);
+	if (engine->flows)
+		flow_table_close(engine->flows);
+	neighbours_close(&engine->neighbours);
+	// The pool stays: vhost threads and drivers may hold packets of it until their ports are
+	// closed.
+	free(engine);
+}
+
+static bool poll_add(struct poll_list *list, uint16_t port, uint16_t queue)
+{
+	struct poll_entry *grown = realloc(list->entries, (list->count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return false;
+	list->entries = grown;
+	grown[list->count++] = (struct poll_entry){.port = port, .queue = queue};
+	return true;
+}
+
+// Queue q of the port with number n goes to worker (n + q) modulo their count: ports spread, and
+// stay where they are.
+static bool assign_queues(struct engine *engine, struct tables *tables)
+{
+	uint32_t workers = engine->options.worker_count;
+
+	for (uint32_t number = 1; number < tables->port_count; number++) {
+		struct port_binding *binding = &tables->ports[number];
+
+		if (!binding->port)
+			continue;
+		binding->first_worker = number % workers;
+		for (uint16_t queue = 0; queue < binding->port->queues; queue++) {
+			uint32_t worker = (binding->first_worker + queue) % workers;
+
+			binding->port->wake_fds[queue] = engine->workers[worker]->event_fd;
+			if (!poll_add(&tables->polls[worker], (uint16_t)number, queue))
+				return false;
+		}
+	}
+	return true;
+}
+
+struct tables *engine_publish(struct engine *engine, struct tables *tables, struct error *err)
+{
+	struct tables *old;
+
+	if (!assign_queues(engine, tables)) {
+		error_set(err, "no memory for the workers' ports");
+		return NULL;
+	}
+	old = atomic_exchange(&engine->tables, tables);
+	for (uint32_t i = 0; i < engine->options.worker_count; i++)
+		worker_wake(engine->workers[i]);
+	rte_rcu_qsbr_synchronize(engine->readers, RTE_QSBR_THRID_INVALID);
+	return old;
+}
+
+void engine_read_begin(struct engine *engine)
+{
+	rte_rcu_qsbr_thread_online(engine->readers, engine->options.worker_count);
+}
+
+void engine_read_end(struct engine *engine)
+{
+	rte_rcu_qsbr_thread_offline(engine->readers, engine->options.worker_count);
+}
+
+struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t index)
+{
+	const struct worker *worker = engine->workers[index];
+
+	return (struct engine_worker_stats){
+		.cpu = worker->cpu,
+		.packets = worker->packets,
+		.cycles = rte_rdtsc() - engine->start,
+		.busy_cycles = worker->busy_cycles,
+	};
+}
+
+uint32_t engine_now(const struct engine *engine)
+{
+	return (uint32_t)((rte_rdtsc() - engine->start) / engine->cycles_per_second) + 1000;
+}

@@ -1,0 +1,64 @@
+// The data plane as a whole: the workers and what they share. The control thread makes it, hands it
+// tables and ports, and reads its counters.
+
+#pragma once
+
+#include <rte_mempool.h>
+#include <rte_rcu_qsbr.h>
+
+#include "flow/table.h"
+#include "layer/tables.h"
+#include "layer/tunnel/neighbour.h"
+
+#define ENGINE_WORKERS_MAX 64
+
+struct worker;
+
+struct engine_options {
+	int cpus[ENGINE_WORKERS_MAX]; // one worker on each; -1: anywhere
+	uint32_t worker_count;
+	bool spin; // poll without sleeping
+	uint32_t connections;
+	uint32_t packet_memory; // MiB for packet buffers
+};
+
+struct engine {
+	struct engine_options options;
+	_Atomic(struct tables *) tables;
+	struct flow_table *flows;
+	struct neighbours neighbours;
+	struct rte_rcu_qsbr *readers; // workers by index; the control thread is number worker_count
+	struct rte_mempool *pool;
+	struct worker *workers[ENGINE_WORKERS_MAX];
+	uint64_t cycles_per_second;
+	uint64_t start; // time stamp counter
+};
+
+struct engine_worker_stats {
+	int cpu;
+	uint64_t packets;
+	uint64_t cycles;
+	uint64_t busy_cycles;
+};
+
+// Starts the workers on empty tables. EAL is initialised.
+int engine_open(const struct engine_options *options, struct tables *tables, struct engine **engine,
+		struct error *err);
+
+// Ends the workers and frees everything, the tables in force included. Ports are the caller's to
+// close, afterwards.
+void engine_close(struct engine *engine);
+
+// Puts tables in force and returns the old ones, which no worker reads any more: their ports may be
+// closed, they may be freed. Fills the tables' poll lists: each queue of each open port gets a
+// worker.
+struct tables *engine_publish(struct engine *engine, struct tables *tables, struct error *err);
+
+// Control thread, around reading the connection table.
+void engine_read_begin(struct engine *engine);
+void engine_read_end(struct engine *engine);
+
+struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t worker);
+
+// Seconds of the connection table's clock.
+uint32_t engine_now(const struct engine *engine);

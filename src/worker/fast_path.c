@@ -1,0 +1,230 @@
+// The fast path: a burst of packets goes through four steps, each for all of them before the next,
+// so that their memory accesses overlap. What is not a plain packet of a known connection takes the
+// slow path from the last step, in its place in the order.
+
+#include "flow/state.h"
+#include "layer/tunnel/tunnel.h"
+#include "worker/worker.h"
+
+#define PREFETCH_AHEAD 4
+
+// ---- step 1: what is it?
+
+// Takes a packet into the burst; `network` and `ingress` are known.
+static void burst_add(struct burst *burst, struct rte_mbuf *mbuf, const struct ingress ingress,
+		      uint16_t network, const struct flow_table *flows)
+{
+	struct packet *packet = &burst->packets[burst->count];
+
+	packet->key.network = network;
+	burst->hashes[burst->count] = flow_hash(&flows->secret, &packet->key);
+	rte_prefetch0(flow_table_bucket(flows, burst->hashes[burst->count]));
+	burst->ingress[burst->count] = ingress;
+	burst->mbufs[burst->count++] = mbuf;
+}
+
+static enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *mbuf)
+{
+	return packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
+			    mbuf->pkt_len, &burst->packets[burst->count]);
+}
+
+// From a workload.
+static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
+			  uint16_t network)
+{
+	struct burst *burst = &worker->burst;
+	enum drop_reason reason = parse_next(burst, mbuf);
+
+	if (unlikely(reason != DROP_NONE))
+		worker_drop(worker, mbuf, port, reason);
+	else
+		burst_add(burst, mbuf, (struct ingress){.port = port}, network, worker->flows);
+}
+
+// From the underlay: outer headers off, then as any other.
+static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
+{
+	struct burst *burst = &worker->burst;
+	enum drop_reason reason = parse_next(burst, mbuf);
+	struct packet *outer_packet = &burst->packets[burst->count];
+	struct tunnel_outer outer;
+
+	if (likely(reason == DROP_NONE)) {
+		switch (tunnel_receive(worker->tables, outer_packet,
+				       rte_pktmbuf_mtod(mbuf, const uint8_t *),
+				       rte_pktmbuf_data_len(mbuf), &outer)) {
+		case TUNNEL_INNER:
+			// Outer padding must not pass for inner payload.
+			if (mbuf->pkt_len >
+			    (uint32_t)outer_packet->l3_offset + outer_packet->ip_length)
+				rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->pkt_len -
+								  outer_packet->l3_offset -
+								  outer_packet->ip_length));
+			rte_pktmbuf_adj(mbuf, (uint16_t)outer.offset);
+			reason = parse_next(burst, mbuf);
+			if (likely(reason == DROP_NONE)) {
+				struct ingress ingress = {.port = PORT_UPLINK, .peer = outer.peer};
+
+				burst_add(burst, mbuf, ingress, outer.network, worker->flows);
+				return;
+			}
+			break;
+		case TUNNEL_NEIGHBOUR:
+			underlay_receive(worker, mbuf, outer_packet);
+			return;
+		case TUNNEL_DROP:
+			reason = outer.reason;
+			break;
+		}
+	}
+	worker_drop(worker, mbuf, PORT_UPLINK, reason);
+}
+
+// ---- step 4: where to?
+
+void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_action action, struct flow_hash hash)
+{
+	const struct tables *tables = worker->tables;
+
+	if (action.flags) {
+		const struct endpoint *endpoint = &tables->endpoints[action.destination];
+		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+		struct mac_address next_hop;
+
+		if (unlikely(packet->ip_length > endpoint->mtu)) {
+			worker_drop(worker, mbuf, ingress.port, DROP_TOO_BIG);
+			return;
+		}
+		// Before anything is changed: a held packet comes back as it was.
+		if (action.flags & FLOW_ACTION_TUNNEL) {
+			struct neighbour *neighbour = tables->peers[endpoint->peer].next_hop;
+
+			if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
+						    &next_hop))) {
+				hold_packet(worker, mbuf, packet, ingress, neighbour);
+				return;
+			}
+		}
+		if (action.flags & FLOW_ACTION_ROUTE) {
+			if (unlikely(packet->ttl <= 1)) {
+				worker_drop(worker, mbuf, ingress.port, DROP_TTL);
+				return;
+			}
+			memcpy(data, &endpoint->mac, 6);
+			memcpy(data + 6, &endpoint->gateway_mac, 6);
+			if (ip_is_v4(&packet->source))
+				ipv4_decrement_ttl(data + packet->l3_offset);
+			else
+				data[packet->l3_offset + 7]--;
+		}
+		if (action.flags & FLOW_ACTION_TUNNEL) {
+			enum drop_reason reason =
+				tunnel_encapsulate(tables, endpoint, next_hop, mbuf, hash.bucket);
+
+			if (unlikely(reason != DROP_NONE)) {
+				worker_drop(worker, mbuf, ingress.port, reason);
+				return;
+			}
+		}
+	}
+	transmit_add(worker, mbuf, action.port);
+}
+
+// ---- steps 2 and 3, and the end of the burst
+
+static void burst_run(struct worker *worker)
+{
+	struct burst *burst = &worker->burst;
+	const struct tables *tables = worker->tables;
+
+	// Step 2: who may it be? The buckets are in the cache by now; the connections come.
+	for (uint32_t i = 0; i < burst->count; i++)
+		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);
+	// Step 3: is it, and does what was decided still hold? Account, and apply.
+	for (uint32_t i = 0; i < burst->count; i++) {
+		const struct packet *packet = &burst->packets[i];
+		flow_reference reference = burst->references[i];
+		struct flow *flow = flow_table_get(worker->flows, reference);
+		struct flow_direction *direction = &flow->direction[reference & 1];
+		struct flow_action action;
+		uint32_t generation;
+
+		if (likely(reference && packet->kind == PACKET_IP &&
+			   packet->l3_offset == ETHERNET_HEADER_SIZE &&
+			   flow_key_equal(&direction->key, &packet->key) &&
+			   direction->ingress == flow_ingress_make(burst->ingress[i],
+								   &packet->destination_mac,
+								   &packet->source_mac))) {
+			// The owner may be changing it: the action belongs to a generation that is
+			// the same before and after.
+			generation = atomic_load_explicit(&direction->generation,
+							  memory_order_acquire);
+			action = flow_action_get(direction);
+			if (likely(generation == tables->generation &&
+				   atomic_load_explicit(&direction->generation,
+							memory_order_relaxed) == generation &&
+				   flow_account_packet(&flow->account, reference & 1, packet,
+						       packet->length,
+						       worker->now) == FLOW_GOES_ON)) {
+				fast_path_forward(worker, burst->mbufs[i], packet,
+						  burst->ingress[i], action, burst->hashes[i]);
+				continue;
+			}
+		}
+		slow_path(worker, burst->mbufs[i], packet, burst->ingress[i], burst->hashes[i]);
+	}
+	burst->count = 0;
+}
+
+void fast_path_receive(struct worker *worker, const struct poll_entry *from,
+		       struct rte_mbuf **mbufs, uint32_t count)
+{
+	struct port_counters *counters = worker_counters(worker, from->port);
+	uint16_t network = 0;
+	uint64_t bytes = 0;
+
+	if (from->port != PORT_UPLINK)
+		network = worker->tables->endpoints[worker->tables->ports[from->port].endpoint]
+				  .network;
+	for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], const void *));
+	for (uint32_t i = 0; i < count; i++) {
+		if (i + PREFETCH_AHEAD < count)
+			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], const void *));
+		bytes += mbufs[i]->pkt_len;
+		if (from->port == PORT_UPLINK)
+			receive_uplink(worker, mbufs[i]);
+		else
+			receive_local(worker, mbufs[i], from->port, network);
+	}
+	counters->rx_packets += count;
+	counters->rx_bytes += bytes;
+	burst_run(worker);
+}
+
+// Packets that were put aside or come from another worker: counted as received already, outer
+// headers off.
+void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct packet_context context = *packet_context(mbufs[i]);
+		struct ingress ingress = {.port = context.port, .peer = context.peer};
+		enum drop_reason reason;
+
+		// Its port may have gone meanwhile.
+		if (context.port >= worker->tables->port_count ||
+		    !worker->tables->ports[context.port].counters) {
+			rte_pktmbuf_free(mbufs[i]);
+			continue;
+		}
+		reason = parse_next(&worker->burst, mbufs[i]);
+		if (reason != DROP_NONE)
+			worker_drop(worker, mbufs[i], context.port, reason);
+		else
+			burst_add(&worker->burst, mbufs[i], ingress, context.network,
+				  worker->flows);
+	}
+	burst_run(worker);
+}

@@ -1,0 +1,79 @@
+// Rings between workers, one for each pair and direction, so that nobody waits for a lock.
+
+#include "worker/worker.h"
+
+static bool give(struct worker *worker, struct rte_mbuf *mbuf, uint32_t owner)
+{
+	struct worker *other = worker->engine->workers[owner];
+
+	return rte_ring_sp_enqueue(other->inbox[worker->index], mbuf) == 0;
+}
+
+static void wake_if_asleep(struct worker *worker, uint32_t owner)
+{
+	struct worker *other = worker->engine->workers[owner];
+
+	// The other side first says that it sleeps and then looks into its rings.
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&other->sleeping, memory_order_relaxed))
+		worker_wake(other);
+}
+
+void hand_over_first(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, uint32_t owner)
+{
+	*packet_context(mbuf) = (struct packet_context){
+		.port = ingress.port,
+		.peer = ingress.peer,
+		.network = packet->key.network,
+		.kind = CONTEXT_FIRST,
+	};
+	if (!give(worker, mbuf, owner))
+		worker_drop(worker, mbuf, ingress.port, DROP_WORKER_QUEUE_FULL);
+	wake_if_asleep(worker, owner);
+}
+
+void hand_over_transmit(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count,
+			uint16_t port, uint32_t owner)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		*packet_context(mbufs[i]) =
+			(struct packet_context){.port = port, .kind = CONTEXT_TRANSMIT};
+		if (!give(worker, mbufs[i], owner))
+			worker_drop(worker, mbufs[i], port, DROP_WORKER_QUEUE_FULL);
+	}
+	wake_if_asleep(worker, owner);
+}
+
+uint32_t hand_over_receive(struct worker *worker)
+{
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++) {
+		struct rte_mbuf *mbufs[PORT_BURST], *again[PORT_BURST];
+		uint32_t count, first = 0;
+
+		if (!worker->inbox[i] || rte_ring_empty(worker->inbox[i]))
+			continue;
+		count = rte_ring_sc_dequeue_burst(worker->inbox[i], (void **)mbufs, PORT_BURST,
+						  NULL);
+		for (uint32_t j = 0; j < count; j++) {
+			if (packet_context(mbufs[j])->kind == CONTEXT_TRANSMIT)
+				transmit_add(worker, mbufs[j], packet_context(mbufs[j])->port);
+			else
+				again[first++] = mbufs[j];
+		}
+		if (first)
+			fast_path_again(worker, again, first);
+		total += count;
+	}
+	return total;
+}
+
+bool hand_over_waiting(const struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++)
+		if (worker->inbox[i] && !rte_ring_empty(worker->inbox[i]))
+			return true;
+	return false;
+}

@@ -1,0 +1,70 @@
+// Packets that wait for the MAC address of a next hop: few, and not for long.
+
+#include "worker/worker.h"
+
+void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		 struct ingress ingress, struct neighbour *neighbour)
+{
+	uint32_t same = 0;
+
+	for (uint32_t i = 0; i < worker->held_count; i++)
+		same += worker->held[i].neighbour == neighbour;
+	if (worker->held_count == HOLD_MAX || same == HOLD_PER_NEIGHBOUR) {
+		worker_drop(worker, mbuf, ingress.port, DROP_NEIGHBOUR_UNRESOLVED);
+		return;
+	}
+	*packet_context(mbuf) = (struct packet_context){
+		.port = ingress.port,
+		.peer = ingress.peer,
+		.network = packet->key.network,
+		.kind = CONTEXT_FIRST,
+	};
+	worker->held[worker->held_count++] = (struct held_packet){
+		.mbuf = mbuf,
+		.neighbour = neighbour,
+		.until = worker->now + HOLD_SECONDS,
+	};
+}
+
+// In the order in which they came: those that can go on, those that waited too long, and the rest.
+void hold_turn(struct worker *worker, bool new_second)
+{
+	uint32_t learned =
+		atomic_load_explicit(&worker->engine->neighbours.learned, memory_order_relaxed);
+	uint32_t kept = 0, count = worker->held_count;
+	struct rte_mbuf *again[PORT_BURST];
+	uint32_t ready = 0;
+
+	if (count == 0 || (learned == worker->held_learned && !new_second))
+		return;
+	worker->held_learned = learned;
+	for (uint32_t i = 0; i < count; i++) {
+		struct held_packet held = worker->held[i];
+
+		if (ready < PORT_BURST &&
+		    atomic_load_explicit(&held.neighbour->mac, memory_order_relaxed)) {
+			again[ready++] = held.mbuf;
+		} else if ((int32_t)(worker->now - held.until) > 0) {
+			uint16_t port = packet_context(held.mbuf)->port;
+
+			if (port < worker->tables->port_count &&
+			    worker->tables->ports[port].counters)
+				worker_drop(worker, held.mbuf, port, DROP_NEIGHBOUR_UNRESOLVED);
+			else
+				rte_pktmbuf_free(held.mbuf);
+		} else {
+			worker->held[kept++] = held;
+		}
+	}
+	worker->held_count = kept;
+	if (ready == PORT_BURST)
+		worker->held_learned--;
+	if (ready)
+		fast_path_again(worker, again, ready);
+}
+
+void hold_free(struct worker *worker)
+{
+	while (worker->held_count)
+		rte_pktmbuf_free(worker->held[--worker->held_count].mbuf);
+}

@@ -1,0 +1,233 @@
+// What the fast path does not know: first packets of connections, packets of connections whose
+// decision is out of date, and everything that is no plain packet of a connection.
+
+#include "flow/state.h"
+#include "layer/address_resolution/address_resolution.h"
+#include "layer/gateway/gateway.h"
+#include "worker/worker.h"
+
+// Removes a priority tag (VLAN 0); a port has no other VLANs.
+static bool strip_tag(struct rte_mbuf *mbuf, struct packet *packet)
+{
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+
+	if (packet->vlan)
+		return false;
+	memmove(data + 4, data, 12);
+	rte_pktmbuf_adj(mbuf, 4);
+	packet->l3_offset -= 4;
+	if (packet->l4_offset)
+		packet->l4_offset -= 4;
+	packet->length -= 4;
+	return true;
+}
+
+static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    struct ingress ingress)
+{
+	const struct tables *tables = worker->tables;
+	const struct endpoint *source =
+		tables_endpoint(tables, tables->ports[ingress.port].endpoint);
+	enum drop_reason reason;
+
+	// Every node answers its own workloads; nothing of this kind travels between nodes.
+	if (!source) {
+		worker_drop(worker, mbuf, ingress.port, DROP_TUNNEL_DESTINATION);
+		return;
+	}
+	switch (resolution_from_port(tables, &tables->networks[source->network], source, mbuf,
+				     packet, &reason)) {
+	case RESOLUTION_ANSWERED:
+		transmit_add(worker, mbuf, ingress.port);
+		break;
+	case RESOLUTION_DONE:
+		rte_pktmbuf_free(mbuf);
+		break;
+	case RESOLUTION_DROP:
+		worker_drop(worker, mbuf, ingress.port, reason);
+		break;
+	}
+}
+
+static enum verdict run_walk(struct walk *walk)
+{
+	enum verdict verdict = walk_begin(walk);
+
+	return verdict == VERDICT_NEXT ? walk_run(walk) : verdict;
+}
+
+// An ICMP error passes if the connection that it quotes is alive, judged for itself each time.
+static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    struct ingress ingress, struct flow_hash hash)
+{
+	struct walk walk = {
+		.tables = worker->tables, .packet = packet, .ingress = ingress, .related = true};
+
+	// It must go to the one who sent what it quotes.
+	if (!flow_table_find(worker->flows, &packet->key, hash) ||
+	    !ip_equal(&packet->destination, &packet->key.destination)) {
+		worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
+		return;
+	}
+	switch (run_walk(&walk)) {
+	case VERDICT_NEXT:
+		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+		break;
+	case VERDICT_DROP:
+		worker_drop(worker, mbuf, walk.dropped_at, walk.reason);
+		break;
+	case VERDICT_ANSWER:
+		worker_drop(worker, mbuf, ingress.port, DROP_GATEWAY);
+		break;
+	}
+}
+
+static void answer(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		   struct ingress ingress)
+{
+	if (gateway_echo(mbuf, packet))
+		transmit_add(worker, mbuf, ingress.port);
+	else
+		worker_drop(worker, mbuf, ingress.port, DROP_GATEWAY);
+}
+
+// The first packet of a connection, on the worker that owns it.
+static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
+			    const struct packet *packet, struct ingress ingress,
+			    struct flow_hash hash)
+{
+	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
+	enum drop_reason reason = flow_state_may_open(packet);
+	struct flow flow = {.account = {.live = 0}};
+	struct flow_direction *original = &flow.direction[FLOW_ORIGINAL];
+
+	if (reason != DROP_NONE) {
+		worker_drop(worker, mbuf, ingress.port, reason);
+		return;
+	}
+	switch (run_walk(&walk)) {
+	case VERDICT_DROP:
+		worker_drop(worker, mbuf, walk.dropped_at, walk.reason);
+		return;
+	case VERDICT_ANSWER:
+		answer(worker, mbuf, packet, ingress);
+		return;
+	case VERDICT_NEXT:
+		break;
+	}
+	original->key = packet->key;
+	original->ingress =
+		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
+	flow_action_set(original, walk.action, worker->tables->generation);
+	flow.account.one_way = packet->key.flags & FLOW_KEY_ONE_WAY;
+	if (!flow.account.one_way)
+		walk_predict_reply(&walk, &flow.direction[FLOW_REPLY]);
+	flow.account.packets[FLOW_ORIGINAL] = 1;
+	flow.account.bytes[FLOW_ORIGINAL] = packet->length;
+	flow.account.state = (uint8_t)flow_state_first(packet);
+	flow.account.closed = packet->tcp_flags & TCP_FIN ? 1 << FLOW_ORIGINAL : 0;
+	memcpy(flow.account.rules, walk.rules, sizeof(flow.account.rules));
+	if (!flow_table_insert(worker->flows, worker->index, &flow, worker->now)) {
+		worker_drop(worker, mbuf, ingress.port, DROP_CONNECTION_TABLE_FULL);
+		return;
+	}
+	fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+}
+
+// Judges one direction of a live connection anew. False: the packet was dropped, and the connection
+// ended if it was the policy that has changed (a packet that comes the wrong way must not end it).
+static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+			struct ingress ingress, flow_reference reference)
+{
+	struct flow *flow = flow_table_get(worker->flows, reference);
+	struct flow_direction *direction = &flow->direction[reference & 1];
+	uint32_t generation = atomic_load_explicit(&direction->generation, memory_order_relaxed);
+	flow_ingress from =
+		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
+	bool as_before = direction->ingress == from;
+	struct walk walk = {
+		.tables = worker->tables,
+		.packet = packet,
+		.ingress = ingress,
+		.reply = (reference & 1) == FLOW_REPLY,
+	};
+
+	switch (run_walk(&walk)) {
+	case VERDICT_DROP:
+	case VERDICT_ANSWER:
+		if (as_before && generation != 0 && generation != worker->tables->generation)
+			flow_table_remove(worker->flows, worker->index, reference);
+		worker_drop(worker, mbuf, walk.dropped_at,
+			    walk.reason ? walk.reason : DROP_GATEWAY);
+		return false;
+	case VERDICT_NEXT:
+		break;
+	}
+	direction->ingress = from;
+	flow_action_set(direction, walk.action, worker->tables->generation);
+	memcpy(flow->account.rules, walk.rules, sizeof(walk.rules));
+	return true;
+}
+
+static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_hash hash)
+{
+	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
+	uint32_t owner = flow_table_owner(worker->flows, hash);
+	struct flow_direction *direction;
+	struct flow *flow;
+
+	// Only the owner changes a connection: the first packet, and one that needs a new decision,
+	// go there.
+	if (owner != worker->index) {
+		hand_over_first(worker, mbuf, packet, ingress, owner);
+		return;
+	}
+	if (!reference) {
+		open_connection(worker, mbuf, packet, ingress, hash);
+		return;
+	}
+	flow = flow_table_get(worker->flows, reference);
+	direction = &flow->direction[reference & 1];
+	if ((direction->generation != worker->tables->generation ||
+	     direction->ingress !=
+		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
+	    !judge_again(worker, mbuf, packet, ingress, reference))
+		return;
+	switch (flow_account_packet(&flow->account, reference & 1, packet, packet->length,
+				    worker->now)) {
+	case FLOW_GOES_ON:
+		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
+		break;
+	case FLOW_REOPENS:
+		flow_table_remove(worker->flows, worker->index, reference);
+		open_connection(worker, mbuf, packet, ingress, hash);
+		break;
+	case FLOW_BREAKS:
+		worker_drop(worker, mbuf, ingress.port, DROP_TCP_FLAGS);
+		break;
+	}
+}
+
+void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *parsed,
+	       struct ingress ingress, struct flow_hash hash)
+{
+	struct packet packet = *parsed;
+
+	if (packet.l3_offset != ETHERNET_HEADER_SIZE && !strip_tag(mbuf, &packet)) {
+		worker_drop(worker, mbuf, ingress.port, DROP_VLAN);
+		return;
+	}
+	switch (packet.kind) {
+	case PACKET_ARP:
+	case PACKET_ND:
+		resolve(worker, mbuf, &packet, ingress);
+		break;
+	case PACKET_ICMP_ERROR:
+		related(worker, mbuf, &packet, ingress, hash);
+		break;
+	default:
+		connection(worker, mbuf, &packet, ingress, hash);
+		break;
+	}
+}

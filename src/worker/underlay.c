@@ -1,0 +1,136 @@
+// ARP and ND on the uplink: Sluice answers for its tunnel address and finds its next hops.
+
+#include "layer/address_resolution/address_resolution.h"
+#include "worker/worker.h"
+
+static void learn(struct worker *worker, const struct address_resolution *message)
+{
+	const struct underlay *underlay = &worker->tables->underlay;
+	struct neighbours *neighbours = &worker->engine->neighbours;
+	static const struct mac_address none;
+	struct neighbour *neighbour;
+	uint64_t word = 0;
+	uint32_t index;
+
+	// Only of those that are somebody's next hop, and nothing that could not be sent to.
+	index = lookup_find(&underlay->neighbours, lookup_key_address(0, &message->sender));
+	if (!index || mac_is_multicast(&message->sender_mac) ||
+	    mac_equal(&message->sender_mac, &none) ||
+	    mac_equal(&message->sender_mac, &underlay->mac))
+		return;
+	neighbour = underlay->neighbour[index - 1];
+	memcpy(&word, &message->sender_mac, sizeof(message->sender_mac));
+	neighbour->confirmed = worker->now;
+	neighbour->probes = 0;
+	atomic_store(&neighbour->mac, word);
+	atomic_store(&neighbour->wanted, 0);
+	atomic_fetch_add(&neighbours->learned, 1);
+	// Others may hold packets for it.
+	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++)
+		if (i != worker->index && atomic_load(&worker->engine->workers[i]->sleeping))
+			worker_wake(worker->engine->workers[i]);
+}
+
+void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet)
+{
+	const struct underlay *underlay = &worker->tables->underlay;
+	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	bool arp = packet->kind == PACKET_ARP, answered;
+	struct address_resolution message;
+	enum drop_reason reason;
+
+	reason = arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
+		     : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message);
+	if (reason != DROP_NONE || message.router) {
+		worker_drop(worker, mbuf, PORT_UPLINK,
+			    reason == DROP_NONE ? DROP_NOT_FOR_US : reason);
+		return;
+	}
+	learn(worker, &message);
+	if (!message.solicitation || !ip_equal(&message.target, &underlay->vtep.address) ||
+	    ip_equal(&message.sender, &message.target)) {
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	answered = arp ? arp_answer(mbuf, packet, &message, &underlay->mac)
+		       : nd_answer(mbuf, packet, &message, &underlay->mac, false);
+	if (answered)
+		transmit_add(worker, mbuf, PORT_UPLINK);
+	else
+		worker_drop(worker, mbuf, PORT_UPLINK, DROP_NO_BUFFER);
+}
+
+static void ask(struct worker *worker, struct neighbour *neighbour)
+{
+	const struct underlay *underlay = &worker->tables->underlay;
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->engine->pool);
+	bool made;
+
+	neighbour->asked = worker->now;
+	neighbour->probes++;
+	if (!mbuf)
+		return;
+	made = ip_is_v4(&neighbour->address)
+		       ? arp_request(mbuf, &underlay->mac, &underlay->vtep.address,
+				     &neighbour->address)
+		       : nd_request(mbuf, &underlay->mac, &underlay->vtep.address,
+				    &neighbour->address);
+	if (made)
+		transmit_add(worker, mbuf, PORT_UPLINK);
+	else
+		rte_pktmbuf_free(mbuf);
+}
+
+// Once a second: is it still there, if it is used; and is it still not there, if somebody waits?
+static void look_after(struct worker *worker, struct neighbour *neighbour)
+{
+	bool known = atomic_load_explicit(&neighbour->mac, memory_order_relaxed) != 0;
+	bool wanted = atomic_load_explicit(&neighbour->wanted, memory_order_relaxed);
+	uint32_t used = atomic_load_explicit(&neighbour->used, memory_order_relaxed);
+
+	if (known && worker->now - used <= NEIGHBOUR_REFRESH &&
+	    worker->now - neighbour->confirmed >= NEIGHBOUR_REFRESH)
+		wanted = true;
+	if (!wanted || neighbour->asked == worker->now)
+		return;
+	if (neighbour->probes >= NEIGHBOUR_PROBES) {
+		// It does not answer: packets may ask anew, and are not sent into the void.
+		atomic_store(&neighbour->mac, 0);
+		atomic_store(&neighbour->wanted, 0);
+		neighbour->probes = 0;
+		return;
+	}
+	ask(worker, neighbour);
+}
+
+// Does this worker receive from the uplink, and so speak on it?
+static bool is_mine(const struct worker *worker)
+{
+	const struct port_binding *binding = &worker->tables->ports[PORT_UPLINK];
+
+	return binding->port && binding->first_worker == worker->index;
+}
+
+void underlay_turn(struct worker *worker, bool new_second)
+{
+	struct neighbours *neighbours = &worker->engine->neighbours;
+	const struct underlay *underlay = &worker->tables->underlay;
+	uint32_t wanted = atomic_load_explicit(&neighbours->wanted, memory_order_relaxed);
+
+	if (likely(wanted == worker->wanted_seen && !new_second))
+		return;
+	if (!is_mine(worker)) {
+		// Whoever waits has only told the set: pass it on.
+		const struct port_binding *binding = &worker->tables->ports[PORT_UPLINK];
+
+		if (wanted != worker->wanted_seen && binding->port &&
+		    atomic_load(&worker->engine->workers[binding->first_worker]->sleeping))
+			worker_wake(worker->engine->workers[binding->first_worker]);
+		worker->wanted_seen = wanted;
+		return;
+	}
+	worker->wanted_seen = wanted;
+	atomic_store_explicit(&neighbours->now, worker->now, memory_order_relaxed);
+	for (uint32_t i = 0; i < underlay->neighbour_count; i++)
+		look_after(worker, underlay->neighbour[i]);
+}

@@ -1,0 +1,168 @@
+// A worker: one thread that receives from its ports' queues, and does everything with a packet
+// until it is sent.
+//
+// fast_path.c   later packets: parse, look up, apply, send
+// slow_path.c   first packets, and all that is no plain packet of a connection
+// underlay.c    ARP and ND on the uplink
+// hold.c        packets that wait for a next hop's MAC address
+// hand_over.c   to other workers: first packets to the connection's owner, finished ones to the
+// port's transmit.c    gathers packets for a port into bursts sleep.c       what a worker does when
+// there is nothing to do
+
+#pragma once
+
+#include <pthread.h>
+
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
+#include <rte_ring.h>
+
+#include "layer/walk.h"
+#include "worker/engine.h"
+
+#define TRANSMIT_BUFFERS   64 // a power of two
+#define HOLD_MAX	   256
+#define HOLD_PER_NEIGHBOUR 32
+#define HOLD_SECONDS	   2
+#define HAND_OVER_RING	   1024
+
+struct transmit_buffer {
+	uint16_t port;
+	uint16_t count;
+	struct rte_mbuf *packets[PORT_BURST];
+};
+
+struct held_packet {
+	struct rte_mbuf *mbuf;
+	struct neighbour *neighbour;
+	uint32_t until; // second
+};
+
+// A burst on its way through the fast path.
+struct burst {
+	uint32_t count;
+	struct rte_mbuf *mbufs[PORT_BURST];
+	struct ingress ingress[PORT_BURST];
+	struct flow_hash hashes[PORT_BURST];
+	flow_reference references[PORT_BURST];
+	struct packet packets[PORT_BURST];
+};
+
+struct worker {
+	struct engine *engine;
+	const struct tables *tables; // in force in this turn of the loop
+	struct flow_table *flows;
+	uint32_t index;
+	uint32_t now; // seconds
+	int cpu;
+	int event_fd;
+	_Atomic bool sleeping;
+	_Atomic bool stop;
+	_Atomic bool started;
+
+	uint64_t turn_start; // time stamp counter
+	uint64_t next_second;
+	uint64_t packets;
+	uint64_t busy_cycles;
+
+	uint64_t transmit_pending; // bit of each buffer with packets
+	struct transmit_buffer transmit[TRANSMIT_BUFFERS];
+
+	struct rte_ring *inbox[ENGINE_WORKERS_MAX]; // by sender
+	struct held_packet held[HOLD_MAX];
+	uint32_t held_count;
+	uint32_t held_learned; // neighbours.learned when the held packets were tried last
+	uint32_t wanted_seen;  // neighbours.wanted when questions were sent last
+
+	struct burst burst;
+	pthread_t thread;
+};
+
+// What a packet that changes hands takes along, in the mbuf.
+enum context_kind {
+	CONTEXT_FIRST, // to be looked at by the connection's owner, or again; starts with the inner
+		       // frame
+	CONTEXT_TRANSMIT, // finished; `port` is where it leaves
+};
+
+struct packet_context {
+	uint16_t port; // ingress, or egress for CONTEXT_TRANSMIT
+	uint16_t peer;
+	uint16_t network;
+	uint16_t kind;
+};
+
+extern int packet_context_offset;
+
+static inline struct packet_context *packet_context(struct rte_mbuf *mbuf)
+{
+	return RTE_MBUF_DYNFIELD(mbuf, packet_context_offset, struct packet_context *);
+}
+
+static inline struct port_counters *worker_counters(struct worker *worker, uint16_t port)
+{
+	return &worker->tables->ports[port].counters[worker->index];
+}
+
+static inline void worker_count_drop(struct worker *worker, uint16_t port, enum drop_reason reason)
+{
+	worker_counters(worker, port)->drops[reason]++;
+}
+
+static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
+			       enum drop_reason reason)
+{
+	worker_count_drop(worker, port, reason);
+	rte_pktmbuf_free(mbuf);
+}
+
+// engine.c
+void worker_wake(struct worker *worker);
+
+// fast_path.c
+void fast_path_receive(struct worker *worker, const struct poll_entry *from,
+		       struct rte_mbuf **mbufs, uint32_t count);
+void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
+void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+
+// slow_path.c: takes the mbuf over.
+void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+	       struct ingress ingress, struct flow_hash hash);
+
+// underlay.c
+void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);
+void underlay_turn(struct worker *worker, bool new_second);
+
+// hold.c
+void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		 struct ingress ingress, struct neighbour *neighbour);
+void hold_turn(struct worker *worker, bool new_second);
+void hold_free(struct worker *worker);
+
+// hand_over.c
+void hand_over_first(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, uint32_t owner);
+void hand_over_transmit(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count,
+			uint16_t port, uint32_t owner);
+uint32_t hand_over_receive(struct worker *worker);
+bool hand_over_waiting(const struct worker *worker);
+
+// transmit.c
+void transmit_flush(struct worker *worker, struct transmit_buffer *buffer);
+void transmit_flush_all(struct worker *worker);
+
+static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port)
+{
+	struct transmit_buffer *buffer = &worker->transmit[port % TRANSMIT_BUFFERS];
+
+	if (unlikely(buffer->count && (buffer->port != port || buffer->count == PORT_BURST)))
+		transmit_flush(worker, buffer);
+	buffer->port = port;
+	buffer->packets[buffer->count++] = mbuf;
+	worker->transmit_pending |= UINT64_C(1) << (port % TRANSMIT_BUFFERS);
+}
+
+// sleep.c
+void worker_sleep(struct worker *worker);
