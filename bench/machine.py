@@ -1,0 +1,75 @@
+"""What the benchmark runs on: huge pages, EAL's memory options, the facts that belong to a result."""
+
+import os
+import platform
+import re
+import subprocess
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HUGE_PAGE = 2 << 20
+
+
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+class HugePages:
+    """Reserves huge pages, and gives back at the end what was not there before. A context manager."""
+
+    def __init__(self, count):
+        self.count = count
+        self.script = os.path.join(ROOT, "scripts", "hugepages")
+        self.setting = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+    def __enter__(self):
+        self.before = int(_read(self.setting + "nr_hugepages") or 0)
+        self.mounts = _read("/proc/mounts")
+        # Beside what others have in use.
+        count = self.before - self.free() + self.count
+        subprocess.run([self.script, str(count)], stdout=subprocess.DEVNULL, check=False)
+        return self
+
+    def free(self):
+        return int(_read(self.setting + "free_hugepages") or 0)
+
+    def enough(self):
+        return self.free() >= self.count
+
+    def __exit__(self, kind, error, trace):
+        if int(_read(self.setting + "nr_hugepages") or 0) != self.before:
+            subprocess.run([self.script, "--exactly", str(self.before)], stdout=subprocess.DEVNULL, check=False)
+        if " /dev/hugepages " not in self.mounts and " /dev/hugepages " in _read("/proc/mounts"):
+            subprocess.run(["umount", "/dev/hugepages"], check=False)
+
+
+def eal_options(cores, name, huge, memory):
+    """Options for one DPDK process. `memory` in MiB is taken where there are no huge pages."""
+    options = ["--lcores", cores, "--no-pci", "--no-telemetry", "--file-prefix", name]
+    if huge:
+        return options + ["--in-memory", "--single-file-segments"]
+    return options + ["--no-huge", "-m", str(memory)]
+
+
+def package_version(name):
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def describe():
+    model = re.search(r"model name\s*:\s*(.*)", _read("/proc/cpuinfo"))
+    return {
+        "cpu": model.group(1) if model else platform.machine(),
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "dpdk": package_version("dpdk-dev"),
+    }
+
+
+def tsc_hz():
+    """Ticks of the time stamp counter in a second, measured against the system's clock by the kernel."""
+    found = re.search(r"cpu MHz\s*:\s*([\d.]+)", _read("/proc/cpuinfo"))
+    return float(found.group(1)) * 1e6 if found else 0
