@@ -12,7 +12,7 @@ SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_st
 .PHONY: all demo test test-unit test-system test-sanitize bench lint fuzz coverage reference format clean
 
 all: $(BUILD)/build.ninja
-	ninja -C $(BUILD)
+	ninja -C $(BUILD) sluiced sluice
 
 # meson runs only where the directory is new; ninja calls it again when a meson.build changes.
 $(BUILD)/build.ninja:

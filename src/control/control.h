@@ -41,6 +41,7 @@ struct control {
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1
 	struct rpc_server *server;
+	struct mac_address uplink_mac; // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };
 
@@ -75,3 +76,5 @@ int control_serve(struct control *control, const char *api, struct error *err);
 // device.c: what to open for an object of this node.
 void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device);
 void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device);
+void device_of_host(const Sluice__V1__Node *object, const struct mac_address *mac,
+		    struct port_device *device);

@@ -71,3 +71,13 @@ void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device
 		break;
 	}
 }
+
+void device_of_host(const Sluice__V1__Node *object, const struct mac_address *mac,
+		    struct port_device *device)
+{
+	memset(device, 0, sizeof(*device));
+	device->queues = 1;
+	device->mtu = UPLINK_MTU;
+	device->mac = *mac;
+	set_name(device, PORT_DEVICE_TAP, object->uplink->host_interface);
+}

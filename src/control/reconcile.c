@@ -63,6 +63,15 @@ static bool wanted_device(const struct control *control, const struct tables *ta
 		device_of_uplink(object->node, device);
 		return true;
 	}
+	if (number == PORT_HOST) {
+		object = object_set_find(control->objects, SLUICE__V1__OBJECT__KIND_NODE,
+					 control->node);
+		if (!object || !object->node->uplink || !*object->node->uplink->host_interface)
+			return false;
+		*name = "uplink-host";
+		device_of_host(object->node, &control->uplink_mac, device);
+		return true;
+	}
 	if (number >= tables->port_count || !tables->ports[number].endpoint)
 		return false;
 	endpoint = &tables->endpoints[tables->ports[number].endpoint];
@@ -108,11 +117,20 @@ static void publish(struct control *control, struct tables *tables)
 
 static bool try_open(struct control *control, struct control_port *entry)
 {
+	static const struct mac_address none;
 	struct error err;
 
+	// The host's share has the uplink's MAC address, so the uplink is first.
+	if (entry == control->ports[PORT_HOST]) {
+		if (mac_equal(&control->uplink_mac, &none))
+			return false;
+		entry->device.mac = control->uplink_mac;
+	}
 	if (port_open(entry->name, &entry->device, &control->environment, &entry->port, &err) == 0) {
 		entry->problem[0] = 0;
 		log_info("port %s: %s open", entry->name, entry->device.name);
+		if (entry == control->ports[PORT_UPLINK])
+			control->uplink_mac = entry->port->mac;
 		return true;
 	}
 	// Said once, not with every try.
@@ -218,7 +236,9 @@ void control_retry(struct control *control)
 		if (!entry->port)
 			opened |= try_open(control, entry);
 		else
-			gone |= entry->port->gone;
+			gone |= entry->port->gone ||
+				(number == PORT_HOST &&
+				 !mac_equal(&entry->device.mac, &control->uplink_mac));
 	}
 	if (!opened && !gone)
 		return;

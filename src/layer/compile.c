@@ -10,7 +10,7 @@ bool compile_numbers_open(struct compile_numbers *numbers)
 {
 	return numbers_open(&numbers->domains, 1, 65535) &
 	       numbers_open(&numbers->networks, 1, 65535) &
-	       numbers_open(&numbers->ports, PORT_UPLINK + 1, 65535) &
+	       numbers_open(&numbers->ports, PORT_HOST + 1, 65535) &
 	       numbers_open(&numbers->nodes, 1, 65535) & numbers_open(&numbers->groups, 1, 65535);
 }
 

@@ -12,6 +12,8 @@ struct neighbour;
 
 // Port number of the uplink; 0 is none.
 #define PORT_UPLINK 1
+// The host's own interface beside an uplink of DPDK's.
+#define PORT_HOST 2
 
 #define TABLES_NAME_SIZE 64
 

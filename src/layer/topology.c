@@ -303,7 +303,7 @@ static int compile_ports(struct compile *compile, struct error *err)
 	struct tables *tables = compile->tables;
 	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT), allowed = 0;
 
-	tables->port_count = PORT_UPLINK + 1;
+	tables->port_count = PORT_HOST + 1;
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Port *object =
 			object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
@@ -314,7 +314,7 @@ static int compile_ports(struct compile *compile, struct error *err)
 			continue;
 		number = numbers_get(&compile->numbers->ports, object->name);
 		if (!number)
-			return error_set(err, "Port/%s: more than 65534 ports on this node",
+			return error_set(err, "Port/%s: more than 65533 ports on this node",
 					 object->name);
 		if (number >= tables->port_count)
 			tables->port_count = number + 1;

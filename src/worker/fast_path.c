@@ -67,9 +67,10 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 				struct ingress ingress = {.port = PORT_UPLINK, .peer = outer.peer};
 
 				burst_add(burst, mbuf, ingress, outer.network, worker->flows);
-				return;
+			} else {
+				worker_drop(worker, mbuf, PORT_UPLINK, reason);
 			}
-			break;
+			return;
 		case TUNNEL_NEIGHBOUR:
 			underlay_receive(worker, mbuf, outer_packet);
 			return;
@@ -77,8 +78,12 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			reason = outer.reason;
 			break;
 		}
+		if (reason != DROP_NOT_FOR_US) {
+			worker_drop(worker, mbuf, PORT_UPLINK, reason);
+			return;
+		}
 	}
-	worker_drop(worker, mbuf, PORT_UPLINK, reason);
+	underlay_to_host(worker, mbuf, reason);
 }
 
 // ---- step 4: where to?
@@ -185,6 +190,14 @@ void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 	uint16_t network = 0;
 	uint64_t bytes = 0;
 
+	if (unlikely(from->port == PORT_HOST)) {
+		for (uint32_t i = 0; i < count; i++)
+			bytes += mbufs[i]->pkt_len;
+		counters->rx_packets += count;
+		counters->rx_bytes += bytes;
+		underlay_from_host(worker, mbufs, count);
+		return;
+	}
 	if (from->port != PORT_UPLINK)
 		network = worker->tables->endpoints[worker->tables->ports[from->port].endpoint]
 				  .network;

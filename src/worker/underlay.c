@@ -1,4 +1,5 @@
-// ARP and ND on the uplink: Sluice answers for its tunnel address and finds its next hops.
+// The uplink beside the tunnels: ARP and ND, where Sluice answers for its tunnel address and finds its next hops; and
+// what is the host's, where the device has left the kernel.
 
 #include "layer/address_resolution/address_resolution.h"
 #include "worker/worker.h"
@@ -31,6 +32,30 @@ static void learn(struct worker *worker, const struct address_resolution *messag
 			worker_wake(worker->engine->workers[i]);
 }
 
+static bool is_for_us(const struct underlay *underlay, const struct packet *packet,
+		      const struct address_resolution *message)
+{
+	const struct ip_address *vtep = &underlay->vtep.address;
+
+	// An advertisement's target is its sender: it is sent to whoever asked.
+	return ip_equal(&message->target, vtep) ||
+	       (packet->kind == PACKET_ND && ip_equal(&packet->destination, vtep));
+}
+
+void underlay_to_host(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason)
+{
+	if (worker->tables->ports[PORT_HOST].counters)
+		transmit_add(worker, mbuf, PORT_HOST);
+	else
+		worker_drop(worker, mbuf, PORT_UPLINK, reason);
+}
+
+void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		transmit_add(worker, mbufs[i], PORT_UPLINK);
+}
+
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet)
 {
 	const struct underlay *underlay = &worker->tables->underlay;
@@ -41,14 +66,22 @@ void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 
 	reason = arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
 		     : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message);
-	if (reason != DROP_NONE || message.router) {
-		worker_drop(worker, mbuf, PORT_UPLINK,
-			    reason == DROP_NONE ? DROP_NOT_FOR_US : reason);
+	// Router discovery is the host's. An advertisement with the router flag is an ordinary answer:
+	// that of a gateway.
+	if (reason != DROP_NONE ||
+	    (message.router && packet->icmp_type != ND_NEIGHBOUR_ADVERTISEMENT)) {
+		underlay_to_host(worker, mbuf, reason == DROP_NONE ? DROP_NOT_FOR_US : reason);
 		return;
 	}
 	learn(worker, &message);
-	if (!message.solicitation || !ip_equal(&message.target, &underlay->vtep.address) ||
-	    ip_equal(&message.sender, &message.target)) {
+	if (!is_for_us(underlay, packet, &message)) {
+		if (worker->tables->ports[PORT_HOST].counters)
+			transmit_add(worker, mbuf, PORT_HOST);
+		else
+			rte_pktmbuf_free(mbuf);
+		return;
+	}
+	if (!message.solicitation || ip_equal(&message.sender, &message.target)) {
 		rte_pktmbuf_free(mbuf);
 		return;
 	}

@@ -133,6 +133,8 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 
 // underlay.c
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);
+void underlay_to_host(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason);
+void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
 void underlay_turn(struct worker *worker, bool new_second);
 
 // hold.c

@@ -30,6 +30,9 @@ bool gateway_echo(struct rte_mbuf *mbuf, const struct packet *packet)
 	// RFC 1624 equation 3. Exchanging addresses leaves the pseudo header's sum as it is.
 	sum = (uint64_t)(uint16_t)~checksum + (uint16_t)~old + new;
 	checksum = checksum_finish(sum);
+	// Zero of either sign is right, except for a message that is all zeros.
+	if (checksum == 0)
+		checksum = 0xffff;
 	memcpy(icmp + 2, &checksum, 2);
 	if (v4) {
 		memcpy(ip + 12, &packet->destination.words[3], 4);

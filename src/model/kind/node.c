@@ -68,6 +68,14 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 	default: // reported by the check that all messages have
 		break;
 	}
+	if (!*uplink->host_interface)
+		return;
+	if (uplink->device_case == SLUICE__V1__UPLINK__DEVICE_NETDEV)
+		problems_add(check->problems, object, "uplink.hostInterface",
+			     "is of no use with netdev: the host has that interface already");
+	else
+		check_interface(check, object, "uplink.hostInterface", node, "",
+				uplink->host_interface);
 }
 
 void node_check(struct check *check)

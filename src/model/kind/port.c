@@ -139,10 +139,10 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 	const Sluice__V1__Network *network = NULL;
 	struct ip_prefix prefix;
 
-	// Statistics give the uplink under this name.
-	if (strcmp(port->name, "uplink") == 0)
+	// Statistics give the uplink and the host's share in it under these names.
+	if (strcmp(port->name, "uplink") == 0 || strcmp(port->name, "uplink-host") == 0)
 		problems_add(check->problems, object, "name",
-			     "'uplink' is the name of a node's own port");
+			     "'%s' is the name of a node's own port", port->name);
 	check_reference(check, object, "node", SLUICE__V1__OBJECT__KIND_NODE, port->node);
 	if (check_reference(check, object, "network", SLUICE__V1__OBJECT__KIND_NETWORK,
 			    port->network))
