@@ -113,7 +113,11 @@ static void handle_delete(void *context, struct rpc_call *call, ProtobufCMessage
 		fail_with_problems(call, RPC_NOT_FOUND, &problems);
 		break;
 	case TRANSACTION_INVALID:
-		fail_with_problems(call, RPC_FAILED_PRECONDITION, &problems);
+		fail_with_problems(call,
+				   kind_find(request->kind) == SLUICE__V1__OBJECT__KIND__NOT_SET
+					   ? RPC_INVALID_ARGUMENT
+					   : RPC_FAILED_PRECONDITION,
+				   &problems);
 		break;
 	case TRANSACTION_OK:
 		if (commit(control, call, &transaction, false, &tables)) {

@@ -52,6 +52,7 @@ _Static_assert(sizeof(struct flow_direction) == 64, "one cache line decides");
 	X(OTHER, "other", 600)              \
 	X(SYN_SENT, "syn-sent", 60)         \
 	X(SYN_RECEIVED, "syn-received", 60) \
+	X(PICKED_UP, "picked-up", 120)      \
 	X(ESTABLISHED, "established", 7440) \
 	X(CLOSING, "closing", 120)          \
 	X(TIME_WAIT, "time-wait", 60)       \

@@ -68,14 +68,12 @@ enum flow_state flow_state_first(const struct packet *packet)
 	case IPPROTO_TCP:
 		if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 			return FLOW_STATE_SYN_SENT;
-		return packet->tcp_flags & TCP_FIN ? FLOW_STATE_CLOSING : FLOW_STATE_ESTABLISHED;
-	case IPPROTO_UDP:
-		return FLOW_STATE_UNREPLIED;
+		return packet->tcp_flags & TCP_FIN ? FLOW_STATE_CLOSING : FLOW_STATE_PICKED_UP;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
 		return FLOW_STATE_ICMP;
 	default:
-		return FLOW_STATE_OTHER;
+		return FLOW_STATE_UNREPLIED;
 	}
 }
 
@@ -104,7 +102,9 @@ enum flow_progress flow_state_tcp(struct flow_account *account, enum flow_direct
 		closed |= (uint8_t)(1 << direction);
 		if (state != FLOW_STATE_CLOSED)
 			state = closed == 3 ? FLOW_STATE_TIME_WAIT : FLOW_STATE_CLOSING;
-	} else if (state == FLOW_STATE_SYN_RECEIVED && direction == FLOW_ORIGINAL) {
+	} else if ((state == FLOW_STATE_SYN_RECEIVED && direction == FLOW_ORIGINAL) ||
+		   (state == FLOW_STATE_PICKED_UP && direction == FLOW_REPLY)) {
+		// One side alone must not make an entry that stays for hours.
 		state = FLOW_STATE_ESTABLISHED;
 	}
 	atomic_store_explicit(&account->state, (uint8_t)state, memory_order_relaxed);

@@ -41,7 +41,8 @@ static inline enum flow_progress flow_account_packet(struct flow_account *accoun
 				return progress;
 		}
 	} else if (state == FLOW_STATE_UNREPLIED && direction == FLOW_REPLY) {
-		atomic_store_explicit(&account->state, FLOW_STATE_REPLIED, memory_order_relaxed);
+		state = packet->key.protocol == IPPROTO_UDP ? FLOW_STATE_REPLIED : FLOW_STATE_OTHER;
+		atomic_store_explicit(&account->state, state, memory_order_relaxed);
 	}
 	account->packets[direction]++;
 	account->bytes[direction] += length;

@@ -8,10 +8,12 @@
 
 bool compile_numbers_open(struct compile_numbers *numbers)
 {
-	return numbers_open(&numbers->domains, 1, 65535) &
-	       numbers_open(&numbers->networks, 1, 65535) &
-	       numbers_open(&numbers->ports, PORT_HOST + 1, 65535) &
-	       numbers_open(&numbers->nodes, 1, 65535) & numbers_open(&numbers->groups, 1, 65535);
+	// So that what was not reached can be closed, too.
+	memset(numbers, 0, sizeof(*numbers));
+	return numbers_open(&numbers->domains, 1, 65535) &&
+	       numbers_open(&numbers->networks, 1, 65535) &&
+	       numbers_open(&numbers->ports, PORT_HOST + 1, 65535) &&
+	       numbers_open(&numbers->nodes, 1, 65535) && numbers_open(&numbers->groups, 1, 65535);
 }
 
 void compile_numbers_close(struct compile_numbers *numbers)

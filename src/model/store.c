@@ -105,8 +105,8 @@ static int integrity_check(const struct store *store, struct error *err)
 	    sqlite3_step(statement) != SQLITE_ROW)
 		store_error(store, err, "cannot read the store");
 	else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0)
-		error_set(err, "%s: the store is damaged: %s", store->path,
-			  (const char *)sqlite3_column_text(statement, 0));
+		// What SQLite says of it has several lines.
+		error_set(err, "%s: the store is damaged", store->path);
 	else
 		result = 0;
 	sqlite3_finalize(statement);

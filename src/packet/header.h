@@ -68,8 +68,7 @@ static inline void ipv4_decrement_ttl(uint8_t *header)
 	memcpy(&checksum, header + 10, 2);
 	// Equation 3, so that the result is never 0xffff where making it anew gives 0. The TTL is
 	// the first byte of its word in memory order.
-	sum = (uint16_t)~checksum +
-	      (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xfffeu : 0xfeffu);
-	checksum = (uint16_t)~(sum + (sum >> 16));
+	sum = (uint16_t)~checksum + (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xfffeu : 0xfeffu);
+	checksum = (uint16_t) ~(sum + (sum >> 16));
 	memcpy(header + 10, &checksum, 2);
 }

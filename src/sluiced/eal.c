@@ -30,22 +30,22 @@ int eal_open(const struct engine_options *options, struct error *err)
 	cpu_set_t before;
 	char *arguments[] = {
 		"sluiced",
-		// No device is looked at before the configuration names it.
-		"--no-pci", "--in-memory", "--no-telemetry", "--iova-mode=va",
-		"--log-level=lib.*:error", "--log-level=*:error",
+		// An allow list of one device, which exists nowhere: none is looked at now, and
+		// those that the configuration names can be later (after --no-pci they could not).
+		"-a", "ffff:ff:1f.7", "--no-telemetry", "--iova-mode=va", "--log-level=lib.*:error",
+		"--log-level=*:error",
 		// EAL's own thread is the control thread; workers are threads of our own.
 		"--lcores", lcores, "-m", memory_text, "--in-memory", NULL, NULL};
-	int count = (int)(sizeof(arguments) / sizeof(arguments[0])) - 1;
+	int count = (int)(sizeof(arguments) / sizeof(arguments[0])) - 2;
 
 	snprintf(memory_text, sizeof(memory_text), "%u", memory);
 	sched_getaffinity(0, sizeof(before), &before);
 	snprintf(lcores, sizeof(lcores), "0@%d", sched_getcpu());
 	// Huge pages if there are enough of them, else ordinary ones.
 	if (free_huge_pages() * 2 < memory) {
-		arguments[count - 2] = "--no-huge";
+		// EAL takes no --in-memory together with --no-huge.
 		arguments[count - 1] = "--no-shconf";
-	} else {
-		count--;
+		arguments[count++] = "--no-huge";
 	}
 	if (rte_eal_init(count, arguments) < 0)
 		return error_set(err, "DPDK's environment: %s", rte_strerror(rte_errno));

@@ -42,6 +42,28 @@ static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t
 		burst_add(burst, mbuf, (struct ingress){.port = port}, network, worker->flows);
 }
 
+// What is behind the outer packet (padding) must not pass for inner payload.
+static void cut(struct rte_mbuf *mbuf, uint32_t end)
+{
+	while (unlikely(mbuf->pkt_len > end)) {
+		uint32_t surplus = mbuf->pkt_len - end, last = rte_pktmbuf_lastseg(mbuf)->data_len;
+
+		// Trimming reaches into the last segment only, and an empty one would end it.
+		if (surplus >= last && mbuf->nb_segs > 1) {
+			struct rte_mbuf *before = mbuf;
+
+			while (before->next->next)
+				before = before->next;
+			rte_pktmbuf_free_seg(before->next);
+			before->next = NULL;
+			mbuf->nb_segs--;
+			mbuf->pkt_len -= last;
+		} else {
+			rte_pktmbuf_trim(mbuf, (uint16_t)surplus);
+		}
+	}
+}
+
 // From the underlay: outer headers off, then as any other.
 static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 {
@@ -55,12 +77,7 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 				       rte_pktmbuf_mtod(mbuf, const uint8_t *),
 				       rte_pktmbuf_data_len(mbuf), &outer)) {
 		case TUNNEL_INNER:
-			// Outer padding must not pass for inner payload.
-			if (mbuf->pkt_len >
-			    (uint32_t)outer_packet->l3_offset + outer_packet->ip_length)
-				rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->pkt_len -
-								  outer_packet->l3_offset -
-								  outer_packet->ip_length));
+			cut(mbuf, outer.end);
 			rte_pktmbuf_adj(mbuf, (uint16_t)outer.offset);
 			reason = parse_next(burst, mbuf);
 			if (likely(reason == DROP_NONE)) {
@@ -164,8 +181,8 @@ static void burst_run(struct worker *worker)
 								   &packet->source_mac))) {
 			// The owner may be changing it: the action belongs to a generation that is
 			// the same before and after.
-			generation = atomic_load_explicit(&direction->generation,
-							  memory_order_acquire);
+			generation =
+				atomic_load_explicit(&direction->generation, memory_order_acquire);
 			action = flow_action_get(direction);
 			if (likely(generation == tables->generation &&
 				   atomic_load_explicit(&direction->generation,

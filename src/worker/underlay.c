@@ -1,7 +1,8 @@
-// The uplink beside the tunnels: ARP and ND, where Sluice answers for its tunnel address and finds its next hops; and
-// what is the host's, where the device has left the kernel.
+// The uplink beside the tunnels: ARP and ND, where Sluice answers for its tunnel address and finds
+// its next hops; and what is the host's, where the device has left the kernel.
 
 #include "layer/address_resolution/address_resolution.h"
+#include "packet/header.h"
 #include "worker/worker.h"
 
 static void learn(struct worker *worker, const struct address_resolution *message)
@@ -66,8 +67,8 @@ void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 
 	reason = arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
 		     : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message);
-	// Router discovery is the host's. An advertisement with the router flag is an ordinary answer:
-	// that of a gateway.
+	// Router discovery is the host's. An advertisement with the router flag is an ordinary
+	// answer: that of a gateway.
 	if (reason != DROP_NONE ||
 	    (message.router && packet->icmp_type != ND_NEIGHBOUR_ADVERTISEMENT)) {
 		underlay_to_host(worker, mbuf, reason == DROP_NONE ? DROP_NOT_FOR_US : reason);

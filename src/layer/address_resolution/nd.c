@@ -35,6 +35,39 @@ static bool read_options(const uint8_t *option, const uint8_t *end, uint8_t want
 	return true;
 }
 
+// The solicited-node address (RFC 4291 section 2.7.1), and its Ethernet address (RFC 2464 section
+// 7).
+static struct ip_address solicited_node(const struct ip_address *target)
+{
+	struct ip_address address = {.bytes = {0xff, 2, [11] = 1, [12] = 0xff}};
+
+	memcpy(address.bytes + 13, target->bytes + 13, 3);
+	return address;
+}
+
+// A probe for duplicates has no sender, so it gives no link-layer address, and asks the target's
+// group (RFC 4861 section 7.1.1).
+static enum drop_reason check_solicitation(const struct packet *packet,
+					   const struct address_resolution *message)
+{
+	static const struct mac_address none;
+	struct ip_address group = solicited_node(&message->target);
+
+	if (!ip_equal(&packet->source, &unspecified))
+		return DROP_NONE;
+	return ip_equal(&packet->destination, &group) && mac_equal(&message->sender_mac, &none)
+		       ? DROP_NONE
+		       : DROP_ND_MALFORMED;
+}
+
+// Nobody can have been asked by a group (RFC 4861 section 7.1.2).
+static enum drop_reason check_advertisement(const struct packet *packet, uint8_t flags)
+{
+	return (flags & ND_FLAG_SOLICITED) && ip_is_multicast(&packet->destination)
+		       ? DROP_ND_MALFORMED
+		       : DROP_NONE;
+}
+
 enum drop_reason nd_read(const uint8_t *data, uint32_t available, const struct packet *packet,
 			 struct address_resolution *message)
 {
@@ -68,17 +101,8 @@ enum drop_reason nd_read(const uint8_t *data, uint32_t available, const struct p
 			  message->solicitation ? ND_OPTION_SOURCE : ND_OPTION_TARGET,
 			  &message->sender_mac))
 		return DROP_ND_MALFORMED;
-	return DROP_NONE;
-}
-
-// The solicited-node address (RFC 4291 section 2.7.1), and its Ethernet address (RFC 2464 section
-// 7).
-static struct ip_address solicited_node(const struct ip_address *target)
-{
-	struct ip_address address = {.bytes = {0xff, 2, [11] = 1, [12] = 0xff}};
-
-	memcpy(address.bytes + 13, target->bytes + 13, 3);
-	return address;
+	return message->solicitation ? check_solicitation(packet, message)
+				     : check_advertisement(packet, nd[4]);
 }
 
 static void write_nd(uint8_t *frame, const struct mac_address *to, const struct mac_address *from,

@@ -47,6 +47,7 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 {
 	const struct underlay *underlay = &tables->underlay;
 	uint32_t vxlan = packet->l4_offset + UDP_HEADER_SIZE, flags, vni;
+	uint16_t length;
 
 	outer->reason = DROP_NOT_FOR_US;
 	if (packet->vlan)
@@ -65,8 +66,9 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 		outer->reason = DROP_NOT_FOR_US;
 		return TUNNEL_DROP;
 	}
-	if (vxlan + VXLAN_HEADER_SIZE + ETHERNET_HEADER_SIZE >
-		    packet->l3_offset + packet->ip_length ||
+	memcpy(&length, data + packet->l4_offset + 4, 2);
+	outer->end = packet->l4_offset + ntohs(length);
+	if (vxlan + VXLAN_HEADER_SIZE + ETHERNET_HEADER_SIZE > outer->end ||
 	    vxlan + VXLAN_HEADER_SIZE > available) {
 		outer->reason = DROP_TRUNCATED;
 		return TUNNEL_DROP;

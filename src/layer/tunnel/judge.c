@@ -74,10 +74,13 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	if (walk->ingress.port == PORT_UPLINK)
 		return walk_drop(walk, DROP_TUNNEL_DESTINATION);
 	peer = &walk->tables->peers[to->peer];
-	if (!walk->tables->underlay.present || !to->vni || !peer->number) {
+	// Without a VNI of the sender's network the reply, which travels under it, could not come
+	// back.
+	if (!walk->tables->underlay.present || !to->vni || !walk->network->vni || !peer->number) {
 		walk_say(walk, "node %s cannot be reached: %s",
 			 peer->number ? peer->name : "of the destination",
-			 to->vni ? "no uplink on both nodes" : "the network has no VNI");
+			 to->vni && walk->network->vni ? "no uplink on both nodes"
+						       : "the network has no VNI");
 		return walk_drop(walk, DROP_NO_UPLINK);
 	}
 	if (!peer->next_hop) {

@@ -31,6 +31,7 @@ enum tunnel_receive {
 
 struct tunnel_outer {
 	uint32_t offset;
+	uint32_t end;	  // of the inner frame
 	uint16_t network; // number
 	uint16_t peer;
 	enum drop_reason reason; // for TUNNEL_DROP
