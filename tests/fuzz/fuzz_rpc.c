@@ -1,0 +1,113 @@
+// Any bytes as what a client sends to the gRPC server. The first byte: bit 0, the connection begins
+// as HTTP/2 does (preface and settings); the other bits, how the rest is cut into pieces.
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "rpc/server.h"
+#include "sluice.pb-c.h"
+
+static struct event_base *base;
+
+static void reply_version(void *context, struct rpc_call *call, ProtobufCMessage *request)
+{
+	Sluice__V1__VersionResponse response;
+
+	sluice__v1__version_response__init(&response);
+	rpc_call_reply(call, &response.base);
+}
+
+static void fail(void *context, struct rpc_call *call, ProtobufCMessage *request)
+{
+	rpc_call_fail(call, RPC_NOT_FOUND, NULL, "nothing %d", 1);
+}
+
+static enum rpc_next next_flow(void *state, const ProtobufCMessage **message,
+			       struct rpc_status *status)
+{
+	static Sluice__V1__Flow flow;
+	unsigned int *left = state;
+
+	if (!*left)
+		return RPC_NEXT_END;
+	(*left)--;
+	sluice__v1__flow__init(&flow);
+	*message = &flow.base;
+	return RPC_NEXT_MESSAGE;
+}
+
+static void close_flows(void *state)
+{
+	free(state);
+}
+
+static const struct rpc_stream flows_stream = {.next = next_flow, .close = close_flows};
+
+static void stream_flows(void *context, struct rpc_call *call, ProtobufCMessage *request)
+{
+	unsigned int *left = malloc(sizeof(*left));
+
+	*left = 100;
+	rpc_call_stream(call, &flows_stream, left);
+}
+
+static const struct rpc_method methods[] = {
+	{"Version", reply_version}, {"Apply", fail}, {"Get", fail}, {"Flows", stream_flows}, {NULL},
+};
+
+static void turn(int client)
+{
+	char drain[4096];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		while (recv(client, drain, sizeof(drain), MSG_DONTWAIT) > 0)
+			;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char start[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+	static const struct rpc_limits limits = {.connections = 4,
+						 .streams = 8,
+						 .message_size = 1 << 16,
+						 .buffered = 1 << 17,
+						 .preface_timeout = 10};
+	struct rpc_server *server;
+	struct error err;
+	size_t piece;
+	int fds[2];
+
+	if (size < 1)
+		return 0;
+	if (!base)
+		base = event_base_new();
+	server = rpc_server_new(base, &limits);
+	if (rpc_server_add(server, &sluice__v1__sluice__descriptor, methods, NULL, &err) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0 ||
+	    rpc_server_accept(server, fds[1], &err) < 0)
+		abort();
+	if (data[0] & 1)
+		send(fds[0], start, sizeof(start), MSG_NOSIGNAL);
+	piece = data[0] >> 1 ? data[0] >> 1 : size;
+	for (size_t at = 1; at < size; at += piece) {
+		size_t rest = size - at;
+
+		if (send(fds[0], data + at, rest < piece ? rest : piece, MSG_NOSIGNAL) < 0)
+			break;
+		turn(fds[0]);
+	}
+	turn(fds[0]);
+	close(fds[0]);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	rpc_server_free(server);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	return 0;
+}

@@ -1,0 +1,55 @@
+#include "fuzz_tables.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/check.h"
+#include "model/document.h"
+#include "model/object.h"
+
+static struct compile_numbers numbers;
+static struct neighbours neighbours;
+
+static struct tables *compile(const struct object_set *set, const char *node)
+{
+	struct tables *tables;
+	struct error err;
+
+	if (!compile_numbers_open(&numbers) || !neighbours_open(&neighbours))
+		abort();
+	if (tables_compile(set, node, &numbers, &neighbours, 1, 2, &tables, &err) < 0) {
+		fprintf(stderr, "a valid set does not compile: %s\n", err.text);
+		abort();
+	}
+	return tables;
+}
+
+struct tables *fuzz_tables_make(const char *yaml, size_t size, const char *node)
+{
+	struct document *document = document_new();
+	struct object_set *set = object_set_new();
+	struct problems problems = {0};
+	struct tables *tables = NULL;
+
+	document_parse(document, "yaml", yaml, size);
+	for (size_t i = 0; i < document->count; i++)
+		object_set_put(set, object_copy(document->objects[i].object));
+	set_check(set, &problems);
+	for (size_t i = 0; i < problems.count; i++)
+		free(document_problem(document, problems.list[i]));
+	if (!document->error_count && !problems.count)
+		tables = compile(set, node);
+	problems_clear(&problems);
+	object_set_free(set);
+	document_free(document);
+	return tables;
+}
+
+void fuzz_tables_free(struct tables *tables)
+{
+	if (!tables)
+		return;
+	tables_free(tables);
+	compile_numbers_close(&numbers);
+	neighbours_close(&neighbours);
+}

@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+"""Writes the fuzzers' seeds: make_corpus.py DIRECTORY."""
+
+import ipaddress
+import os
+import struct
+import sys
+
+MAC = {"a1": "525400000001", "a2": "525400000002", "a3": "525400000003", "b1": "525400000011",
+       "gateway": "02534c001389", "all": "ffffffffffff", "uplink": "0200000000aa",
+       "b": "0200000000bb", "group": "3333ff000012"}
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total > 0xffff:
+        total = (total & 0xffff) + (total >> 16)
+    return total ^ 0xffff
+
+
+def ethernet(to, source, kind, payload, vlan=None):
+    tag = b"" if vlan is None else struct.pack(">HH", 0x8100, vlan)
+    return bytes.fromhex(MAC[to] + MAC[source]) + tag + struct.pack(">H", kind) + payload
+
+
+def pseudo(source, to, protocol, size):
+    addresses = ipaddress.ip_address(source).packed + ipaddress.ip_address(to).packed
+    return addresses + struct.pack(">IHBB", size, 0, 0, protocol)
+
+
+def ip(source, to, protocol, payload, ttl=64, options=b"", fragment=0, extensions=()):
+    """IPv4 or IPv6; `extensions` are (protocol, header without its first byte)."""
+    one, other = ipaddress.ip_address(source), ipaddress.ip_address(to)
+    if one.version == 4:
+        size = 20 + len(options)
+        header = struct.pack(">BBHHHBBH", 0x40 | size // 4, 0, size + len(payload), 1, fragment,
+                             ttl, protocol, 0) + one.packed + other.packed + options
+        return header[:10] + struct.pack(">H", checksum(header)) + header[12:] + payload
+    for number, rest in reversed(list(extensions)):
+        payload = bytes([protocol]) + rest + payload
+        protocol = number
+    return struct.pack(">IHBB", 0x60000000, len(payload), protocol, ttl) + one.packed + \
+        other.packed + payload
+
+
+def packet(source, to, protocol, payload, place, **more):
+    """With the transport's checksum at `place`."""
+    if place is not None:
+        fake = b"" if protocol == 1 else pseudo(source, to, protocol, len(payload))
+        value = struct.pack(">H", checksum(fake + payload))
+        payload = payload[:place] + value + payload[place + 2:]
+    return ip(source, to, protocol, payload, **more)
+
+
+def tcp(source, to, flags=2, **more):
+    return packet(source, to, 6, struct.pack(">HHIIBBHHH", 1234, 80, 1, 0, 0x50, flags, 1000, 0, 0),
+                  16, **more)
+
+
+def udp(source, to, port=53, payload=b"payload", **more):
+    return packet(source, to, 17, struct.pack(">HHHH", 1234, port, 8 + len(payload), 0) + payload,
+                  6, **more)
+
+
+def icmp(source, to, kind, code=0, rest=b"\0\1\0\2", payload=b"", **more):
+    protocol = 1 if "." in source else 58
+    return packet(source, to, protocol, struct.pack(">BBH", kind, code, 0) + rest + payload, 2,
+                  **more)
+
+
+def arp(operation, mac, sender, target):
+    return struct.pack(">HHBBH", 1, 0x800, 6, 4, operation) + bytes.fromhex(MAC[mac]) + \
+        ipaddress.ip_address(sender).packed + bytes(6) + ipaddress.ip_address(target).packed
+
+
+def nd(source, to, kind, target, option):
+    body = ipaddress.ip_address(target).packed + bytes([option, 1]) + bytes.fromhex(MAC["a1"])
+    return icmp(source, to, kind, rest=b"\x20\0\0\0", payload=body, ttl=255)
+
+
+def vxlan(inner):
+    return ethernet("uplink", "b", 0x800, udp("192.0.2.2", "192.0.2.1", port=4789,
+                                              payload=struct.pack(">II", 0x08000000, 5001 << 8) +
+                                              inner))
+
+
+def packets():
+    a, b, c = "10.1.0.11", "10.1.0.12", "10.2.0.13"
+    a6, b6 = "fd00:1::11", "fd00:1::12"
+    options = b"\1\4\0\0\0\0\0"  # an extension header's length and padding, before the next one's
+    v4 = {
+        "tcp": tcp(a, b), "tcp-fin": tcp(a, b, flags=0x11), "udp": udp(a, b),
+        "options": udp(a, b, options=b"\1" * 12),
+        "sctp": ip(a, b, 132, bytes(16)), "gre": ip(a, b, 47, bytes(8)),
+        "first-fragment": udp(a, b, fragment=0x2000), "later-fragment": udp(a, b, fragment=3),
+        "echo": icmp(a, b, 8), "echo-reply": icmp(a, b, 0), "timestamp": icmp(a, b, 13),
+        "error": icmp(a, b, 3, payload=tcp(b, a)), "error-cut": icmp(a, b, 11, payload=udp(b, a)[:24]),
+        "error-error": icmp(a, b, 3, payload=icmp(b, a, 3, payload=udp(a, b))),
+        "routed": tcp(a, c),
+    }
+    v6 = {
+        "tcp6": tcp(a6, b6), "udp6": udp(a6, b6), "echo6": icmp(a6, b6, 128),
+        "hop-by-hop": udp(a6, b6, extensions=[(0, b"\0" + options[1:])]),
+        "chain": tcp(a6, b6, extensions=[(0, b"\0\1\4\0\0\0\0"), (60, b"\0\1\4\0\0\0\0"),
+                                         (43, b"\0\4\0\0\0\0\0"), (44, b"\0\0\0\0\0\0\1"),
+                                         (51, b"\4" + bytes(22))]),
+        "first-fragment6": udp(a6, b6, extensions=[(44, b"\0\0\1\0\0\0\1")]),
+        "later-fragment6": udp(a6, b6, extensions=[(44, b"\0\0\x11\0\0\0\1")]),
+        "error6": icmp(a6, b6, 2, rest=struct.pack(">I", 1280), payload=tcp(b6, a6)),
+    }
+    yield "arp", ethernet("all", "a1", 0x806, arp(1, "a1", a, b))
+    yield "arp-reply", ethernet("a2", "a1", 0x806, arp(2, "a1", a, b))
+    yield "ns", ethernet("group", "a1", 0x86dd, nd(a6, "ff02::1:ff00:12", 135, b6, 1))
+    yield "na", ethernet("group", "a1", 0x86dd, nd(a6, "ff02::1", 136, a6, 2))
+    yield "gateway", ethernet("gateway", "a1", 0x800, icmp(a, "10.1.0.1", 8))
+    yield "gateway6", ethernet("gateway", "a1", 0x86dd, icmp(a6, "fd00:1::1", 128))
+    yield "vlan", ethernet("a2", "a1", 0x800, tcp(a, b), vlan=5)
+    yield "priority", ethernet("a2", "a1", 0x800, tcp(a, b), vlan=0xe000)
+    for name, body in v4.items():
+        to = "gateway" if name == "routed" else "a2"
+        yield name, ethernet(to, "a1", 0x800, body)
+    for name, body in v6.items():
+        yield name, ethernet("a2", "a1", 0x86dd, body)
+    remote = "10.1.0.21"
+    yield "vxlan-tcp", vxlan(ethernet("a1", "b1", 0x800, tcp(remote, a)))
+    yield "vxlan-echo", vxlan(ethernet("a2", "b1", 0x800, icmp(remote, b, 8)))
+    yield "vxlan-tcp6", vxlan(ethernet("a1", "b1", 0x86dd, tcp("fd00:1::21", a6)))
+    yield "vxlan-routed", vxlan(ethernet("a1", "gateway", 0x800, tcp(remote, a)))
+    yield "vxlan-arp", vxlan(ethernet("all", "b1", 0x806, arp(1, "b1", remote, a)))
+    yield "vxlan-vlan", vxlan(ethernet("a1", "b1", 0x800, tcp(remote, a), vlan=0))
+    yield "underlay-arp", ethernet("all", "b", 0x806, arp(1, "b", "192.0.2.2", "192.0.2.1"))
+
+
+def documents():
+    yield "node", "kind: Node\nname: a\nvtep: 192.0.2.1/24\ngateway: 192.0.2.254\n" \
+        "uplink: {netdev: up0}\n"
+    yield "node6", "kind: Node\nname: b\nvtep: 2001:db8::1/64\nuplink: {pci: '0000:3b:00.0'}\n"
+    yield "group", "kind: SecurityGroup\nname: web\nrules:\n" \
+        "- {direction: ingress, protocol: tcp, ports: 80-81, remote: {cidr: 0.0.0.0/0}}\n" \
+        "- {direction: ingress, protocol: icmp, icmpType: 8, icmpCode: 0, remote: {group: web}}\n" \
+        "- {direction: egress, protocol: '47'}\n"
+    yield "all", "kind: Node\nname: a\n---\nkind: Vrf\nname: v\n---\nkind: Network\nname: n\n" \
+        "vni: 5001\nvrf: v\nmtu: 1450\nencapsulation: vxlan\nsubnets:\n" \
+        "- {cidr: 10.1.0.0/24, gateway: 10.1.0.1, dns: [10.1.0.2]}\n" \
+        "- {cidr: 'fd00:1::/64', gateway: 'fd00:1::1'}\n---\nkind: SecurityGroup\nname: web\n" \
+        "rules: [{direction: egress}]\n---\nkind: Port\nname: p\nnode: a\nnetwork: n\n" \
+        "mac: '52:54:00:00:00:01'\naddresses: [10.1.0.11, 'fd00:1::11']\n" \
+        "allowedAddresses: [10.1.0.100/32, 192.168.0.0/16]\nsecurityGroups: [web]\n" \
+        "device: {vhostUser: {path: /run/p.sock, mode: client, queues: 2}}\n"
+    yield "json", '{"kind": "Vrf", "name": "v"}'
+    yield "anchors", "kind: Vrf\nname: &a v\n---\nkind: Vrf\nname: *a\n"
+    yield "block", "kind: Vrf\nname: |\n  a\n  b\n--- # more\nkind: Vrf\nname: >-\n  a\n  b\n...\n"
+
+
+def header(name, value):
+    """A literal without indexing (RFC 7541 section 6.2.2)."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def frame(kind, flags, stream, payload):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + \
+        struct.pack(">I", stream) + payload
+
+
+def calls():
+    def start(method, stream=1):
+        return frame(1, 4, stream, header(b":method", b"POST") + header(b":scheme", b"http") +
+                     header(b":path", b"/sluice.v1.Sluice/" + method) +
+                     header(b":authority", b"x") + header(b"te", b"trailers") +
+                     header(b"content-type", b"application/grpc"))
+
+    def message(body, stream=1, flags=1):
+        return frame(0, flags, stream, b"\0" + struct.pack(">I", len(body)) + body)
+
+    yield "version", start(b"Version") + message(b"")
+    yield "flows", start(b"Flows") + message(b"\n\1p")
+    yield "apply", start(b"Apply") + message(b"\n\5\x12\3\n\1v")
+    yield "unknown", start(b"Nothing") + message(b"")
+    yield "two", start(b"Version") + start(b"Get", 3) + message(b"", 3) + message(b"", 1)
+    yield "reset", start(b"Flows") + message(b"") + frame(3, 0, 1, b"\0\0\0\x08")
+    yield "window", start(b"Flows") + message(b"") + frame(8, 0, 0, b"\0\1\0\0")
+    yield "ping", frame(6, 0, 0, bytes(8)) + frame(4, 0, 0, b"\0\4\0\0\0\1")
+    yield "goaway", start(b"Version") + frame(7, 0, 0, bytes(8))
+
+
+def write(directory, seeds):
+    os.makedirs(directory, exist_ok=True)
+    for name, data in seeds:
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(data)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: make_corpus.py DIRECTORY")
+    root = sys.argv[1]
+    write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
+    write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
+    # Preface and settings come from the fuzzer; in one piece.
+    write(os.path.join(root, "rpc"), ((name, b"\1" + data) for name, data in calls()))
+
+
+if __name__ == "__main__":
+    main()

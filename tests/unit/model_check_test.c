@@ -1,0 +1,366 @@
+// Validation of a whole set of objects: each document breaks one rule of a sound set.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/check.h"
+#include "model/document.h"
+#include "model/object.h"
+#include "model/rule.h"
+
+// A sound set; the documents of the cases come on top and replace what has the same name.
+static const char sound[] =
+	"{kind: Node, name: a, vtep: 192.0.2.1/24, gateway: 192.0.2.254, uplink: {netdev: "
+	"up0}}\n---\n"
+	"{kind: Node, name: b, vtep: '2001:db8::1/64', gateway: '2001:db8::ff', uplink: {pci: "
+	"'0000:3b:00.0'}}\n---\n"
+	"{kind: Vrf, name: t}\n---\n"
+	"{kind: Network, name: blue, vni: 5001, vrf: t, mtu: 1450, subnets: [{cidr: 10.1.0.0/24, "
+	"gateway: 10.1.0.1},"
+	" {cidr: 'fd00:1::/64', gateway: 'fd00:1::1'}]}\n---\n"
+	"{kind: Network, name: red, vrf: t, subnets: [{cidr: 10.2.0.0/24}, {cidr: "
+	"10.3.0.0/31}]}\n---\n"
+	"{kind: Network, name: alone, subnets: [{cidr: 10.1.0.0/16}]}\n---\n"
+	"{kind: SecurityGroup, name: web, rules: [{direction: ingress, protocol: tcp, ports: 80},"
+	" {direction: egress, protocol: 132, ports: 1-65535, remote: {group: web}},"
+	" {direction: egress, protocol: 58, icmpType: 128, icmpCode: 0}]}\n---\n"
+	"{kind: Port, name: p, node: a, network: blue, mac: '52:54:00:00:00:01', addresses: "
+	"[10.1.0.11, 'fd00:1::11'],"
+	" securityGroups: [web], allowedAddresses: [10.1.0.100/32, '::/0'], device: {vhostUser: "
+	"{path: /s}}}\n---\n"
+	"{kind: Port, name: q, node: b, network: alone, mac: '52:54:00:00:00:01', addresses: "
+	"[10.1.0.11],"
+	" device: {vhostUser: {path: /s}}}\n---\n";
+
+#define NODE(rest)    "{kind: Node, name: n, " rest "}"
+#define NETWORK(rest) "{kind: Network, name: n, " rest "}"
+#define SUBNET(rest)  "{kind: Network, name: n, subnets: [{" rest "}]}"
+#define RULE(rest)    "{kind: SecurityGroup, name: n, rules: [{" rest "}]}"
+#define PORT(rest)                                                                               \
+	"{kind: Port, name: n, node: a, network: blue, mac: '52:54:00:00:00:02', device: {tap: " \
+	"{name: t}}, " rest "}"
+#define DEVICE(rest)                                                                             \
+	"{kind: Port, name: n, node: a, network: blue, mac: '52:54:00:00:00:02', device: {" rest \
+	"}}"
+#define MAC(mac) \
+	"{kind: Port, name: n, node: a, network: blue, mac: '" mac "', device: {tap: {name: t}}}"
+
+#define LONG_NAME "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"
+
+static const struct {
+	const char *text;
+	const char *problems;
+} cases[] = {
+	{NODE("vtep: 192.0.2.2/24"), ""},
+	{"{kind: Vrf, name: " LONG_NAME "}",
+	 "Vrf/" LONG_NAME ": name: longer than 63 characters\n"},
+	{"{kind: Vrf, name: .a}", "Vrf/.a: name: must begin with a letter or digit and have only "
+				  "letters, digits, '.', '_' and '-'\n"},
+	{"{kind: Vrf, name: a b}", "Vrf/a b: name: must begin with a letter or digit and have only "
+				   "letters, digits, '.', '_' and '-'\n"},
+	// Node
+	{NODE("vtep: 192.0.2.1"), "Node/n: vtep: '192.0.2.1' is no address with the prefix length "
+				  "of its link, as 192.0.2.1/24\n"},
+	{NODE("vtep: 192.0.2.0/24"),
+	 "Node/n: vtep: 192.0.2.0 is the network address of 192.0.2.0/24\n"},
+	{NODE("vtep: 192.0.2.255/24"),
+	 "Node/n: vtep: 192.0.2.255 is the broadcast address of 192.0.2.0/24\n"},
+	{NODE("vtep: 224.0.0.1/24"),
+	 "Node/n: vtep: 224.0.0.1 is a multicast or broadcast address\n"},
+	{NODE("vtep: 127.0.0.1/8"), "Node/n: vtep: 127.0.0.1 is a loopback address\n"},
+	{NODE("vtep: '::/64'"), "Node/n: vtep: :: is an unspecified address\n"},
+	{NODE("vtep: 192.0.2.1/16"), "Node/n: vtep: Node/a has this address already\n"},
+	{NODE("vtep: 192.0.2.2/24, gateway: 192.0.3.1"),
+	 "Node/n: gateway: 192.0.3.1 is not in 192.0.2.0/24\n"},
+	{NODE("vtep: 192.0.2.2/24, gateway: 'fd00::1'"),
+	 "Node/n: gateway: fd00::1 is not in 192.0.2.0/24\n"},
+	{NODE("vtep: 192.0.2.2/24, gateway: 192.0.2.2"), "Node/n: gateway: is the vtep itself\n"},
+	{NODE("vtep: 192.0.2.2/24, gateway: x"), "Node/n: gateway: 'x' is no IP address\n"},
+	{NODE("gateway: 192.0.2.2"), "Node/n: gateway: is of no use without vtep\n"},
+	{NODE("uplink: {netdev: a}"), "Node/n: vtep: missing, an uplink needs it\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {}"),
+	 "Node/n: uplink: needs one of netdev, pci, devargs\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {netdev: ''}"), "Node/n: uplink.netdev: missing\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {netdev: a/b}"),
+	 "Node/n: uplink.netdev: 'a/b' is no interface name (1 to 15 characters, no space, slash, "
+	 "colon or %)\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {netdev: abcdefghijklmnop}"),
+	 "Node/n: uplink.netdev: 'abcdefghijklmnop' is no interface name (1 to 15 characters, no "
+	 "space, slash, colon "
+	 "or %)\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {pci: '3b:00.0'}"),
+	 "Node/n: uplink.pci: '3b:00.0' is no PCI address, as 0000:3b:00.0\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {pci: '0000:3b:00.8'}"),
+	 "Node/n: uplink.pci: '0000:3b:00.8' is no PCI address, as 0000:3b:00.0\n"},
+	{NODE("vtep: 192.0.2.2/24, uplink: {devargs: ''}"), "Node/n: uplink.devargs: missing\n"},
+	// Network
+	{NETWORK("vni: 16777216"), "Network/n: vni: 16777216 is not 1 to 16777215\n"},
+	{NETWORK("vni: 5001"), "Network/n: vni: Network/blue has 5001 already\n"},
+	{NETWORK("vrf: u"), "Network/n: vrf: no Vrf 'u'\n"},
+	{NETWORK("mtu: 67"), "Network/n: mtu: 67 is not 68 to 9000\n"},
+	{NETWORK("mtu: 9001"), "Network/n: mtu: 9001 is not 68 to 9000\n"},
+	{NETWORK("mtu: 1279, subnets: [{cidr: 'fd00:2::/64'}]"),
+	 "Network/n: mtu: 1279 is less than the 1280 that IPv6 needs\n"},
+	{NETWORK("mtu: 1279, subnets: [{cidr: 10.0.0.0/24}]"), ""},
+	{NETWORK("encapsulation: geneve"),
+	 "Network/n: encapsulation: geneve is not supported yet\n"},
+	{SUBNET("gateway: 10.0.0.1"), "Network/n: subnets[0].cidr: missing\n"},
+	{SUBNET("cidr: 10.0.0.0"),
+	 "Network/n: subnets[0].cidr: '10.0.0.0' is no prefix, as 10.1.0.0/24 or fd00:1::/64\n"},
+	{SUBNET("cidr: 10.0.0.1/24"), "Network/n: subnets[0].cidr: '10.0.0.1/24' has bits behind "
+				      "its prefix, did you mean 10.0.0.0/24?\n"},
+	{SUBNET("cidr: 0.0.0.0/0"),
+	 "Network/n: subnets[0].cidr: overlaps with 0.0.0.0/8, where no host is\n"},
+	{SUBNET("cidr: 'ff02::/64'"),
+	 "Network/n: subnets[0].cidr: overlaps with ff00::/8, where no host is\n"},
+	{SUBNET("cidr: 10.0.0.0/24, gateway: 10.0.1.1"),
+	 "Network/n: subnets[0].gateway: 10.0.1.1 is not in 10.0.0.0/24\n"},
+	{SUBNET("cidr: 10.0.0.0/24, gateway: 10.0.0.0"),
+	 "Network/n: subnets[0].gateway: 10.0.0.0 is the network address of 10.0.0.0/24\n"},
+	{SUBNET("cidr: 10.0.0.0/24, gateway: 10.0.0.255"),
+	 "Network/n: subnets[0].gateway: 10.0.0.255 is the broadcast address of 10.0.0.0/24\n"},
+	{SUBNET("cidr: 10.0.0.0/31, gateway: 10.0.0.0"), ""},
+	{SUBNET("cidr: 10.0.0.0/24, dns: [a]"),
+	 "Network/n: subnets[0].dns[0]: 'a' is no IP address\n"},
+	{SUBNET("cidr: 10.0.0.0/24, dns: ['fd00::1']"),
+	 "Network/n: subnets[0].dns[0]: fd00::1 is not of the subnet's address family\n"},
+	{NETWORK("subnets: [{cidr: 10.0.0.0/24}, {cidr: 10.0.0.128/25}]"),
+	 "Network/n: subnets[1].cidr: overlaps with 10.0.0.0/24 of Network/n\n"},
+	{NETWORK("vrf: t, subnets: [{cidr: 10.2.0.0/16}]"),
+	 "Network/red: subnets[0].cidr: overlaps with 10.2.0.0/16 of Network/n in Vrf/t\n"},
+	// SecurityGroup
+	{RULE("protocol: tcp"),
+	 "SecurityGroup/n: rules[0].direction: missing, it is ingress or egress\n"},
+	{RULE("direction: egress, protocol: gre"),
+	 "SecurityGroup/n: rules[0].protocol: 'gre' is not tcp, udp, sctp, icmp or a number 0 to "
+	 "255\n"},
+	{RULE("direction: egress, protocol: 256"),
+	 "SecurityGroup/n: rules[0].protocol: '256' is not tcp, udp, sctp, icmp or a number 0 to "
+	 "255\n"},
+	{RULE("direction: egress, ports: 80"),
+	 "SecurityGroup/n: rules[0].ports: only tcp, udp and sctp have ports\n"},
+	{RULE("direction: egress, protocol: tcp, ports: 81-80"),
+	 "SecurityGroup/n: rules[0].ports: '81-80' is no port 1 to 65535 or range of them, as "
+	 "80-81\n"},
+	{RULE("direction: egress, protocol: tcp, ports: 0"),
+	 "SecurityGroup/n: rules[0].ports: '0' is no port 1 to 65535 or range of them, as 80-81\n"},
+	{RULE("direction: egress, protocol: tcp, ports: 1-65536"),
+	 "SecurityGroup/n: rules[0].ports: '1-65536' is no port 1 to 65535 or range of them, as "
+	 "80-81\n"},
+	{RULE("direction: egress, protocol: tcp, icmpType: 8"),
+	 "SecurityGroup/n: rules[0].icmpType: only icmp has types and codes\n"},
+	{RULE("direction: egress, protocol: icmp, icmpType: 256"),
+	 "SecurityGroup/n: rules[0].icmpType: 256 is not 0 to 255\n"},
+	{RULE("direction: egress, protocol: 1, icmpCode: 0"),
+	 "SecurityGroup/n: rules[0].icmpCode: means nothing without icmpType\n"},
+	{RULE("direction: egress, remote: {}"),
+	 "SecurityGroup/n: rules[0].remote: needs one of cidr, group\n"},
+	{RULE("direction: egress, remote: {group: x}"),
+	 "SecurityGroup/n: rules[0].remote.group: no SecurityGroup 'x'\n"},
+	{RULE("direction: egress, remote: {cidr: 10.0.0.1/8}"),
+	 "SecurityGroup/n: rules[0].remote.cidr: '10.0.0.1/8' has bits behind its prefix, did you "
+	 "mean 10.0.0.0/8?\n"},
+	// Port
+	{"{kind: Port, name: n}",
+	 "Port/n: node: missing\nPort/n: network: missing\nPort/n: mac: missing\n"
+	 "Port/n: device: missing\n"},
+	{"{kind: Port, name: uplink, node: a, network: blue, mac: '52:54:00:00:00:02', device: "
+	 "{tap: {name: t}}}",
+	 "Port/uplink: name: 'uplink' is the name of a node's own port\n"},
+	{MAC("52:54:00:00:00"),
+	 "Port/n: mac: '52:54:00:00:00' is no MAC address, as 52:54:00:00:00:01\n"},
+	{MAC("00:00:00:00:00:00"), "Port/n: mac: must not be zero\n"},
+	{MAC("01:00:5e:00:00:01"), "Port/n: mac: '01:00:5e:00:00:01' is a multicast address\n"},
+	{MAC("02:53:4c:00:00:01"),
+	 "Port/n: mac: 02:53:4c:xx:xx:xx are the addresses of Sluice's gateways\n"},
+	{MAC("52:54:00:00:00:01"), "Port/n: mac: Port/p has this address already\n"},
+	{PORT("addresses: [10.1.0.1]"),
+	 "Port/n: addresses[0]: 10.1.0.1 is the gateway of its subnet\n"},
+	{PORT("addresses: [10.1.0.0]"),
+	 "Port/n: addresses[0]: 10.1.0.0 is the network address of 10.1.0.0/24\n"},
+	{PORT("addresses: [10.2.0.1]"),
+	 "Port/n: addresses[0]: 10.2.0.1 is in no subnet of Network/blue\n"},
+	{PORT("addresses: [10.1.0.11]"), "Port/n: addresses[0]: Port/p has 10.1.0.11 already\n"},
+	{PORT("addresses: [10.1.0.12, 10.1.0.12]"),
+	 "Port/n: addresses[1]: 10.1.0.12 is given twice\n"},
+	{PORT("addresses: ['ff02::1']"),
+	 "Port/n: addresses[0]: ff02::1 is a multicast or broadcast address\n"},
+	{PORT("addresses: [010.1.0.12]"), "Port/n: addresses[0]: '010.1.0.12' is no IP address\n"},
+	{PORT("allowedAddresses: [10.0.0.1]"),
+	 "Port/n: allowedAddresses[0]: '10.0.0.1' is no prefix, as 10.1.0.0/24 or fd00:1::/64\n"},
+	{PORT("securityGroups: [web, x, web]"),
+	 "Port/n: securityGroups[1]: no SecurityGroup 'x'\nPort/n: securityGroups[2]: 'web' is "
+	 "given twice\n"},
+	{DEVICE(""), "Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs\n"},
+	{DEVICE("vhostUser: {path: s}"),
+	 "Port/n: device.vhostUser.path: 's' is no absolute path\n"},
+	{DEVICE("vhostUser: {path: /s}"),
+	 "Port/n: device.vhostUser.path: Port/p has this device already\n"},
+	{DEVICE("vhostUser: {path: /" LONG_NAME "/" LONG_NAME "}"),
+	 "Port/n: device.vhostUser.path: has 130 characters, a socket's path at most 107\n"},
+	{DEVICE("vhostUser: {path: /x, queues: 0}"),
+	 "Port/n: device.vhostUser.queues: 0 is not 1 to 16\n"},
+	{DEVICE("vhostUser: {path: /x, queues: 17}"),
+	 "Port/n: device.vhostUser.queues: 17 is not 1 to 16\n"},
+	{DEVICE("netdev: {name: up0}"),
+	 "Port/n: device.netdev.name: Node/a has this device already\n"},
+	{DEVICE("tap: {name: up0, netns: x}"), ""},
+	{DEVICE("tap: {name: a, netns: ../x}"),
+	 "Port/n: device.tap.netns: '../x' is no name of a network namespace\n"},
+	{DEVICE("pci: '0000:3B:00.0'"), ""},
+	{DEVICE("devargs: \"a\\nb\""), "Port/n: device.devargs: has control characters\n"},
+};
+
+static struct object_set *set_read(const char *text)
+{
+	struct document *document = document_new();
+	struct object_set *set = object_set_new();
+
+	document_parse(document, "sound", sound, sizeof(sound) - 1);
+	document_parse(document, "case", text, strlen(text));
+	if (document->error_count)
+		fail_msg("%s: %s", document->errors[0], text);
+	for (size_t i = 0; i < document->count; i++) {
+		object_set_put(set, document->objects[i].object);
+		document->objects[i].object = NULL;
+	}
+	document_free(document);
+	return set;
+}
+
+static char *problems_text(struct problems *problems)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	for (size_t i = 0; i < problems->count; i++) {
+		const Sluice__V1__Problem *problem = problems->list[i];
+
+		fprintf(file, "%s/%s: %s%s%s\n", problem->kind, problem->name, problem->field,
+			*problem->field ? ": " : "", problem->text);
+	}
+	fclose(file);
+	return text;
+}
+
+static void test_sound(void **state)
+{
+	struct object_set *set = set_read("");
+	struct problems problems = {0};
+
+	set_check(set, &problems);
+	char *text = problems_text(&problems);
+	assert_string_equal(text, "");
+	free(text);
+	object_set_free(set);
+}
+
+static void test_cases(void **state)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct object_set *set = set_read(cases[i].text);
+		struct problems problems = {0};
+		char *text;
+
+		set_check(set, &problems);
+		text = problems_text(&problems);
+		assert_string_equal(text, cases[i].problems);
+		free(text);
+		problems_clear(&problems);
+		object_set_free(set);
+	}
+}
+
+// What only a client other than ours can send.
+static void test_wire(void **state)
+{
+	struct object_set *set = set_read(NETWORK("vrf: t"));
+	struct problems problems = {0};
+	const Sluice__V1__Object *object =
+		object_set_find(set, SLUICE__V1__OBJECT__KIND_NETWORK, "n");
+	Sluice__V1__Network *network = object->network;
+	// Field 99, a number.
+	static const uint8_t unknown[] = {0x0a, 1, 'x', 0x98, 0x06, 5};
+	Sluice__V1__Object *vrf = calloc(1, sizeof(*vrf));
+
+	network->encapsulation = 77;
+	strcpy(network->vrf, "\xff");
+	sluice__v1__object__init(vrf);
+	vrf->kind_case = SLUICE__V1__OBJECT__KIND_VRF;
+	vrf->vrf = sluice__v1__vrf__unpack(NULL, sizeof(unknown), unknown);
+	object_set_put(set, vrf);
+	set_check(set, &problems);
+	char *text = problems_text(&problems);
+	assert_string_equal(text, "Vrf/x: has field number 99, which this version does not know\n"
+				  "Network/n: vrf: is not UTF-8\n"
+				  "Network/n: encapsulation: 77 is no value of Encapsulation\n"
+				  "Network/n: vrf: no Vrf '\xff'\n");
+	free(text);
+	problems_clear(&problems);
+	object_set_free(set);
+}
+
+static void test_many_problems(void **state)
+{
+	struct object_set *set = object_set_new();
+	struct problems problems = {0};
+	char summary[200];
+
+	for (size_t i = 0; i < 2 * PROBLEMS_MAX; i++) {
+		Sluice__V1__Object *object = calloc(1, sizeof(*object));
+		char name[32];
+
+		sluice__v1__object__init(object);
+		object->kind_case = SLUICE__V1__OBJECT__KIND_VRF;
+		object->vrf = calloc(1, sizeof(*object->vrf));
+		sluice__v1__vrf__init(object->vrf);
+		snprintf(name, sizeof(name), ".%zu", i);
+		object->vrf->name = strdup(name);
+		object_set_put(set, object);
+	}
+	set_check(set, &problems);
+	assert_int_equal(problems.count, PROBLEMS_MAX);
+	assert_int_equal(problems_message(&problems).total, 2 * PROBLEMS_MAX);
+	assert_non_null(
+		strstr(problems_summary(&problems, summary, sizeof(summary)), "(and 999 more)"));
+	problems_clear(&problems);
+	object_set_free(set);
+}
+
+static void test_rule_texts(void **state)
+{
+	uint16_t first, last;
+	int protocol;
+
+	assert_true(rule_protocol_parse("", &protocol) && protocol == RULE_PROTOCOL_ANY);
+	assert_true(rule_protocol_parse("icmp", &protocol) && protocol == RULE_PROTOCOL_ICMP);
+	assert_true(rule_protocol_parse("0", &protocol) && protocol == 0);
+	assert_false(rule_protocol_parse("06", &protocol));
+	assert_false(rule_protocol_parse("99999999999999999999", &protocol));
+	assert_true(rule_ports_parse("", &first, &last) && first == 0 && last == 65535);
+	assert_true(rule_ports_parse("80-81", &first, &last) && first == 80 && last == 81);
+	assert_false(rule_ports_parse("80-", &first, &last));
+	assert_false(rule_ports_parse("-80", &first, &last));
+	assert_false(rule_ports_parse("80 -81", &first, &last));
+	assert_false(rule_ports_parse("1-2-3", &first, &last));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sound),	   cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_wire),	   cmocka_unit_test(test_many_problems),
+		cmocka_unit_test(test_rule_texts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
