@@ -44,7 +44,7 @@
 	X(SECURITY_GROUP_INGRESS, "security-group-ingress",                                        \
 	  "No ingress rule of the receiver's security groups allows the connection.")              \
 	X(NO_CONNECTION, "no-connection",                                                          \
-	  "An ICMP error, an ICMP answer or a TCP reset that belongs to no live connection.")            \
+	  "An ICMP error, an ICMP answer or a TCP reset that belongs to no live connection.")      \
 	X(TCP_FLAGS, "tcp-flags", "TCP flags that no implementation sends.")                       \
 	X(CONNECTION_TABLE_FULL, "connection-table-full",                                          \
 	  "A new connection, and the table holds as many as it may.")                              \

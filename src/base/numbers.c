@@ -23,8 +23,9 @@ bool numbers_open(struct numbers *numbers, uint32_t first, uint32_t max)
 		numbers->mask = numbers->mask * 2 + 1;
 	numbers->names = calloc(max + 1, sizeof(*numbers->names));
 	numbers->kept = calloc(max + 1, sizeof(*numbers->kept));
+	numbers->given = calloc(max + 1, sizeof(*numbers->given));
 	numbers->slots = calloc(numbers->mask + 1, sizeof(*numbers->slots));
-	return numbers->names && numbers->kept && numbers->slots;
+	return numbers->names && numbers->kept && numbers->given && numbers->slots;
 }
 
 void numbers_close(struct numbers *numbers)
@@ -33,6 +34,7 @@ void numbers_close(struct numbers *numbers)
 		free(numbers->names[i]);
 	free(numbers->names);
 	free(numbers->kept);
+	free(numbers->given);
 	free(numbers->slots);
 }
 
@@ -64,6 +66,7 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 		if (!numbers->names[number])
 			return 0;
 		*slot = number;
+		numbers->given[number] = true;
 	}
 	if (*slot)
 		numbers->kept[*slot] = true;
@@ -73,23 +76,36 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 void numbers_begin(struct numbers *numbers)
 {
 	memset(numbers->kept, 0, (numbers->max + 1) * sizeof(*numbers->kept));
+	memset(numbers->given, 0, (numbers->max + 1) * sizeof(*numbers->given));
 }
 
-void numbers_end(struct numbers *numbers)
+// Frees the numbers that are marked so. What is left is no longer new.
+static void free_marked(struct numbers *numbers, const bool *marks, bool mark)
 {
 	bool freed = false;
 
 	for (uint32_t i = 1; i <= numbers->max; i++) {
-		if (!numbers->names[i] || numbers->kept[i])
+		if (!numbers->names[i] || marks[i] != mark)
 			continue;
 		free(numbers->names[i]);
 		numbers->names[i] = NULL;
 		freed = true;
 	}
+	memset(numbers->given, 0, (numbers->max + 1) * sizeof(*numbers->given));
 	if (!freed)
 		return;
 	memset(numbers->slots, 0, (numbers->mask + 1) * sizeof(*numbers->slots));
 	for (uint32_t i = 1; i <= numbers->max; i++)
 		if (numbers->names[i])
 			*find_slot(numbers, numbers->names[i]) = i;
+}
+
+void numbers_end(struct numbers *numbers)
+{
+	free_marked(numbers, numbers->kept, false);
+}
+
+void numbers_abandon(struct numbers *numbers)
+{
+	free_marked(numbers, numbers->given, true);
 }

@@ -10,6 +10,7 @@
 struct numbers {
 	char **names; // by number; NULL where free
 	bool *kept;   // seen since numbers_begin
+	bool *given;  // new since numbers_begin
 	uint32_t first;
 	uint32_t max;
 	uint32_t next;
@@ -32,3 +33,6 @@ uint32_t numbers_find(const struct numbers *numbers, const char *name);
 // others.
 void numbers_begin(struct numbers *numbers);
 void numbers_end(struct numbers *numbers);
+
+// Instead of numbers_end: nothing comes of it, the numbers that were new are free again.
+void numbers_abandon(struct numbers *numbers);

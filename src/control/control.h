@@ -23,8 +23,9 @@ struct control_port {
 	// Of devices that were open before; the present one's are in `port`.
 	uint64_t send_errors;
 	uint64_t receive_errors;
-	char problem[512];		// why it can't be opened
-	bool wanted;			// in the present objects
+	char problem[512]; // why it can't be opened
+	bool wanted;	   // in the present objects
+	bool closing;	   // the next tables are to be without it
 };
 
 struct control {
@@ -41,7 +42,7 @@ struct control {
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1
 	struct rpc_server *server;
-	struct mac_address uplink_mac; // of the device that was open last
+	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };
 

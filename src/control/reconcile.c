@@ -91,14 +91,15 @@ static void bind_ports(struct control *control, struct tables *tables)
 
 		if (!entry || !entry->wanted)
 			continue;
-		tables->ports[number].port = entry->port;
+		tables->ports[number].port = entry->closing ? NULL : entry->port;
 		tables->ports[number].counters = entry->counters;
-		if (number == PORT_UPLINK && entry->port)
+		if (number == PORT_UPLINK && tables->ports[number].port)
 			tables_set_uplink_mac(tables, &entry->port->mac);
 	}
 }
 
-static void publish(struct control *control, struct tables *tables)
+// False: the earlier tables stay in force, and with them what they name.
+static bool publish(struct control *control, struct tables *tables)
 {
 	struct error err;
 	struct tables *old;
@@ -108,11 +109,23 @@ static void publish(struct control *control, struct tables *tables)
 	if (!old) {
 		log_error("%s; the earlier configuration stays in force", err.text);
 		tables_free(tables);
-		return;
+		return false;
 	}
 	control->tables = tables;
 	tables_free(old);
 	compile_numbers_settle(&control->numbers);
+	return true;
+}
+
+// No worker uses the device any more.
+static void close_device(struct control_port *entry)
+{
+	log_info("port %s: closed", entry->name);
+	entry->send_errors += entry->port->send_errors;
+	entry->receive_errors += entry->port->receive_errors;
+	port_close(entry->port);
+	entry->port = NULL;
+	entry->closing = false;
 }
 
 static bool try_open(struct control *control, struct control_port *entry)
@@ -126,7 +139,8 @@ static bool try_open(struct control *control, struct control_port *entry)
 			return false;
 		entry->device.mac = control->uplink_mac;
 	}
-	if (port_open(entry->name, &entry->device, &control->environment, &entry->port, &err) == 0) {
+	if (port_open(entry->name, &entry->device, &control->environment, &entry->port, &err) ==
+	    0) {
 		entry->problem[0] = 0;
 		log_info("port %s: %s open", entry->name, entry->device.name);
 		if (entry == control->ports[PORT_UPLINK])
@@ -142,9 +156,8 @@ static bool try_open(struct control *control, struct control_port *entry)
 
 void control_reconcile(struct control *control, struct tables *tables)
 {
-	struct port *closing[64];
-	uint32_t closing_count = 0, last = tables->port_count;
-	bool opened = false, again;
+	uint32_t last = tables->port_count;
+	bool opened = false;
 	struct error err;
 
 	for (uint32_t number = 1; number < control->port_count; number++)
@@ -160,46 +173,27 @@ void control_reconcile(struct control *control, struct tables *tables)
 		    !want_port(control, number, name, &device))
 			log_error("port %s: no memory", name);
 	}
-	// Step 1: without what changes or goes. Many at once go in several rounds.
-	do {
-		again = false;
-		closing_count = 0;
-		for (uint32_t number = 1; number < control->port_count; number++) {
-			struct control_port *entry = control->ports[number];
-			struct port_device device;
-			const char *name;
-			bool same;
+	// Step 1: without what changes or goes.
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		struct control_port *entry = control->ports[number];
+		struct port_device device;
+		const char *name;
+		bool same;
 
-			if (!entry)
-				continue;
-			same = wanted_device(control, tables, number, &name, &device) &&
-			       strcmp(name, entry->name) == 0 &&
-			       memcmp(&device, &entry->device, sizeof(device)) == 0;
-			if (same && !(entry->port && entry->port->gone))
-				continue;
-			if (entry->wanted)
-				entry->device = device;
-			if (!entry->port)
-				continue;
-			if (closing_count == sizeof(closing) / sizeof(closing[0])) {
-				again = true;
-				break;
-			}
-			entry->send_errors += entry->port->send_errors;
-			entry->receive_errors += entry->port->receive_errors;
-			closing[closing_count++] = entry->port;
-			entry->port = NULL;
-		}
-		publish(control, tables);
-		for (uint32_t i = 0; i < closing_count; i++) {
-			log_info("port %s: closed", closing[i]->name);
-			port_close(closing[i]);
-		}
-		if (again && control_compile(control, control->objects, &tables, &err) < 0) {
-			log_error("%s", err.text);
-			return;
-		}
-	} while (again);
+		if (!entry)
+			continue;
+		same = wanted_device(control, tables, number, &name, &device) &&
+		       strcmp(name, entry->name) == 0 &&
+		       memcmp(&device, &entry->device, sizeof(device)) == 0;
+		if (!same && entry->wanted)
+			entry->device = device;
+		entry->closing = entry->port && (!same || entry->port->gone);
+	}
+	if (!publish(control, tables))
+		return;
+	for (uint32_t number = 1; number < control->port_count; number++)
+		if (control->ports[number] && control->ports[number]->closing)
+			close_device(control->ports[number]);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 
@@ -233,6 +227,8 @@ void control_retry(struct control *control)
 
 		if (!entry)
 			continue;
+		if (entry->port && entry->port->driver->check)
+			entry->port->driver->check(entry->port);
 		if (!entry->port)
 			opened |= try_open(control, entry);
 		else

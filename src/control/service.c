@@ -30,16 +30,19 @@ static bool commit(struct control *control, struct rpc_call *call, struct transa
 	if (transaction->effective == 0)
 		return true;
 	if (control_compile(control, transaction->next, &tables, &err) < 0) {
+		compile_numbers_abandon(&control->numbers);
 		rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "%s", err.text);
 		return false;
 	}
 	if (dry_run) {
 		tables_free(tables);
+		compile_numbers_abandon(&control->numbers);
 		return true;
 	}
 	if (store_commit(control->store, transaction->changes, transaction->change_count,
 			 control->revision + 1, &err) < 0) {
 		tables_free(tables);
+		compile_numbers_abandon(&control->numbers);
 		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "nothing was changed: %s", err.text);
 		return false;
 	}

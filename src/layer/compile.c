@@ -48,6 +48,15 @@ void tables_free(struct tables *tables)
 	free(tables);
 }
 
+void compile_numbers_abandon(struct compile_numbers *numbers)
+{
+	numbers_abandon(&numbers->domains);
+	numbers_abandon(&numbers->networks);
+	numbers_abandon(&numbers->ports);
+	numbers_abandon(&numbers->nodes);
+	numbers_abandon(&numbers->groups);
+}
+
 int tables_compile(const struct object_set *objects, const char *node,
 		   struct compile_numbers *numbers, struct neighbours *neighbours,
 		   uint32_t generation, uint32_t workers, struct tables **result, struct error *err)

@@ -32,6 +32,9 @@ void compile_numbers_close(struct compile_numbers *numbers);
 // force.
 void compile_numbers_settle(struct compile_numbers *numbers);
 
+// Gives back those that were new in the last compilation: when nothing came of it.
+void compile_numbers_abandon(struct compile_numbers *numbers);
+
 // Compiles a valid set. `ports` of the result have no devices yet: see tables_bind in control. 0 or
 // -1.
 int tables_compile(const struct object_set *objects, const char *node,

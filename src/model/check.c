@@ -35,7 +35,9 @@ static const char *string_fault(const char *text)
 
 		if (!length)
 			return "is not UTF-8";
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+		// U+0080 to U+009F are control characters too: some terminals obey them.
+		if ((unsigned char)*text < 0x20 || *text == 0x7f ||
+		    (text[0] == '\xc2' && (unsigned char)text[1] < 0xa0))
 			return "has control characters";
 		text += length;
 	}

@@ -208,11 +208,12 @@ static void unknown_field(struct decoder *decoder, const struct yaml_node *node,
 	for (; count < type->n_fields && count < 64; count++)
 		words[count] = field_name(&type->fields[count], names[count]);
 	const char *near = nearest_word(node->key, words, count);
+	size_t length = path_enter(decoder, "%s%.60s", *decoder->path ? "." : "", node->key);
 	if (near)
-		wrong(decoder, node->key_line, "unknown field '%.60s', did you mean '%s'?",
-		      node->key, near);
+		wrong(decoder, node->key_line, "unknown field, did you mean '%s'?", near);
 	else
-		wrong(decoder, node->key_line, "unknown field '%.60s'", node->key);
+		wrong(decoder, node->key_line, "unknown field");
+	decoder->path[length] = 0;
 }
 
 static void message_decode(struct decoder *decoder, const struct yaml_node *node,
@@ -267,7 +268,7 @@ static Sluice__V1__Object__KindCase kind_decode(struct decoder *decoder,
 	const struct yaml_node *item = item_find(node, "kind");
 
 	if (!item || yaml_is_null(item)) {
-		wrong(decoder, item ? item->line : node->line, "kind is missing");
+		wrong(decoder, item ? item->line : node->line, "kind: missing");
 		return SLUICE__V1__OBJECT__KIND__NOT_SET;
 	}
 	if (item->kind != YAML_SCALAR) {
@@ -308,7 +309,7 @@ Sluice__V1__Object *object_decode(const struct yaml_node *node, decode_report *r
 	if (kind == SLUICE__V1__OBJECT__KIND__NOT_SET)
 		return NULL;
 	if (!name || yaml_is_null(name) || (name->kind == YAML_SCALAR && !*name->text))
-		wrong(&decoder, name ? name->line : node->line, "name is missing");
+		wrong(&decoder, name ? name->line : node->line, "name: missing");
 
 	Sluice__V1__Object *object = memory_new(sizeof(*object));
 	sluice__v1__object__init(object);

@@ -335,6 +335,16 @@ static void packet_close(struct port *base)
 	free(port);
 }
 
+// A socket hears once that its interface is down, and nothing more when that goes for good.
+static void packet_check(struct port *base)
+{
+	const struct packet_port *port = (const struct packet_port *)base;
+	char name[IF_NAMESIZE];
+
+	if (!if_indextoname(port->interface_index, name))
+		port_set_gone(base);
+}
+
 static const struct port_driver packet_driver = {
 	.name = "AF_PACKET",
 	.receive = packet_receive,
@@ -342,6 +352,7 @@ static const struct port_driver packet_driver = {
 	.arm = packet_arm,
 	.disarm = packet_disarm,
 	.up = packet_up,
+	.check = packet_check,
 	.close = packet_close,
 };
 

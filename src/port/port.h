@@ -105,6 +105,10 @@ struct port_driver {
 	// between two reasons of a drop: a port that was down may only be seen to be up by sending.
 	bool (*up)(const struct port *port);
 
+	// Looks whether the device is still there, and sets port->gone if not. Control thread, once
+	// a second; NULL where receive and send notice it by themselves.
+	void (*check)(struct port *port);
+
 	void (*close)(struct port *port);
 };
 

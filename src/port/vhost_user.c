@@ -5,6 +5,7 @@
 // thread opens and closes; workers only load `active` and what hangs on it. Callbacks for one path
 // never run at the same time, and rte_vhost_driver_unregister waits for them.
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <pthread.h>
@@ -15,10 +16,12 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <rte_log.h>
+#include <rte_mbuf.h>
 #include <rte_vhost.h>
 
 #include "base/log.h"
@@ -28,6 +31,8 @@
 // its old connection is seen to be closed; the newest one that is ready carries the traffic.
 #define GUESTS_MAX 4
 #define RING_NONE  UINT16_MAX
+// Microseconds that the rest of a message may take once its header is there.
+#define PATIENCE 100000
 
 // The other end of one connection.
 struct guest {
@@ -183,6 +188,38 @@ static const struct rte_vhost_user_extern_ops message_operations = {
 	.pre_msg_handle = message_handle,
 };
 
+static bool is_socket_of(int fd, const char *path)
+{
+	struct sockaddr_un local = {0}, other = {0};
+	socklen_t local_size = sizeof(local) - 1, other_size = sizeof(other) - 1;
+
+	return (getsockname(fd, (struct sockaddr *)&local, &local_size) == 0 &&
+		local.sun_family == AF_UNIX && strcmp(local.sun_path, path) == 0) ||
+	       (getpeername(fd, (struct sockaddr *)&other, &other_size) == 0 &&
+		other.sun_family == AF_UNIX && strcmp(other.sun_path, path) == 0);
+}
+
+// The library reads and answers messages with calls that block, in one thread for all ports: who
+// sends half a message would hold up every other port, and the control thread when it closes this
+// one. The library does not give the connection's descriptor away, so it is looked for.
+static void patience_limit(const char *path)
+{
+	const struct timeval patience = {.tv_usec = PATIENCE};
+	DIR *directory = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] == '.' || !is_socket_of(fd, path))
+			continue;
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	}
+	if (directory)
+		closedir(directory);
+}
+
 static int connection_begin(int vid)
 {
 	struct vhost_port *port = port_of_vid(vid);
@@ -202,6 +239,7 @@ static int connection_begin(int vid)
 		guest->kick_fds[i] = -1;
 		guest->send_ring[i] = RING_NONE;
 	}
+	patience_limit(port->path);
 	return rte_vhost_extern_callback_register(vid, &message_operations, NULL);
 }
 
@@ -478,6 +516,11 @@ static int vhost_start(struct vhost_port *port, const struct port_device *device
 
 	if (!device->server)
 		flags |= RTE_VHOST_USER_CLIENT;
+	// Else a guest's descriptors for one packet of many megabytes would take all packet
+	// buffers.
+	if (device->mtu + (uint32_t)PORT_FRAME_OVERHEAD + RTE_PKTMBUF_HEADROOM <=
+	    rte_pktmbuf_data_room_size(port->environment->pool))
+		flags |= RTE_VHOST_USER_LINEARBUF_SUPPORT;
 	if (rte_vhost_driver_register(port->path, flags) < 0)
 		return error_set(err, "%s: vhost-user socket cannot be registered", port->path);
 	// Callbacks may come from now on.

@@ -291,6 +291,16 @@ static void xdp_close(struct port *base)
 	free(port);
 }
 
+// A socket hears once that its interface is down, and nothing more when that goes for good.
+static void xdp_check(struct port *base)
+{
+	const struct xdp_port *port = (const struct xdp_port *)base;
+	char name[IF_NAMESIZE];
+
+	if (!if_indextoname(port->interface_index, name))
+		port_set_gone(base);
+}
+
 static const struct port_driver xdp_driver = {
 	.name = "AF_XDP",
 	.receive = xdp_receive,
@@ -298,6 +308,7 @@ static const struct port_driver xdp_driver = {
 	.arm = xdp_arm,
 	.disarm = xdp_disarm,
 	.up = xdp_up,
+	.check = xdp_check,
 	.close = xdp_close,
 };
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_log.h>
 
 // Beyond the packet buffers: rings, ports, the drivers' own.
@@ -48,7 +47,7 @@ int eal_open(const struct engine_options *options, struct error *err)
 		arguments[count++] = "--no-huge";
 	}
 	if (rte_eal_init(count, arguments) < 0)
-		return error_set(err, "DPDK's environment: %s", rte_strerror(rte_errno));
+		return error_set(err, "DPDK's environment can't be set up with %u MiB", memory);
 	// EAL pins the calling thread; the control thread may run anywhere.
 	sched_setaffinity(0, sizeof(before), &before);
 	return 0;

@@ -29,7 +29,8 @@ static enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *mbuf)
 			    mbuf->pkt_len, &burst->packets[burst->count]);
 }
 
-// From a workload.
+// From a workload. What is behind the IP packet counts for the size too: a frame may be padded to
+// any length, and no device must be given more than it was opened for.
 static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
 			  uint16_t network)
 {
@@ -38,6 +39,9 @@ static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t
 
 	if (unlikely(reason != DROP_NONE))
 		worker_drop(worker, mbuf, port, reason);
+	else if (unlikely(mbuf->pkt_len - burst->packets[burst->count].l3_offset >
+			  worker->tables->networks[network].mtu))
+		worker_drop(worker, mbuf, port, DROP_TOO_BIG);
 	else
 		burst_add(burst, mbuf, (struct ingress){.port = port}, network, worker->flows);
 }
@@ -115,7 +119,7 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		struct mac_address next_hop;
 
-		if (unlikely(packet->ip_length > endpoint->mtu)) {
+		if (unlikely(mbuf->pkt_len - packet->l3_offset > endpoint->mtu)) {
 			worker_drop(worker, mbuf, ingress.port, DROP_TOO_BIG);
 			return;
 		}

@@ -2,6 +2,8 @@
 
 #include "worker/worker.h"
 
+#define BURSTS_A_TURN 4
+
 static bool give(struct worker *worker, struct rte_mbuf *mbuf, uint32_t owner)
 {
 	struct worker *other = worker->engine->workers[owner];
@@ -45,28 +47,37 @@ void hand_over_transmit(struct worker *worker, struct rte_mbuf **mbufs, uint32_t
 	wake_if_asleep(worker, owner);
 }
 
+// Takes a burst from one sender. Returns how many packets it was.
+static uint32_t take(struct worker *worker, struct rte_ring *inbox)
+{
+	struct rte_mbuf *mbufs[PORT_BURST], *again[PORT_BURST];
+	uint32_t count, first = 0;
+
+	count = rte_ring_sc_dequeue_burst(inbox, (void **)mbufs, PORT_BURST, NULL);
+	for (uint32_t i = 0; i < count; i++) {
+		if (packet_context(mbufs[i])->kind == CONTEXT_TRANSMIT)
+			transmit_add(worker, mbufs[i], packet_context(mbufs[i])->port);
+		else
+			again[first++] = mbufs[i];
+	}
+	if (first)
+		fast_path_again(worker, again, first);
+	return count;
+}
+
 uint32_t hand_over_receive(struct worker *worker)
 {
 	uint32_t total = 0;
 
-	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++) {
-		struct rte_mbuf *mbufs[PORT_BURST], *again[PORT_BURST];
-		uint32_t count, first = 0;
+	// A sender may have several ports: more than one burst a turn, so that rings don't fill.
+	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++)
+		for (uint32_t burst = 0; worker->inbox[i] && burst < BURSTS_A_TURN; burst++) {
+			uint32_t count = take(worker, worker->inbox[i]);
 
-		if (!worker->inbox[i] || rte_ring_empty(worker->inbox[i]))
-			continue;
-		count = rte_ring_sc_dequeue_burst(worker->inbox[i], (void **)mbufs, PORT_BURST,
-						  NULL);
-		for (uint32_t j = 0; j < count; j++) {
-			if (packet_context(mbufs[j])->kind == CONTEXT_TRANSMIT)
-				transmit_add(worker, mbufs[j], packet_context(mbufs[j])->port);
-			else
-				again[first++] = mbufs[j];
+			total += count;
+			if (count < PORT_BURST)
+				break;
 		}
-		if (first)
-			fast_path_again(worker, again, first);
-		total += count;
-	}
 	return total;
 }
 

@@ -35,6 +35,8 @@ void worker_sleep(struct worker *worker)
 	uint64_t value;
 
 	atomic_store(&worker->sleeping, true);
+	// Whoever gives work looks at the flag after giving it.
+	atomic_thread_fence(memory_order_seq_cst);
 	fds[count++] = (struct pollfd){.fd = worker->event_fd, .events = POLLIN};
 	for (uint32_t i = 0; i < list->count && !work; i++) {
 		struct port *port = worker->tables->ports[list->entries[i].port].port;

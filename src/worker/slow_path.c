@@ -56,15 +56,28 @@ static enum verdict run_walk(struct walk *walk)
 	return verdict == VERDICT_NEXT ? walk_run(walk) : verdict;
 }
 
+// Does the direction's packets' port (and node) match, whatever the MAC addresses?
+static bool same_place(const struct worker *worker, flow_reference reference,
+		       struct ingress ingress)
+{
+	const struct flow *flow = flow_table_get(worker->flows, reference);
+	flow_ingress expected = flow->direction[reference & 1].ingress;
+	static const struct mac_address none;
+
+	return (expected ^ flow_ingress_make(ingress, &none, &none)) >> 32 == 0;
+}
+
 // An ICMP error passes if the connection that it quotes is alive, judged for itself each time.
 static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		    struct ingress ingress, struct flow_hash hash)
 {
 	struct walk walk = {
 		.tables = worker->tables, .packet = packet, .ingress = ingress, .related = true};
+	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
 
-	// It must go to the one who sent what it quotes.
-	if (!flow_table_find(worker->flows, &packet->key, hash) ||
+	// It must come from where the connection's packets come, and go to the one who sent what it
+	// quotes.
+	if (!reference || !same_place(worker, reference, ingress) ||
 	    !ip_equal(&packet->destination, &packet->key.destination)) {
 		worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
 		return;

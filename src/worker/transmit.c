@@ -15,6 +15,7 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 	struct port_counters *counters;
 	uint32_t count = buffer->count, sent = 0;
 	uint64_t bytes = 0;
+	enum drop_reason reason;
 	struct port *port;
 	int queue;
 
@@ -27,7 +28,7 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 	}
 	port = binding->port;
 	counters = &binding->counters[worker->index];
-	if (unlikely(!port || !port->driver->up(port))) {
+	if (unlikely(!port)) {
 		counters->drops[DROP_PORT_DOWN] += count;
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
@@ -50,8 +51,10 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 	}
 	for (uint32_t i = sent; i < count; i++)
 		bytes -= buffer->packets[i]->pkt_len;
-	if (sent < count) {
-		counters->drops[DROP_QUEUE_FULL] += count - sent;
+	if (unlikely(sent < count)) {
+		// Asked only now: that a port is up again may be seen by sending alone.
+		reason = port->driver->up(port) ? DROP_QUEUE_FULL : DROP_PORT_DOWN;
+		counters->drops[reason] += count - sent;
 		rte_pktmbuf_free_bulk(buffer->packets + sent, count - sent);
 	}
 	counters->tx_packets += sent;

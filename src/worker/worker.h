@@ -25,7 +25,7 @@
 #define HOLD_MAX	   256
 #define HOLD_PER_NEIGHBOUR 32
 #define HOLD_SECONDS	   2
-#define HAND_OVER_RING	   1024
+#define HAND_OVER_RING	   4096
 
 struct transmit_buffer {
 	uint16_t port;

@@ -24,24 +24,24 @@ static const struct {
 	const char *text;
 	const char *errors;
 } wrong[] = {
-	{"name: x\n", "f:1: x: kind is missing\n"},
-	{"kind:\nname: x\n", "f:1: x: kind is missing\n"},
+	{"name: x\n", "f:1: x: kind: missing\n"},
+	{"kind:\nname: x\n", "f:1: x: kind: missing\n"},
 	{"kind: [a]\nname: x\n", "f:1: x: kind must be a word\n"},
 	{"kind: Foo\nname: x\n", "f:1: x: unknown kind 'Foo'\n"},
 	{"kind: Prot\nname: x\n", "f:1: x: unknown kind 'Prot', did you mean 'Port'?\n"},
 	{"kind: port\nname: x\n", "f:1: x: unknown kind 'port', did you mean 'Port'?\n"},
 	{"kind: Ports\nname: x\n", "f:1: x: unknown kind 'Ports', did you mean 'Port'?\n"},
-	{"kind: Vrf\n", "f:1: Vrf: name is missing\n"},
-	{"kind: Vrf\nname:\n", "f:2: Vrf: name is missing\n"},
-	{"kind: Vrf\nname: \"\"\n", "f:2: Vrf: name is missing\n"},
+	{"kind: Vrf\n", "f:1: Vrf: name: missing\n"},
+	{"kind: Vrf\nname:\n", "f:2: Vrf: name: missing\n"},
+	{"kind: Vrf\nname: \"\"\n", "f:2: Vrf: name: missing\n"},
 	{"kind: Vrf\nname: [a]\n", "f:2: Vrf: name: must be a single value, not a list\n"},
 	{"kind: Vrf\nname: a\nname: b\n", "f:3: Vrf/a: name: is given twice\n"},
 	{"kind: Vrf\nname: a\nkind: Vrf\n", "f:3: Vrf/a: kind is given twice\n"},
 	{PORT "adresses: []\n",
-	 "f:3: Port/p: unknown field 'adresses', did you mean 'addresses'?\n"},
+	 "f:3: Port/p: adresses: unknown field, did you mean 'addresses'?\n"},
 	{PORT "security_groups: []\n",
-	 "f:3: Port/p: unknown field 'security_groups', did you mean 'securityGroups'?\n"},
-	{PORT "zzzzzzzz: 1\n", "f:3: Port/p: unknown field 'zzzzzzzz'\n"},
+	 "f:3: Port/p: security_groups: unknown field, did you mean 'securityGroups'?\n"},
+	{PORT "zzzzzzzz: 1\n", "f:3: Port/p: zzzzzzzz: unknown field\n"},
 	{PORT "addresses: 10.0.0.1\n", "f:3: Port/p: addresses: must be a list\n"},
 	{PORT "addresses: {a: b}\n", "f:3: Port/p: addresses: must be a list\n"},
 	{PORT "addresses:\n- 10.0.0.1\n-\n", "f:5: Port/p: addresses[1]: is empty\n"},
@@ -51,7 +51,7 @@ static const struct {
 	{PORT "device: tap\n", "f:3: Port/p: device: must be a mapping\n"},
 	{PORT "device: [tap]\n", "f:3: Port/p: device: must be a mapping\n"},
 	{PORT "device: {tap: {nme: a}}\n",
-	 "f:3: Port/p: device.tap: unknown field 'nme', did you mean 'name'?\n"},
+	 "f:3: Port/p: device.tap.nme: unknown field, did you mean 'name'?\n"},
 	{PORT "device: {pci: a, devargs: b}\n",
 	 "f:3: Port/p: device.devargs: is given beside pci, only one of them may be\n"},
 	{PORT "device:\n  tap: {name: a}\n  netdev: {name: a}\n",
@@ -81,11 +81,11 @@ static const struct {
 	{"kind: Network\nname: n\nvni: [1]\n",
 	 "f:3: Network/n: vni: must be a single value, not a list\n"},
 	{"kind: Network\nname: n\nsubnets:\n- cidr: a\n  gatway: b\n- cidr: c\n  cidr: d\n",
-	 "f:5: Network/n: subnets[0]: unknown field 'gatway', did you mean 'gateway'?\n"
+	 "f:5: Network/n: subnets[0].gatway: unknown field, did you mean 'gateway'?\n"
 	 "f:7: Network/n: subnets[1].cidr: is given twice\n"},
 	{"kind: SecurityGroup\nname: s\nrules:\n- direction: in\n- directoin: ingress\n",
 	 "f:4: SecurityGroup/s: rules[0].direction: must be ingress or egress, not 'in'\n"
-	 "f:5: SecurityGroup/s: rules[1]: unknown field 'directoin', did you mean 'direction'?\n"},
+	 "f:5: SecurityGroup/s: rules[1].directoin: unknown field, did you mean 'direction'?\n"},
 	{"hello\n", "f:1: an object must be a mapping with kind, name and fields\n"},
 	{"- - a\n", "f:1: an object must be a mapping with kind, name and fields\n"},
 	{"- a\n-\n", "f:1: an object must be a mapping with kind, name and fields\n"
@@ -103,9 +103,9 @@ static const struct {
 	 "f:4: Vrf/x: is given twice, first at f:1\n"},
 	{"kind: Prot\nname: x\n---\nkind: Vrf\nnam: y\n",
 	 "f:1: x: unknown kind 'Prot', did you mean 'Port'?\n"
-	 "f:4: Vrf: name is missing\n"
-	 "f:5: Vrf: unknown field 'nam', did you mean 'name'?\n"},
-	{"{\"kind\": \"Vrf\", \"name\": \"x\", \"mtu\": 1}", "f:1: Vrf/x: unknown field 'mtu'\n"},
+	 "f:4: Vrf: name: missing\n"
+	 "f:5: Vrf: nam: unknown field, did you mean 'name'?\n"},
+	{"{\"kind\": \"Vrf\", \"name\": \"x\", \"mtu\": 1}", "f:1: Vrf/x: mtu: unknown field\n"},
 };
 
 static char *document_errors(const char *text)

@@ -17,16 +17,19 @@ void neighbours_close(struct neighbours *neighbours)
 {
 	if (neighbours->entries)
 		munmap(neighbours->entries, NEIGHBOURS_MAX * sizeof(*neighbours->entries));
+	lookup_free(&neighbours->numbers);
 }
 
 struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_address *address)
 {
+	struct lookup_key key = lookup_key_address(0, address);
+	uint32_t number = lookup_find(&neighbours->numbers, key);
 	struct neighbour *entry;
 
-	for (uint32_t i = 0; i < neighbours->count; i++)
-		if (ip_equal(&neighbours->entries[i].address, address))
-			return &neighbours->entries[i];
-	if (neighbours->count == NEIGHBOURS_MAX)
+	if (number)
+		return &neighbours->entries[number - 1];
+	if (neighbours->count == NEIGHBOURS_MAX ||
+	    !lookup_add(&neighbours->numbers, key, neighbours->count + 1))
 		return NULL;
 	entry = &neighbours->entries[neighbours->count++];
 	entry->address = *address;

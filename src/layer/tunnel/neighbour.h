@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "base/address.h"
+#include "base/lookup.h"
 
 #define NEIGHBOURS_MAX 65536
 
@@ -32,6 +32,7 @@ struct neighbour {
 struct neighbours {
 	struct neighbour *entries;
 	uint32_t count;
+	struct lookup numbers;	  // (0, address) to index + 1; control thread
 	_Atomic uint32_t wanted;  // grows when somebody starts to wait
 	_Atomic uint32_t learned; // grows when an address becomes known
 	_Atomic uint32_t now;	  // seconds, by the uplink's worker

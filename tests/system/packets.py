@@ -1,0 +1,126 @@
+"""Frames: built and read with scapy, sent and received with packet sockets."""
+
+import itertools
+import select
+import socket
+import time
+
+from scapy.config import conf
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR  # noqa: F401
+from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA,  # noqa: F401
+                                ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
+                                ICMPv6PacketTooBig, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+                                IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, in6_getnsma, in6_getnsmac)
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.vxlan import VXLAN  # noqa: F401
+from scapy.packet import Padding, Raw  # noqa: F401
+from scapy.utils6 import inet_pton
+
+import netns
+
+conf.verb = 0
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+PACKET_OUTGOING = 4
+PACKET_IGNORE_OUTGOING = 23
+
+_tokens = itertools.count(1)
+_ports = itertools.count(20000)
+
+
+def token():
+    """A payload that no other packet has."""
+    return Raw(b"packet%08d" % next(_tokens))
+
+
+def fresh_port():
+    """A port, or an ICMP identifier, that no other connection has."""
+    return next(_ports)
+
+
+def ip_header(source, destination, **fields):
+    """An IPv4 or IPv6 header, as the addresses are; `ttl` stands for the hop limit too."""
+    if ":" not in source:
+        return IP(src=source, dst=destination, **fields)
+    if "ttl" in fields:
+        fields["hlim"] = fields.pop("ttl")
+    return IPv6(src=source, dst=destination, **fields)
+
+
+def echo_request(source, **fields):
+    return ICMP(type=8, **fields) if ":" not in source else ICMPv6EchoRequest(**fields)
+
+
+def echo_reply(source, **fields):
+    return ICMP(type=0, **fields) if ":" not in source else ICMPv6EchoReply(**fields)
+
+
+def port_unreachable(source):
+    return ICMP(type=3, code=3) if ":" not in source else ICMPv6DestUnreach(code=4)
+
+
+def who_has(address, mac, sender, **fields):
+    """The question for a MAC address that a system with `mac` and `sender` asks: ARP or a neighbour solicitation."""
+    if ":" not in address:
+        values = {"hwsrc": mac, "psrc": sender, "pdst": address, **fields}
+        return Ether(src=mac, dst=BROADCAST) / ARP(**values)
+    group = in6_getnsma(inet_pton(socket.AF_INET6, address))
+    group_mac = in6_getnsmac(group)
+    solicitation = Ether(src=mac, dst=group_mac) / IPv6(src=sender, dst=socket.inet_ntop(socket.AF_INET6, group),
+                                                        hlim=255) / ICMPv6ND_NS(tgt=address)
+    return solicitation if sender == "::" else solicitation / ICMPv6NDOptSrcLLAddr(lladdr=fields.get("hwsrc", mac))
+
+
+def told(frame, address):
+    """The MAC address that an answer gives for the address; None where the frame is no such answer."""
+    if ARP in frame and frame[ARP].op == 2 and frame[ARP].psrc == address:
+        return frame[ARP].hwsrc
+    if ICMPv6ND_NA in frame and frame[ICMPv6ND_NA].tgt == address:
+        return frame[ICMPv6NDOptDstLLAddr].lladdr
+    return None
+
+
+class Wire:
+    """A packet socket on an interface: what is written to it leaves there, what arrives there can be read."""
+
+    def __init__(self, namespace, interface):
+        with netns.inside(namespace):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            # Options count for what arrives later.
+            self.socket.setsockopt(263, PACKET_IGNORE_OUTGOING, 1)
+            self.socket.bind((interface, 3))
+        self.socket.setblocking(False)
+        self.interface = interface
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, frame):
+        self.socket.send(bytes(frame))
+
+    def receive(self, timeout=5):
+        """The next frame, or None."""
+        if not select.select([self.socket], [], [], timeout)[0]:
+            return None
+        data, address = self.socket.recvfrom(65536)
+        return self.receive(timeout) if address[2] == PACKET_OUTGOING else Ether(data)
+
+    def drain(self):
+        """All frames that have arrived by now."""
+        frames = []
+        while (frame := self.receive(0)) is not None:
+            frames.append(frame)
+        return frames
+
+    def wait_for(self, condition, timeout=5):
+        """The first frame for which the condition is true."""
+        end = time.monotonic() + timeout
+        seen = []
+        while (left := end - time.monotonic()) > 0:
+            frame = self.receive(left)
+            if frame is None:
+                break
+            if condition(frame):
+                return frame
+            seen.append(frame.summary())
+        raise AssertionError(f"{self.interface}: what was waited for did not arrive; there came {seen}")

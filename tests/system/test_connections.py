@@ -1,0 +1,345 @@
+"""Connections as `sluice flows` shows them, and what a change of policy does to live ones."""
+
+import socket
+
+import pytest
+
+from node import eventually
+from packets import ICMP, TCP, UDP, fresh_port, port_unreachable
+
+INGRESS = {"direction": "ingress"}
+EGRESS = {"direction": "egress"}
+OPEN = [{**INGRESS, "protocol": "tcp", "ports": "80"}, {**INGRESS, "protocol": "udp", "ports": "53"}, EGRESS]
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab):
+    """`client` and `server` have a kernel, `left` and `right` do what the test says."""
+    lab = make_lab()
+    lab.network("blue", 1)
+    lab.network("red", 2)
+    lab.group("web", *OPEN)
+    lab.workload("client", "a", "blue", kernel=True)
+    lab.workload("server", "a", "red", kernel=True, securityGroups=["web"])
+    lab.workload("left", "a", "blue")
+    lab.workload("right", "a", "blue")
+    return lab.up()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed_early(lab):
+    """Two connections at the module's begin, of which one is reset: for test_a_closed_connection_goes, at its end."""
+    made = {}
+    for flags in ("R", "A"):
+        conversation = Conversation(lab, "v4")
+        conversation.handshake()
+        conversation.send(flags)
+        made[flags] = conversation.port
+    assert flow_of(lab, made["R"], "v4")["state"] == "closed"
+    return made
+
+
+@pytest.fixture(autouse=True)
+def open_policy(lab):
+    lab.rules("web", *OPEN)
+
+
+def flow_of(lab, port, family):
+    """The connection that was opened from this port; None where there is none."""
+    found = [flow for flow in lab.nodes["a"].flows(sourcePort=port) if (":" in flow["source"]) == (family == "v6")]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def state(lab, port, family):
+    return (flow_of(lab, port, family) or {}).get("state")
+
+
+class Conversation:
+    """TCP by hand between left and right; each segment arrives."""
+
+    def __init__(self, lab, family, port=None):
+        self.lab, self.family = lab, family
+        self.left, self.right = lab["left"], lab["right"]
+        self.port = port or fresh_port()
+
+    def send(self, flags):
+        segment = TCP(sport=self.port, dport=80, flags=flags)
+        self.lab.passes(self.left, self.left.frame(self.right, segment, self.family), self.right)
+        return state(self.lab, self.port, self.family)
+
+    def answer(self, flags):
+        segment = TCP(sport=80, dport=self.port, flags=flags)
+        self.lab.passes(self.right, self.right.frame(self.left, segment, self.family), self.left)
+        return state(self.lab, self.port, self.family)
+
+    def handshake(self):
+        self.send("S")
+        self.answer("SA")
+        self.send("A")
+
+
+def test_handshake(lab, family):
+    it = Conversation(lab, family)
+    assert it.send("S") == "syn-sent"
+    assert it.send("S") == "syn-sent"
+    assert it.answer("SA") == "syn-received"
+    assert it.send("A") == "established"
+    assert it.send("PA") == "established"
+    assert it.answer("A") == "established"
+
+
+def test_close_by_both(lab, family):
+    it = Conversation(lab, family)
+    it.handshake()
+    assert it.send("FA") == "closing"
+    assert it.answer("A") == "closing"
+    assert it.answer("PA") == "closing"
+    assert it.answer("FA") == "time-wait"
+    assert it.send("A") == "time-wait"
+
+
+def test_close_by_the_other_side(lab, family):
+    it = Conversation(lab, family)
+    it.handshake()
+    assert it.answer("FA") == "closing"
+    assert it.answer("FA") == "closing"
+    assert it.send("FA") == "time-wait"
+
+
+def test_reset(lab, family):
+    it = Conversation(lab, family)
+    it.handshake()
+    assert it.answer("R") == "closed"
+    it = Conversation(lab, family)
+    it.send("S")
+    assert it.answer("RA") == "closed"
+
+
+def test_late_fin_opens_nothing_the_other_way(lab, family):
+    """A FIN again after the end belongs to the connection that there was."""
+    it = Conversation(lab, family)
+    it.handshake()
+    it.send("FA")
+    it.answer("FA")
+    it.answer("FA")
+    assert not lab.nodes["a"].flows(sourcePort=80, destinationPort=it.port)
+
+
+def test_ports_are_used_again(lab, family):
+    """A SYN with the ports of a connection that has ended opens a new one."""
+    it = Conversation(lab, family)
+    it.handshake()
+    it.send("FA")
+    it.answer("FA")
+    assert it.send("S") == "syn-sent"
+    assert int(flow_of(lab, it.port, family)["packets"]) == 1
+    assert it.answer("SA") == "syn-received"
+
+
+def test_a_syn_does_not_end_a_live_connection(lab, family):
+    it = Conversation(lab, family)
+    it.handshake()
+    assert it.send("S") == "established"
+    assert int(flow_of(lab, it.port, family)["packets"]) == 4
+
+
+def test_middle_of_a_stream_is_picked_up(lab, family):
+    """So that connections go on after a restart; established it is once both sides have spoken."""
+    it = Conversation(lab, family)
+    assert it.send("A") == "picked-up"
+    assert it.send("PA") == "picked-up"
+    assert it.answer("PA") == "established"
+
+
+def test_udp(lab, family):
+    left, right = lab["left"], lab["right"]
+    port = fresh_port()
+    lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right)
+    assert state(lab, port, family) == "unreplied"
+    lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right)
+    assert state(lab, port, family) == "unreplied"
+    lab.passes(right, right.frame(left, UDP(sport=53, dport=port), family), left)
+    assert state(lab, port, family) == "replied"
+
+
+def test_icmp_error_is_none(lab):
+    """What no answer belongs to makes no connection the other way."""
+    left, right = lab["left"], lab["right"]
+    lab.passes(left, left.frame(right, ICMP(type=10)), right)
+    [flow] = lab.nodes["a"].flows(protocol="icmp", destinationPort=10 * 256)
+    assert (flow["state"], flow["sourcePort"]) == ("icmp", 0)
+
+
+def test_fields(lab, family):
+    """All that the contract names, right to the byte."""
+    left, right = lab["left"], lab["right"]
+    port = fresh_port()
+    sent = [lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right),
+            lab.passes(right, right.frame(left, UDP(sport=53, dport=port), family), left)]
+    flow = flow_of(lab, port, family)
+    assert {key: flow[key] for key in flow if key != "age"} == {
+        "network": "blue", "protocol": "udp", "source": left.address[family], "sourcePort": port,
+        "destination": right.address[family], "destinationPort": 53, "state": "replied",
+        "packets": flow["packets"], "bytes": flow["bytes"], "rule": ""}
+    assert int(flow["packets"]) == 2
+    assert int(flow["bytes"]) == sum(len(bytes(frame)) for frame in sent)
+    assert 0 <= flow["age"] < 30
+
+
+def test_echo_in_flows(lab, family):
+    """Type and code of the question, the identifier, one connection for question and answer."""
+    assert lab["client"].ping(lab["server"], family) is False
+    lab.rules("web", *OPEN, {**INGRESS, "protocol": "icmp"})
+    assert lab["client"].ping(lab["server"], family)
+    protocol, kind = {"v4": ("icmp", 8), "v6": ("icmpv6", 128)}[family]
+    [flow] = lab.nodes["a"].flows(protocol=protocol, destination=lab["server"].address[family])
+    assert (flow["state"], flow["destinationPort"], int(flow["packets"])) == ("icmp", kind * 256, 2)
+    assert flow["rule"] == "web[3]"
+
+
+def test_flows_of_a_port(lab, family):
+    """Where it is at one end, whichever."""
+    left, right = lab["left"], lab["right"]
+    port = fresh_port()
+    lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right)
+    node = lab.nodes["a"]
+    assert node.flows("left", sourcePort=port) and node.flows("right", sourcePort=port)
+    assert not node.flows("client", sourcePort=port)
+    result = node.run("flows", "--port", "nobody")
+    assert result.returncode == 1 and "nobody" in result.stderr
+
+
+def test_tcp_of_a_kernel(lab, family):
+    """As programs do it: connect, talk, close."""
+    server = lab["server"].server(80, family)
+    client = lab["client"].connect(lab["server"], 80, family)
+    port = client.getsockname()[1]
+    accepted, _ = server.accept()
+    client.sendall(b"question")
+    assert accepted.recv(100) == b"question"
+    flow = flow_of(lab, port, family)
+    assert (flow["state"], flow["network"], flow["rule"]) == ("established", "blue", "web[0]")
+    client.close()
+    assert accepted.recv(100) == b""
+    eventually(lambda: state(lab, port, family) == "closing")
+    accepted.close()
+    eventually(lambda: state(lab, port, family) == "time-wait")
+    server.close()
+
+
+def test_refused_connect(lab, family):
+    """Nobody listens: the reset comes through. Where no rule allows it, nothing does."""
+    with pytest.raises(ConnectionRefusedError):
+        lab["client"].connect(lab["server"], 80, family)
+    with pytest.raises(TimeoutError):
+        lab["client"].connect(lab["server"], 81, family, timeout=0.3)
+
+
+def test_port_unreachable_reaches_the_program(lab, family):
+    """The server's kernel says that nobody listens; the client's program gets the error."""
+    client = lab["client"].open_socket(family, socket.SOCK_DGRAM)
+    client.connect((lab["server"].address[family], 53))
+    client.send(b"question")
+    with pytest.raises(ConnectionRefusedError):
+        client.recv(100)
+    client.close()
+
+
+def test_policy_change_ends_a_live_connection(lab, family):
+    """At its next packet; and when it is allowed again, new ones can be opened."""
+    server = lab["server"].server(80, family)
+    client = lab["client"].connect(lab["server"], 80, family)
+    port = client.getsockname()[1]
+    accepted, _ = server.accept()
+    client.sendall(b"before")
+    assert accepted.recv(100) == b"before"
+    lab.rules("web", EGRESS)
+    before = lab.drops().get(("server", "security-group-ingress"), 0)
+    client.sendall(b"after")
+    eventually(lambda: lab.drops().get(("server", "security-group-ingress"), 0) > before)
+    assert state(lab, port, family) is None
+    accepted.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        accepted.recv(100)
+    with pytest.raises(TimeoutError):
+        lab["client"].connect(lab["server"], 80, family, timeout=0.3)
+    lab.rules("web", *OPEN)
+    again = lab["client"].connect(lab["server"], 80, family)
+    for made in (again, client, accepted, server):
+        made.close()
+
+
+def test_policy_change_ends_it_from_the_server_s_side_too(lab, family):
+    """The next packet may be a reply."""
+    server = lab["server"].server(80, family)
+    client = lab["client"].connect(lab["server"], 80, family)
+    port = client.getsockname()[1]
+    accepted, _ = server.accept()
+    eventually(lambda: state(lab, port, family) == "established")
+    lab.rules("web", EGRESS)
+    before = lab.drops().get(("server", "security-group-ingress"), 0)
+    accepted.sendall(b"after")
+    eventually(lambda: lab.drops().get(("server", "security-group-ingress"), 0) > before)
+    assert state(lab, port, family) is None
+    for made in (client, accepted, server):
+        made.close()
+
+
+def test_policy_change_that_still_allows_keeps_it(lab, family):
+    """Another rule lets it in now; its packets, bytes and state go on."""
+    server = lab["server"].server(80, family)
+    client = lab["client"].connect(lab["server"], 80, family)
+    port = client.getsockname()[1]
+    accepted, _ = server.accept()
+    client.sendall(b"before")
+    assert accepted.recv(100) == b"before"
+    before = flow_of(lab, port, family)
+    lab.rules("web", EGRESS, {**INGRESS, "protocol": "tcp", "ports": "79-81"})
+    client.sendall(b"after")
+    assert accepted.recv(100) == b"after"
+    after = eventually(lambda: (now := flow_of(lab, port, family))["rule"] == "web[1]" and now)
+    assert (before["rule"], after["state"]) == ("web[0]", "established")
+    assert int(after["packets"]) > int(before["packets"]) >= 4
+    for made in (client, accepted, server):
+        made.close()
+
+
+def test_table_full(one_lab, family):
+    """New connections are refused and counted; the old ones go on, and nothing is thrown out for new ones."""
+    lab = one_lab(options=["--connections", "4"])
+    lab.network("blue", 1)
+    lab.workload("one", "a", "blue")
+    lab.workload("two", "a", "blue")
+    lab.up()
+    one, two = lab["one"], lab["two"]
+    ports = [fresh_port() for _ in range(5)]
+    for port in ports[:4]:
+        lab.passes(one, one.frame(two, UDP(sport=port, dport=53), family), two)
+    connections = lab.nodes["a"].stats()["connections"]
+    assert (int(connections["current"]), int(connections["max"])) == (4, 4)
+    lab.dropped(one, one.frame(two, UDP(sport=ports[4], dport=53), family), "connection-table-full")
+    for port in ports[:4]:
+        lab.passes(two, two.frame(one, UDP(sport=53, dport=port), family), one)
+    assert sorted(flow["sourcePort"] for flow in lab.nodes["a"].flows()) == sorted(ports[:4])
+
+
+def test_stats_count_connections(lab):
+    stats = lab.nodes["a"].stats()["connections"]
+    assert int(stats["current"]) == len(lab.nodes["a"].flows()) > 0
+    assert int(stats["max"]) == 4096
+
+
+def test_unrelated_errors_make_no_connection(lab, family):
+    before = len(lab.nodes["a"].flows())
+    left, right = lab["left"], lab["right"]
+    quote = right.frame(left, UDP(sport=fresh_port(), dport=fresh_port()), family).payload
+    lab.dropped(left, left.frame(right, port_unreachable(left.address[family]), family, payload=quote),
+                "no-connection")
+    assert len(lab.nodes["a"].flows()) <= before
+
+
+def test_a_closed_connection_goes(lab, closed_early):
+    """Ten seconds after its reset; the other one of the same time stays."""
+    eventually(lambda: flow_of(lab, closed_early["R"], "v4") is None)
+    assert state(lab, closed_early["A"], "v4") == "established"

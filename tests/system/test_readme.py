@@ -1,0 +1,44 @@
+"""The README's tour, pasted into a shell: every command works, and shows what the text says."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def tour():
+    with open(os.path.join(ROOT, "README.md")) as file:
+        return re.findall(r"^```sh\n(.*?)^```$", file.read(), re.S | re.M)
+
+
+@pytest.fixture
+def no_demo():
+    """Ends the demo if the tour fails in the middle. One that somebody else runs is not ours to end."""
+    if os.path.exists("/run/sluice-demo"):
+        pytest.fail("a demo is running; end it by scripts/demo --stop")
+    yield
+    subprocess.run(["scripts/demo", "--stop"], cwd=ROOT, check=False, timeout=60)
+
+
+@pytest.mark.skipif(os.environ.get("SLUICE_BUILD", "").rstrip("/") not in ("", os.path.join(ROOT, "build")),
+                    reason="the tour builds and uses build/")
+def test_tour(no_demo, tmp_path):
+    blocks = tour()
+    assert len(blocks) >= 6
+    # One shell, as for a reader; it says which block it is in, and stops at the first command that fails.
+    script = "set -e\n" + "".join(f"echo '#{number}'\n{block}\n" for number, block in enumerate(blocks))
+    output = tmp_path / "output"
+    with open(output, "w") as file:
+        status = subprocess.run(["bash", "-c", script], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
+                                stderr=subprocess.STDOUT, timeout=300, check=False).returncode
+    text = output.read_text()
+    assert status == 0, text[-3000:]
+    by_block = re.split(r"^#\d+$", text, flags=re.M)[1:]
+    assert "drop security-group-ingress" in by_block[3]
+    assert by_block[4].rstrip().endswith("allow") or re.search(r"^allow", by_block[4], re.M)
+    assert re.search(r"sluice-wrong\.yaml:\d+: SecurityGroup/web: rules\[1\]\.remote\.group: ", by_block[5])
+    assert "status 1" in by_block[5]
+    assert not os.path.exists("/run/sluice-demo")

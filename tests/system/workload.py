@@ -1,0 +1,116 @@
+"""A workload: a namespace with the virtual NIC that a Port object gives it."""
+
+import ipaddress
+import socket
+import subprocess
+
+import netns
+from packets import Ether, Wire, ip_header, told, token, who_has
+
+FAMILIES = {"v4": socket.AF_INET, "v6": socket.AF_INET6}
+DEFAULTS = {"v4": "0.0.0.0/0", "v6": "::/0"}
+
+
+class Workload:
+    """With `kernel` the namespace's own network stack uses the port; without, only the frames of the test do."""
+
+    def __init__(self, lab, name, node, network, number, host=None, kernel=False, **fields):
+        self.lab = lab
+        self.name = name
+        self.node = lab.nodes.get(node)
+        self.network = network
+        self.kernel = kernel
+        self.interface = "eth0"
+        self.mac = "52:54:00:00:%02x:%02x" % (number >> 8, number & 255)
+        self.host = host or 10 + number
+        self.address = {}
+        for family in network.prefix:
+            self.address[family] = str(ipaddress.ip_network(network.prefix[family])[self.host])
+        self.netns = netns.make(name, silent=not kernel)
+        self.object = {"kind": "Port", "name": name, "node": node, "network": network.name, "mac": self.mac,
+                       "addresses": list(self.address.values()),
+                       "device": {"tap": {"name": self.interface, "netns": self.netns}}, **fields}
+        self.wire = None
+        self._gateway_macs = {}
+
+    def __str__(self):
+        return self.name
+
+    # As its owner configures it.
+
+    def configure(self):
+        """Addresses and routes as the network's objects say, once the interface is there."""
+        commands = []
+        for family, address in self.address.items():
+            prefix = ipaddress.ip_network(self.network.prefix[family])
+            commands.append(f"addr add {address}/{prefix.prefixlen} dev {self.interface}"
+                            + (" nodad" if family == "v6" else ""))
+            if gateway := self.network.gateway.get(family):
+                commands.append(f"route add {DEFAULTS[family]} via {gateway}")
+        netns.ip(self.netns, *commands)
+
+    def listen(self):
+        if not self.wire:
+            self.wire = Wire(self.netns, self.interface)
+
+    def close(self):
+        if self.wire:
+            self.wire.close()
+            self.wire = None
+
+    # Programs that use the kernel's stack.
+
+    def popen(self, *command, **options):
+        with netns.inside(self.netns):
+            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+    def ping_process(self, address, count=1, timeout=3, *options):
+        return self.popen("ping", "-n", "-q", "-c", str(count), "-W", str(timeout), *options, address)
+
+    def ping(self, to, family="v4", **options):
+        """True if each packet was answered. `to` is a workload or an address."""
+        process = self.ping_process(getattr(to, "address", {}).get(family, to), **options)
+        process.communicate(timeout=60)
+        return process.returncode == 0
+
+    def open_socket(self, family="v4", kind=socket.SOCK_STREAM, timeout=10):
+        with netns.inside(self.netns):
+            made = socket.socket(FAMILIES[family], kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.settimeout(timeout)
+        return made
+
+    def server(self, port, family="v4", kind=socket.SOCK_STREAM):
+        made = self.open_socket(family, kind)
+        made.bind((self.address[family], port))
+        if kind == socket.SOCK_STREAM:
+            made.listen()
+        return made
+
+    def connect(self, to, port, family="v4", timeout=10):
+        made = self.open_socket(family, timeout=timeout)
+        made.connect((to.address[family], port))
+        return made
+
+    # Frames of the test's own making.
+
+    def gateway_mac(self, family="v4"):
+        """Learned as any system does."""
+        if family not in self._gateway_macs:
+            gateway = self.network.gateway[family]
+            self.send(who_has(gateway, self.mac, self.address[family]))
+            self._gateway_macs[family] = told(self.wire.wait_for(lambda frame: told(frame, gateway)), gateway)
+        return self._gateway_macs[family]
+
+    def frame(self, to, layer, family="v4", *, src=None, dst=None, src_mac=None, dst_mac=None, payload=None, **header):
+        """A frame to another workload, as this one's system would send it, but for what is said otherwise."""
+        if not dst_mac:
+            dst_mac = to.mac if to.network is self.network else self.gateway_mac(family)
+        network = ip_header(src or self.address[family], dst or to.address[family], **header)
+        return Ether(src=src_mac or self.mac, dst=dst_mac) / network / layer / (token() if payload is None else payload)
+
+    def send(self, frame):
+        self.wire.send(frame)
+
+    def receive(self, timeout=5):
+        return self.wire.receive(timeout)
