@@ -75,11 +75,11 @@ static const struct command *command_find(const char *name)
 
 static int unknown_command(const char *name)
 {
-	const char *words[32];
+	const char *words[sizeof(commands) / sizeof(*commands)];
 	const char *near;
 	size_t count = 0;
 
-	for (; commands[count] && count < 32; count++)
+	for (; commands[count]; count++)
 		words[count] = commands[count]->name;
 	near = nearest_word(name, words, count);
 	if (near)

@@ -20,7 +20,8 @@ static struct port_counters add_up(const struct control *control, const struct c
 		for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++)
 			sum.drops[reason] += one->drops[reason];
 	}
-	sum.drops[DROP_SEND_ERROR] += entry->send_errors + (entry->port ? entry->port->send_errors : 0);
+	sum.drops[DROP_SEND_ERROR] +=
+		entry->send_errors + (entry->port ? entry->port->send_errors : 0);
 	sum.drops[DROP_RECEIVE_ERROR] +=
 		entry->receive_errors + (entry->port ? entry->port->receive_errors : 0);
 	return sum;

@@ -7,7 +7,7 @@ seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
 [ $# -gt 0 ] || set -- packet yaml rpc
 cd "$(dirname "$0")/../.."
-build=build-fuzz
+build="build-fuzz"
 
 [ -f $build/build.ninja ] || CC=clang meson setup $build -Dfuzzers=true -Db_lundef=false \
 	-Db_sanitize=address,undefined -Doptimization=1 -Dc_args=-fsanitize=fuzzer-no-link
