@@ -159,6 +159,9 @@ static bool parse_quote(const uint8_t *data, uint32_t available, bool v4, struct
 			return false;
 		memcpy(&key->source, data + 8, 16);
 		memcpy(&key->destination, data + 24, 16);
+		// Would pass for a connection over IPv4.
+		if (ip_is_v4(&key->source) || ip_is_v4(&key->destination))
+			return false;
 		key->protocol = data[6];
 		l4 = IPV6_HEADER_SIZE;
 		if (skip_extension_headers(data, available, available, &l4, &key->protocol,
