@@ -135,8 +135,11 @@ static bool try_open(struct control *control, struct control_port *entry)
 
 	// The host's share has the uplink's MAC address, so the uplink is first.
 	if (entry == control->ports[PORT_HOST]) {
-		if (mac_equal(&control->uplink_mac, &none))
+		if (mac_equal(&control->uplink_mac, &none)) {
+			snprintf(entry->problem, sizeof(entry->problem),
+				 "waits for the uplink's device");
 			return false;
+		}
 		entry->device.mac = control->uplink_mac;
 	}
 	if (port_open(entry->name, &entry->device, &control->environment, &entry->port, &err) ==

@@ -35,7 +35,7 @@ void compile_numbers_settle(struct compile_numbers *numbers);
 // Gives back those that were new in the last compilation: when nothing came of it.
 void compile_numbers_abandon(struct compile_numbers *numbers);
 
-// Compiles a valid set. `ports` of the result have no devices yet: see tables_bind in control. 0 or
+// Compiles a valid set. `ports` of the result have no devices yet: see control/reconcile.c. 0 or
 // -1.
 int tables_compile(const struct object_set *objects, const char *node,
 		   struct compile_numbers *numbers, struct neighbours *neighbours,

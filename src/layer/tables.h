@@ -126,12 +126,12 @@ struct tables {
 	struct poll_list *polls; // by worker
 	uint32_t worker_count;
 
-	struct lookup by_mac;	  // (network, MAC) to endpoint
-	struct lookup by_address; // (domain, address) to endpoint
-	struct lookup by_gateway; // (domain, address) to network number
-	struct lookup by_vni;	  // (VNI) to network number
-	struct lookup by_vtep;	  // (0, address) to peer number
-	struct domain_prefix *subnets;
+	struct lookup by_mac;	       // (network, MAC) to endpoint
+	struct lookup by_address;      // (domain, address) to endpoint
+	struct lookup by_gateway;      // (domain, address) to network number
+	struct lookup by_vni;	       // (VNI) to network number
+	struct lookup by_vtep;	       // (0, address) to peer number
+	struct domain_prefix *subnets; // by domain
 	uint32_t subnet_count;
 	struct domain_prefix *allowed;
 	uint32_t allowed_count;

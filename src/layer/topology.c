@@ -74,6 +74,13 @@ static int compile_subnet(struct tables *tables, struct network *network,
 	return 0;
 }
 
+static int compare_domains(const void *a, const void *b)
+{
+	const struct domain_prefix *x = a, *y = b;
+
+	return (int)x->domain - (int)y->domain;
+}
+
 static int compile_networks(struct compile *compile, struct error *err)
 {
 	struct tables *tables = compile->tables;
@@ -124,6 +131,7 @@ static int compile_networks(struct compile *compile, struct error *err)
 			if (compile_subnet(tables, network, object->subnets[j], err) < 0)
 				return -1;
 	}
+	qsort(tables->subnets, tables->subnet_count, sizeof(*tables->subnets), compare_domains);
 	return 0;
 }
 

@@ -5,9 +5,9 @@
 // slow_path.c   first packets, and all that is no plain packet of a connection
 // underlay.c    ARP and ND on the uplink
 // hold.c        packets that wait for a next hop's MAC address
-// hand_over.c   to other workers: first packets to the connection's owner, finished ones to the
-// port's transmit.c    gathers packets for a port into bursts sleep.c       what a worker does when
-// there is nothing to do
+// hand_over.c   to other workers: first packets for a connection's owner, packets to send
+// transmit.c    gathers packets for a port into bursts
+// sleep.c       what a worker does when there is nothing to do
 
 #pragma once
 
@@ -61,8 +61,7 @@ struct worker {
 	_Atomic bool stop;
 	_Atomic bool started;
 
-	uint64_t turn_start; // time stamp counter
-	uint64_t next_second;
+	uint64_t next_second; // time stamp counter
 	uint64_t packets;
 	uint64_t busy_cycles;
 

@@ -6,9 +6,19 @@
 static bool in_subnets(const struct tables *tables, uint16_t domain,
 		       const struct ip_address *address)
 {
-	for (uint32_t i = 0; i < tables->subnet_count; i++)
-		if (tables->subnets[i].domain == domain &&
-		    ip_in_prefix(address, &tables->subnets[i].prefix))
+	uint32_t first = 0, end = tables->subnet_count;
+
+	// Whoever sends into the void must not make a worker look at the subnets of all others.
+	while (first < end) {
+		uint32_t middle = first + (end - first) / 2;
+
+		if (tables->subnets[middle].domain < domain)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	for (; first < tables->subnet_count && tables->subnets[first].domain == domain; first++)
+		if (ip_in_prefix(address, &tables->subnets[first].prefix))
 			return true;
 	return false;
 }

@@ -13,9 +13,8 @@
 
 #define NEIGHBOURS_MAX 65536
 
-// Seconds: how long a MAC address is believed after the last answer, when it is asked for anew if
-// in use, and how long it is asked for.
-#define NEIGHBOUR_VALID	  60
+// Seconds after the last answer until a MAC address in use is asked for anew, and how many times in
+// a row, once a second, before it is given up.
 #define NEIGHBOUR_REFRESH 20
 #define NEIGHBOUR_PROBES  3
 
