@@ -225,8 +225,11 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 	opterr = 0;
 	while ((choice = getopt_long(argc, argv, ":h", names, NULL)) != -1) {
 		if (choice >= 1000) {
-			if (settings[choice - 1000].set(options, optarg, err) < 0)
-				return error_prefix(err, "--%s", settings[choice - 1000].name);
+			if (settings[choice - 1000].set(options, optarg, err) < 0) {
+				struct error found = *err;
+
+				return error_set(err, "--%.500s", found.text);
+			}
 			parser.set |= 1u << (choice - 1000);
 		} else if (choice == 'c') {
 			config = optarg;
