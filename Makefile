@@ -58,11 +58,13 @@ fuzz:
 
 coverage:
 	scripts/install-packages build test coverage
-	[ -f build-coverage/build.ninja ] || meson setup build-coverage -Db_coverage=true -Doptimization=0
+	[ -f build-coverage/build.ninja ] || \
+		meson setup build-coverage -Db_coverage=true -Doptimization=0 -Dc_args=-fprofile-update=atomic
 	ninja -C build-coverage
 	meson test -C build-coverage --print-errorlogs
 	SLUICE_BUILD=$(CURDIR)/build-coverage $(PYTEST) tests/system
-	gcovr --root . --filter src --filter cli --exclude-unreachable-branches --print-summary \
+	gcovr --root . --filter src --filter cli --exclude-unreachable-branches --gcov-ignore-parse-errors \
+		--print-summary \
 		--html-details build-coverage/coverage.html build-coverage
 
 # What is generated and committed: docs/reference.
