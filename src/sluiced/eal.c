@@ -2,12 +2,17 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_log.h>
 
 // Beyond the packet buffers: rings, ports, the drivers' own.
 #define EAL_MEMORY_EXTRA 64
+
+// Set in the environment of a second try, after huge pages could not be had.
+#define EAL_ORDINARY_PAGES "SLUICE_ORDINARY_PAGES"
 
 static unsigned long free_huge_pages(void)
 {
@@ -22,11 +27,12 @@ static unsigned long free_huge_pages(void)
 	return pages;
 }
 
-int eal_open(const struct engine_options *options, struct error *err)
+int eal_open(const struct engine_options *options, char **argv, struct error *err)
 {
 	uint32_t memory = options->packet_memory + EAL_MEMORY_EXTRA;
 	char memory_text[16], lcores[32];
 	cpu_set_t before;
+	bool ordinary;
 	char *arguments[] = {
 		"sluiced",
 		// An allow list of one device, which exists nowhere: none is looked at now, and
@@ -41,13 +47,19 @@ int eal_open(const struct engine_options *options, struct error *err)
 	sched_getaffinity(0, sizeof(before), &before);
 	snprintf(lcores, sizeof(lcores), "0@%d", sched_getcpu());
 	// Huge pages if there are enough of them, else ordinary ones.
-	if (free_huge_pages() * 2 < memory) {
+	ordinary = getenv(EAL_ORDINARY_PAGES) || free_huge_pages() * 2 < memory;
+	if (ordinary) {
 		// EAL takes no --in-memory together with --no-huge.
 		arguments[count - 1] = "--no-shconf";
 		arguments[count++] = "--no-huge";
 	}
-	if (rte_eal_init(count, arguments) < 0)
+	if (rte_eal_init(count, arguments) < 0) {
+		// Somebody else took the pages meanwhile. EAL can be initialised once in a process,
+		// so there is a second try only in a new one.
+		if (!ordinary && setenv(EAL_ORDINARY_PAGES, "1", 1) == 0)
+			execv("/proc/self/exe", argv);
 		return error_set(err, "DPDK's environment can't be set up with %u MiB", memory);
+	}
 	// EAL pins the calling thread; the control thread may run anywhere.
 	sched_setaffinity(0, sizeof(before), &before);
 	return 0;

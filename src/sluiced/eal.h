@@ -5,5 +5,7 @@
 #include "base/error.h"
 #include "worker/engine.h"
 
-int eal_open(const struct engine_options *options, struct error *err);
+// `argv` is the process's own: where huge pages were there and are gone when EAL takes them, the
+// process begins anew, with ordinary ones.
+int eal_open(const struct engine_options *options, char **argv, struct error *err);
 void eal_close(void);

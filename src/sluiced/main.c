@@ -61,7 +61,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	if (eal_open(&options.engine, &err) < 0) {
+	if (eal_open(&options.engine, argv, &err) < 0) {
 		fprintf(stderr, "sluiced: %s\n", err.text);
 		return 1;
 	}
