@@ -1,5 +1,6 @@
 #include "sluiced/eal.h"
 
+#include <linux/close_range.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,9 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 	if (rte_eal_init(count, arguments) < 0) {
 		// Somebody else took the pages meanwhile. EAL can be initialised once in a process,
 		// so there is a second try only in a new one.
-		if (!ordinary && setenv(EAL_ORDINARY_PAGES, "1", 1) == 0)
+		// What EAL holds open (a lock, too) must not go along.
+		if (!ordinary && setenv(EAL_ORDINARY_PAGES, "1", 1) == 0 &&
+		    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
 			execv("/proc/self/exe", argv);
 		return error_set(err, "DPDK's environment can't be set up with %u MiB", memory);
 	}
