@@ -30,6 +30,7 @@ struct invocation {
 	const char *api;
 	enum output output;
 	const char *port;
+	const char *frame;
 	const char *files[FILES_MAX];
 	size_t file_count;
 	bool dry_run;

@@ -1,6 +1,8 @@
 // sluice trace: what each layer would decide on a packet.
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
@@ -15,11 +17,44 @@ static void trace_print(const Sluice__V1__TraceResponse *response)
 			width = (int)strlen(response->steps[i]->layer);
 	for (size_t i = 0; i < last; i++)
 		printf("%-*s  %s\n", width, response->steps[i]->layer, response->steps[i]->text);
-	if (strcmp(response->verdict, "drop") == 0)
+	if (strcmp(response->verdict, "drop") == 0) {
+		// What leaves all the same is Sluice's answer to it.
+		for (size_t i = 0; i < response->n_outputs; i++)
+			printf("%-*s  %zu bytes to %s\n", width, "answer",
+			       response->outputs[i]->frame.len, response->outputs[i]->port);
 		printf("drop %s\n", response->reason);
-	else
-		printf("%s%s%s\n", response->verdict, *response->reason ? " " : "",
-		       response->reason);
+		return;
+	}
+	printf("%s", response->verdict);
+	for (size_t i = 0; i < response->n_outputs; i++)
+		printf("%s %s", i ? "," : " to", response->outputs[i]->port);
+	putchar('\n');
+}
+
+static int digit(char c)
+{
+	const char *digits = "0123456789abcdef", *found = strchr(digits, tolower((unsigned char)c));
+
+	return c && found ? (int)(found - digits) : -1;
+}
+
+// `0011aa...`, with or without spaces and colons. Length 0: it is something else.
+static uint8_t *frame_parse(const char *text, size_t *length)
+{
+	uint8_t *frame = malloc(strlen(text) / 2 + 1);
+
+	for (*length = 0; frame && *text; text += 2) {
+		while (*text == ' ' || *text == ':')
+			text++;
+		if (!*text)
+			break;
+		if (digit(text[0]) < 0 || digit(text[1]) < 0) {
+			*length = 0;
+			break;
+		}
+		frame[(*length)++] = (uint8_t)(digit(text[0]) << 4 | digit(text[1]));
+	}
+	return frame;
 }
 
 static int trace_run(const struct command *command, const struct invocation *invocation)
@@ -30,12 +65,21 @@ static int trace_run(const struct command *command, const struct invocation *inv
 
 	if (!invocation->port)
 		return usage_error(command, "--port PORT is missing");
-	if (invocation->argument_count != 1)
-		return usage_error(command, "trace takes one packet, in quotes");
+	if (invocation->argument_count != (invocation->frame ? 0 : 1))
+		return usage_error(command, "trace takes one packet, in quotes, or --frame HEX");
 	sluice__v1__trace_request__init(&request);
 	request.port = (char *)(uintptr_t)invocation->port;
-	request.packet = invocation->arguments[0];
+	if (invocation->frame) {
+		request.frame.data = frame_parse(invocation->frame, &request.frame.len);
+		if (!request.frame.len) {
+			free(request.frame.data);
+			return usage_error(command, "--frame takes hexadecimal digits, two a byte");
+		}
+	} else {
+		request.packet = invocation->arguments[0];
+	}
 	response = (Sluice__V1__TraceResponse *)call(invocation, "Trace", &request.base, &status);
+	free(request.frame.data);
 	if (!response) {
 		status_failure(&status, NULL);
 		rpc_status_clear(&status);
@@ -56,22 +100,26 @@ static int trace_run(const struct command *command, const struct invocation *inv
 
 const struct command trace_command = {
 	.name = "trace",
-	.arguments = "--port PORT 'PACKET' [-o table|json|yaml]",
+	.arguments = "--port PORT 'PACKET'|--frame HEX [-o table|json|yaml]",
 	.summary = "Runs a made-up packet through the layers and shows what each decides",
 	.help = "The last line is `allow ...` or `drop REASON`; the exit status is 0 in both "
 		"cases.\n"
 		"\n"
 		"Options:\n"
 		"  --port PORT        where the packet enters\n"
+		"  --frame HEX        instead of PACKET, an Ethernet frame byte by byte\n"
 		"  -o, --output FORM  table (default), json or yaml\n"
 		"\n"
 		"PACKET is PROTOCOL SOURCE > DESTINATION:\n"
 		"  tcp 10.1.0.11:1234 > 10.1.0.12:80\n"
 		"  udp [fd00::1]:53 > [fd00::2]:53\n"
 		"  icmp 10.1.0.11 > 10.1.0.12\n"
+		"Behind it may stand `ttl N`, `flags FLAGS` (of TCP, as SA) and `size N` (bytes of "
+		"the\nIP packet).\n"
 		"\n"
 		"Examples:\n"
-		"  sluice trace --port web-1 'tcp 10.1.0.11:1234 > 10.1.0.12:80'\n",
-	.options = "po",
+		"  sluice trace --port web-1 'tcp 10.1.0.11:1234 > 10.1.0.12:80'\n"
+		"  sluice trace --port web-1 'icmp 10.1.0.11 > 10.2.0.12 ttl 1'\n",
+	.options = "pFo",
 	.run = trace_run,
 };

@@ -18,13 +18,10 @@ const struct command *const commands[] = {
 };
 
 static const struct option long_options[] = {
-	{"api", required_argument, NULL, 'a'},
-	{"dry-run", no_argument, NULL, 'd'},
-	{"file", required_argument, NULL, 'f'},
-	{"help", no_argument, NULL, 'h'},
-	{"output", required_argument, NULL, 'o'},
-	{"port", required_argument, NULL, 'p'},
-	{NULL, 0, NULL, 0},
+	{"api", required_argument, NULL, 'a'},	{"dry-run", no_argument, NULL, 'd'},
+	{"file", required_argument, NULL, 'f'}, {"frame", required_argument, NULL, 'F'},
+	{"help", no_argument, NULL, 'h'},	{"output", required_argument, NULL, 'o'},
+	{"port", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0},
 };
 
 static void help_print(void)
@@ -117,6 +114,9 @@ static int option_take(const struct command *command, int option, struct invocat
 		if (invocation->file_count == FILES_MAX)
 			return usage_error(command, "more than %d files", FILES_MAX);
 		invocation->files[invocation->file_count++] = optarg;
+		return -1;
+	case 'F':
+		invocation->frame = optarg;
 		return -1;
 	case 'h':
 		command_help_print(command);

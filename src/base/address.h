@@ -75,6 +75,13 @@ static inline bool mac_equal(const struct mac_address *a, const struct mac_addre
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+static inline bool mac_is_zero(const struct mac_address *mac)
+{
+	static const struct mac_address zero;
+
+	return mac_equal(mac, &zero);
+}
+
 static inline bool mac_is_multicast(const struct mac_address *mac)
 {
 	return mac->bytes[0] & 1;

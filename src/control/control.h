@@ -19,7 +19,7 @@ struct control_port {
 	char name[PORT_NAME_SIZE];
 	struct port_device device;
 	struct port *port;		// NULL while it can't be opened
-	struct port_counters *counters; // one a worker
+	struct port_counters *counters; // one a worker, and one for tracing
 	// Of devices that were open before; the present one's are in `port`.
 	uint64_t send_errors;
 	uint64_t receive_errors;

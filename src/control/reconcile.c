@@ -26,7 +26,8 @@ static struct control_port *want_port(struct control *control, uint32_t number, 
 	struct control_port *entry = control->ports[number];
 
 	if (!entry) {
-		uint32_t workers = control->engine->options.worker_count;
+		// One more for tracing, which nobody adds up.
+		uint32_t workers = control->engine->options.worker_count + 1;
 
 		entry = calloc(1, sizeof(*entry));
 		if (!entry)

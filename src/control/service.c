@@ -175,7 +175,7 @@ static void handle_trace(void *context, struct rpc_call *call, ProtobufCMessage 
 	bool not_found = false;
 	struct error err;
 
-	response = trace_run(context, request->port, request->packet, &not_found, &err);
+	response = trace_run(context, request, &not_found, &err);
 	if (!response) {
 		rpc_call_fail(call, not_found ? RPC_NOT_FOUND : RPC_INVALID_ARGUMENT, NULL, "%s",
 			      err.text);

@@ -163,6 +163,16 @@ static inline const struct port_binding *tables_port(const struct tables *tables
 	return number < tables->port_count ? &tables->ports[number] : NULL;
 }
 
+// For people.
+static inline const char *tables_port_name(const struct tables *tables, uint32_t number)
+{
+	const struct port_binding *binding = tables_port(tables, number);
+
+	if (!binding || !binding->endpoint)
+		return number == PORT_UPLINK ? "uplink" : "uplink-host";
+	return tables->details[binding->endpoint].name;
+}
+
 static inline uint32_t tables_find_mac(const struct tables *tables, uint16_t network,
 				       const struct mac_address *mac)
 {

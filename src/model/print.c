@@ -130,6 +130,12 @@ static void scalar_print(FILE *file, const ProtobufCFieldDescriptor *field, cons
 		text = *(char *const *)value;
 		string_print(file, text ? text : "", format);
 		break;
+	case PROTOBUF_C_TYPE_BYTES: // as people read packets
+		putc('"', file);
+		for (size_t i = 0; i < ((const ProtobufCBinaryData *)value)->len; i++)
+			fprintf(file, "%02x", ((const ProtobufCBinaryData *)value)->data[i]);
+		putc('"', file);
+		break;
 	case PROTOBUF_C_TYPE_INT32:
 	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_SFIXED32:

@@ -18,10 +18,17 @@ Sluice__V1__StatsResponse *stats_collect(const struct control *control);
 
 // Freed with the message's free_unpacked. NULL with an error where the packet can't be understood,
 // or *not_found.
-Sluice__V1__TraceResponse *trace_run(struct control *control, const char *port, const char *packet,
-				     bool *not_found, struct error *err);
+Sluice__V1__TraceResponse *trace_run(struct control *control,
+				     const Sluice__V1__TraceRequest *request, bool *not_found,
+				     struct error *err);
 
-// trace_packet.c: reads `tcp 10.1.0.11:1234 > 10.1.0.12:80`. Fills protocol, addresses, ports,
-// flags.
+// trace_packet.c: reads `tcp 10.1.0.11:1234 > 10.1.0.12:80 ttl 3`. Fills protocol, addresses,
+// ports, flags, hop limit, and ip_length (0: none was given).
 struct packet;
 int trace_packet_parse(const char *text, struct packet *packet, struct error *err);
+
+// trace_frame.c: writes the Ethernet frame that `packet` (as trace_packet_parse left it, with MAC
+// addresses) is: ip_length bytes of IP packet, or more if its headers need them. Returns its
+// length.
+#define TRACE_FRAME_MAX (65535 + 14)
+uint32_t trace_frame_write(const struct packet *packet, uint8_t frame[TRACE_FRAME_MAX]);

@@ -1,16 +1,22 @@
-// `sluice trace`: a made-up packet through the same walk that first packets take, with somebody
-// listening.
+// `sluice trace`: a made-up packet through the workers' own code, with somebody listening.
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <rte_mbuf.h>
 
 #include "control/control.h"
 #include "packet/header.h"
 #include "telemetry/telemetry.h"
 
-static void add_step(void *context, const char *layer, const char *text)
+struct trace {
+	struct control *control;
+	Sluice__V1__TraceResponse *response;
+};
+
+static void response_add_step(Sluice__V1__TraceResponse *response, const char *layer,
+			      const char *text)
 {
-	Sluice__V1__TraceResponse *response = context;
 	Sluice__V1__TraceStep **grown, *step = malloc(sizeof(*step));
 
 	grown = realloc(response->steps, (response->n_steps + 1) * sizeof(*grown));
@@ -26,6 +32,11 @@ static void add_step(void *context, const char *layer, const char *text)
 	grown[response->n_steps++] = step;
 }
 
+static void add_step(void *context, const char *layer, const char *text)
+{
+	response_add_step(((struct trace *)context)->response, layer, text);
+}
+
 static void say(Sluice__V1__TraceResponse *response, const char *layer, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -37,7 +48,7 @@ static void say(Sluice__V1__TraceResponse *response, const char *layer, const ch
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	add_step(response, layer, text);
+	response_add_step(response, layer, text);
 }
 
 static void drop(Sluice__V1__TraceResponse *response, enum drop_reason reason)
@@ -124,44 +135,61 @@ static bool address_tunnel(const struct tables *tables, const struct endpoint *s
 	return true;
 }
 
-// Is there a connection that the packet belongs to?
-static void find_connection(struct control *control, struct walk *walk,
-			    Sluice__V1__TraceResponse *response)
+static void add_output(void *context, uint16_t port, const struct rte_mbuf *frame)
 {
-	const struct flow_key *key = &walk->packet->key;
-	struct flow_hash hash = flow_hash(&control->engine->flows->secret, key);
-	flow_reference reference;
+	struct trace *trace = context;
+	Sluice__V1__TraceResponse *response = trace->response;
+	Sluice__V1__TraceOutput **grown, *output = malloc(sizeof(*output));
+	uint8_t *bytes = malloc(frame->pkt_len);
+	const void *data;
 
-	engine_read_begin(control->engine);
-	reference = flow_table_find(control->engine->flows, key, hash);
-	if (reference) {
-		const struct flow *flow = flow_table_get(control->engine->flows, reference);
-
-		walk->reply = (reference & 1) == FLOW_REPLY;
-		say(response, "connection", "%s a live one, %s",
-		    walk->reply ? "a reply in" : "belongs to",
-		    flow_state_name(flow->account.state));
-	} else {
-		say(response, "connection", "new");
+	grown = realloc(response->outputs, (response->n_outputs + 1) * sizeof(*grown));
+	if (grown)
+		response->outputs = grown;
+	if (!grown || !output || !bytes) {
+		free(output);
+		free(bytes);
+		return;
 	}
-	engine_read_end(control->engine);
+	sluice__v1__trace_output__init(output);
+	data = rte_pktmbuf_read(frame, 0, frame->pkt_len, bytes);
+	if (data != bytes)
+		memcpy(bytes, data, frame->pkt_len);
+	output->port = strdup(tables_port_name(trace->control->tables, port));
+	output->frame.data = bytes;
+	output->frame.len = frame->pkt_len;
+	grown[response->n_outputs++] = output;
 }
 
-static void judge(struct walk *walk, Sluice__V1__TraceResponse *response)
+static int run(struct trace *trace, const struct endpoint *source, uint16_t network,
+	       const uint8_t *frame, uint32_t length, struct error *err)
 {
-	enum verdict verdict = walk_begin(walk);
+	struct engine_trace engine_trace = {
+		.say = add_step, .output = add_output, .context = trace};
 
-	if (verdict == VERDICT_NEXT)
-		verdict = walk_run(walk);
-	if (verdict == VERDICT_ANSWER && (walk->packet->icmp_type == ICMP_ECHO_REQUEST ||
-					  walk->packet->icmp_type == ICMP6_ECHO_REQUEST)) {
-		say(response, "gateway", "answers");
-		verdict = VERDICT_NEXT;
-	}
-	if (verdict == VERDICT_NEXT)
-		response->verdict = strdup("allow");
+	if (!engine_trace_frame(trace->control->engine, frame, length, source->port, source->peer,
+				network, &engine_trace))
+		return error_set(err, "no packet buffer is free");
+	if (engine_trace.dropped)
+		drop(trace->response, engine_trace.reason);
 	else
-		drop(response, verdict == VERDICT_ANSWER ? DROP_GATEWAY : walk->reason);
+		trace->response->verdict = strdup("allow");
+	return 0;
+}
+
+// The frame of a written packet: which MAC addresses it has is the sender's decision. One that
+// would not be sent has its verdict already, and returns 0.
+static uint32_t write_frame(struct trace *trace, const struct endpoint *source,
+			    struct packet *packet, uint16_t *network,
+			    uint8_t frame[TRACE_FRAME_MAX])
+{
+	const struct tables *tables = trace->control->tables;
+
+	if (source->peer ? !address_tunnel(tables, source, packet, network, trace->response)
+			 : !address_frame(tables, &tables->networks[*network], source, packet,
+					  trace->response))
+		return 0;
+	return trace_frame_write(packet, frame);
 }
 
 static const struct endpoint *find_port(const struct tables *tables, const char *name)
@@ -172,38 +200,58 @@ static const struct endpoint *find_port(const struct tables *tables, const char 
 	return NULL;
 }
 
-Sluice__V1__TraceResponse *trace_run(struct control *control, const char *port, const char *text,
-				     bool *not_found, struct error *err)
+static int trace_any(struct trace *trace, const struct endpoint *source,
+		     const Sluice__V1__TraceRequest *request, struct error *err)
 {
-	const struct tables *tables = control->tables;
-	const struct endpoint *source = find_port(tables, port);
-	Sluice__V1__TraceResponse *response;
-	uint16_t network;
+	uint16_t network = source->network;
 	struct packet packet;
-	struct walk walk = {.tables = tables, .packet = &packet, .say = add_step};
+	uint32_t length;
+	uint8_t *frame;
+	int result = 0;
+
+	if (request->frame.len) {
+		if (source->peer)
+			return error_set(err,
+					 "Port '%s' is on another node: a frame enters where "
+					 "its Port is",
+					 request->port);
+		if (request->frame.len > TRACE_FRAME_MAX)
+			return error_set(err, "the frame is longer than %u bytes", TRACE_FRAME_MAX);
+		return run(trace, source, network, request->frame.data,
+			   (uint32_t)request->frame.len, err);
+	}
+	if (trace_packet_parse(request->packet, &packet, err) < 0)
+		return -1;
+	frame = malloc(TRACE_FRAME_MAX);
+	if (!frame)
+		return error_set(err, "no memory");
+	length = write_frame(trace, source, &packet, &network, frame);
+	if (length)
+		result = run(trace, source, network, frame, length, err);
+	free(frame);
+	return result;
+}
+
+Sluice__V1__TraceResponse *trace_run(struct control *control,
+				     const Sluice__V1__TraceRequest *request, bool *not_found,
+				     struct error *err)
+{
+	const struct endpoint *source = find_port(control->tables, request->port);
+	struct trace trace = {.control = control};
 
 	if (!source) {
 		*not_found = true;
-		error_set(err, "no Port '%s'", port);
+		error_set(err, "no Port '%s'", request->port);
 		return NULL;
 	}
-	if (trace_packet_parse(text, &packet, err) < 0)
-		return NULL;
-	response = malloc(sizeof(*response));
-	if (!response) {
+	trace.response = malloc(sizeof(*trace.response));
+	if (!trace.response) {
 		error_set(err, "no memory");
 		return NULL;
 	}
-	sluice__v1__trace_response__init(response);
-	walk.say_context = response;
-	walk.ingress = (struct ingress){.port = source->port, .peer = source->peer};
-	network = source->network;
-	if (source->peer
-		    ? !address_tunnel(tables, source, &packet, &network, response)
-		    : !address_frame(tables, &tables->networks[network], source, &packet, response))
-		return response;
-	packet.key.network = network;
-	find_connection(control, &walk, response);
-	judge(&walk, response);
-	return response;
+	sluice__v1__trace_response__init(trace.response);
+	if (trace_any(&trace, source, request, err) == 0)
+		return trace.response;
+	sluice__v1__trace_response__free_unpacked(trace.response, NULL);
+	return NULL;
 }

@@ -1,5 +1,5 @@
 // The packet of `sluice trace`: PROTOCOL SOURCE > DESTINATION, with ports where the protocol has
-// them.
+// them; then, in any order, `ttl N`, `flags SA`, `size N`.
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -74,6 +74,52 @@ static int parse_end(char *word, bool with_port, struct ip_address *address, uin
 	return 0;
 }
 
+// As tcpdump writes them.
+static int parse_flags(const char *word, struct packet *packet, struct error *err)
+{
+	static const char letters[] = "FSRPAU";
+
+	if (packet->key.protocol != IPPROTO_TCP)
+		return error_set(err, "'flags' are of tcp alone");
+	packet->tcp_flags = 0;
+	for (; *word; word++) {
+		const char *letter = strchr(letters, toupper((unsigned char)*word));
+
+		if (!letter)
+			return error_set(err, "'%c' is no TCP flag: letters of %s", *word, letters);
+		packet->tcp_flags |= (uint8_t)(1 << (letter - letters));
+	}
+	return 0;
+}
+
+// What may stand behind the destination.
+static int parse_options(const char *text, struct packet *packet, struct error *err)
+{
+	char word[WORD_SIZE], value[WORD_SIZE];
+	unsigned long number;
+
+	while (next_word(&text, word)) {
+		bool ttl = strcmp(word, "ttl") == 0, size = strcmp(word, "size") == 0;
+
+		if (!ttl && !size && strcmp(word, "flags") != 0)
+			return error_set(err, "'%s' is too much behind the destination", word);
+		if (!next_word(&text, value))
+			return error_set(err, "'%s' needs a value", word);
+		if (!ttl && !size) {
+			if (parse_flags(value, packet, err) < 0)
+				return -1;
+			continue;
+		}
+		if (!parse_number(value, ttl ? 255 : 65535, &number))
+			return error_set(err, "'%s' is no %s", value, word);
+		if (ttl)
+			packet->ttl = (uint8_t)number;
+		else
+			packet->ip_length = (uint16_t)number;
+	}
+	return *text ? error_set(err, "'%s' is too much behind the destination", text) : 0;
+}
+
 int trace_packet_parse(const char *text, struct packet *packet, struct error *err)
 {
 	char word[WORD_SIZE];
@@ -118,9 +164,8 @@ int trace_packet_parse(const char *text, struct packet *packet, struct error *er
 		return error_set(err, "the destination is missing");
 	if (parse_end(word, ports, &key->destination, &key->destination_port, err) < 0)
 		return -1;
-	if (next_word(&text, word) || *text)
-		return error_set(err, "'%s' is too much behind the destination",
-				 *word ? word : text);
+	if (parse_options(text, packet, err) < 0)
+		return -1;
 	if (ip_is_v4(&key->source) != ip_is_v4(&key->destination))
 		return error_set(err, "source and destination are of different address families");
 	if (icmp) {

@@ -163,6 +163,21 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	return open_inboxes(engine, worker, err);
 }
 
+// Runs on the control thread, so it has none, nor rings.
+static int tracer_open(struct engine *engine, struct error *err)
+{
+	struct worker *tracer = rte_zmalloc("tracer", sizeof(*tracer), RTE_CACHE_LINE_SIZE);
+
+	if (!tracer)
+		return error_set(err, "no memory for tracing");
+	tracer->engine = engine;
+	tracer->index = engine->options.worker_count;
+	tracer->flows = engine->flows;
+	tracer->event_fd = -1;
+	engine->tracer = tracer;
+	return 0;
+}
+
 static int open_shared(struct engine *engine, struct error *err)
 {
 	static const struct rte_mbuf_dynfield context = {
@@ -208,6 +223,10 @@ int engine_open(const struct engine_options *options, struct tables *tables, str
 		return -1;
 	}
 	atomic_store(&engine->tables, tables);
+	if (tracer_open(engine, err) < 0) {
+		engine_close(engine);
+		return -1;
+	}
 	for (uint32_t i = 0; i < options->worker_count; i++)
 		if (worker_open(engine, i, err) < 0) {
 			engine_close(engine);
@@ -261,6 +280,7 @@ void engine_close(struct engine *engine)
 	for (uint32_t i = 0; i < engine->options.worker_count; i++)
 		if (engine->workers[i])
 			worker_free(engine->workers[i]);
+	rte_free(engine->tracer);
 	if (engine->flows)
 		flow_table_close(engine->flows);
 	neighbours_close(&engine->neighbours);

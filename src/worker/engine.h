@@ -22,6 +22,17 @@ struct engine_options {
 	uint32_t packet_memory; // MiB for packet buffers
 };
 
+// A packet to trace, and what became of it.
+struct engine_trace {
+	// What each step decided, and every frame that would leave: valid during the call.
+	void (*say)(void *context, const char *topic, const char *text);
+	void (*output)(void *context, uint16_t port, const struct rte_mbuf *frame);
+	void *context;
+	bool dropped; // the packet itself; what leaves may be an answer to that
+	enum drop_reason reason;
+	uint16_t port; // to whose account
+};
+
 struct engine {
 	struct engine_options options;
 	_Atomic(struct tables *) tables;
@@ -30,6 +41,7 @@ struct engine {
 	struct rte_rcu_qsbr *readers; // workers by index; the control thread is number worker_count
 	struct rte_mempool *pool;
 	struct worker *workers[ENGINE_WORKERS_MAX];
+	struct worker *tracer; // with the index behind the workers'
 	uint64_t cycles_per_second;
 	uint64_t start; // time stamp counter
 };
@@ -59,6 +71,12 @@ void engine_read_begin(struct engine *engine);
 void engine_read_end(struct engine *engine);
 
 struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t worker);
+
+// Runs a frame through the same code as a received one, on the control thread. Nothing is sent,
+// counted or remembered. `port`: where it enters; `peer` and `network` for PORT_UPLINK: the node
+// that it comes from, outer headers off. False: no packet buffer for it.
+bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t length, uint16_t port,
+			uint16_t peer, uint16_t network, struct engine_trace *trace);
 
 // Seconds of the connection table's clock.
 uint32_t engine_now(const struct engine *engine);

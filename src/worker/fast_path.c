@@ -127,8 +127,15 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		if (action.flags & FLOW_ACTION_TUNNEL) {
 			struct neighbour *neighbour = tables->peers[endpoint->peer].next_hop;
 
-			if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
-						    &next_hop))) {
+			if (unlikely(worker->trace)) {
+				next_hop = neighbour_known(neighbour);
+				worker_say(worker, "next-hop", "%s",
+					   mac_is_zero(&next_hop)
+						   ? "its MAC address is not known yet: "
+						     "the packet waits for it"
+						   : "its MAC address is known");
+			} else if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
+							   &next_hop))) {
 				hold_packet(worker, mbuf, packet, ingress, neighbour);
 				return;
 			}
@@ -165,6 +172,14 @@ static void burst_run(struct worker *worker)
 	struct burst *burst = &worker->burst;
 	const struct tables *tables = worker->tables;
 
+	// A trace must not account.
+	if (unlikely(worker->trace)) {
+		for (uint32_t i = 0; i < burst->count; i++)
+			slow_path(worker, burst->mbufs[i], &burst->packets[i], burst->ingress[i],
+				  burst->hashes[i]);
+		burst->count = 0;
+		return;
+	}
 	// Step 2: who may it be? The buckets are in the cache by now; the connections come.
 	for (uint32_t i = 0; i < burst->count; i++)
 		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);

@@ -38,15 +38,29 @@ static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 	switch (resolution_from_port(tables, &tables->networks[source->network], source, mbuf,
 				     packet, &reason)) {
 	case RESOLUTION_ANSWERED:
+		worker_say(worker, "address-resolution", "answered");
 		transmit_add(worker, mbuf, ingress.port);
 		break;
 	case RESOLUTION_DONE:
+		worker_say(worker, "address-resolution", "nothing to answer");
 		rte_pktmbuf_free(mbuf);
 		break;
 	case RESOLUTION_DROP:
 		worker_drop(worker, mbuf, ingress.port, reason);
 		break;
 	}
+}
+
+static struct walk walk_make(const struct worker *worker, const struct packet *packet,
+			     struct ingress ingress)
+{
+	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
+
+	if (unlikely(worker->trace)) {
+		walk.say = worker->trace->say;
+		walk.say_context = worker->trace->context;
+	}
+	return walk;
 }
 
 static enum verdict run_walk(struct walk *walk)
@@ -71,8 +85,7 @@ static bool same_place(const struct worker *worker, flow_reference reference,
 static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		    struct ingress ingress, struct flow_hash hash)
 {
-	struct walk walk = {
-		.tables = worker->tables, .packet = packet, .ingress = ingress, .related = true};
+	struct walk walk = walk_make(worker, packet, ingress);
 	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
 
 	// It must come from where the connection's packets come, and go to the one who sent what it
@@ -82,6 +95,8 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
 		return;
 	}
+	worker_say(worker, "connection", "an error about a live one");
+	walk.related = true;
 	switch (run_walk(&walk)) {
 	case VERDICT_NEXT:
 		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
@@ -98,10 +113,12 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 static void answer(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		   struct ingress ingress)
 {
-	if (gateway_echo(mbuf, packet))
+	if (gateway_echo(mbuf, packet)) {
+		worker_say(worker, "gateway", "answers");
 		transmit_add(worker, mbuf, ingress.port);
-	else
+	} else {
 		worker_drop(worker, mbuf, ingress.port, DROP_GATEWAY);
+	}
 }
 
 // The first packet of a connection, on the worker that owns it.
@@ -109,7 +126,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 			    const struct packet *packet, struct ingress ingress,
 			    struct flow_hash hash)
 {
-	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
+	struct walk walk = walk_make(worker, packet, ingress);
 	enum drop_reason reason = flow_state_may_open(packet);
 	struct flow flow = {.account = {.live = 0}};
 	struct flow_direction *original = &flow.direction[FLOW_ORIGINAL];
@@ -140,7 +157,8 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	flow.account.state = (uint8_t)flow_state_first(packet);
 	flow.account.closed = packet->tcp_flags & TCP_FIN ? 1 << FLOW_ORIGINAL : 0;
 	memcpy(flow.account.rules, walk.rules, sizeof(flow.account.rules));
-	if (!flow_table_insert(worker->flows, worker->index, &flow, worker->now)) {
+	if (!worker->trace &&
+	    !flow_table_insert(worker->flows, worker->index, &flow, worker->now)) {
 		worker_drop(worker, mbuf, ingress.port, DROP_CONNECTION_TABLE_FULL);
 		return;
 	}
@@ -150,25 +168,21 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 // Judges one direction of a live connection anew. False: the packet was dropped, and the connection
 // ended if it was the policy that has changed (a packet that comes the wrong way must not end it).
 static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-			struct ingress ingress, flow_reference reference)
+			struct ingress ingress, flow_reference reference, struct flow *flow)
 {
-	struct flow *flow = flow_table_get(worker->flows, reference);
 	struct flow_direction *direction = &flow->direction[reference & 1];
 	uint32_t generation = atomic_load_explicit(&direction->generation, memory_order_relaxed);
 	flow_ingress from =
 		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
 	bool as_before = direction->ingress == from;
-	struct walk walk = {
-		.tables = worker->tables,
-		.packet = packet,
-		.ingress = ingress,
-		.reply = (reference & 1) == FLOW_REPLY,
-	};
+	struct walk walk = walk_make(worker, packet, ingress);
 
+	walk.reply = (reference & 1) == FLOW_REPLY;
 	switch (run_walk(&walk)) {
 	case VERDICT_DROP:
 	case VERDICT_ANSWER:
-		if (as_before && generation != 0 && generation != worker->tables->generation)
+		if (!worker->trace && as_before && generation != 0 &&
+		    generation != worker->tables->generation)
 			flow_table_remove(worker->flows, worker->index, reference);
 		worker_drop(worker, mbuf, walk.dropped_at,
 			    walk.reason ? walk.reason : DROP_GATEWAY);
@@ -188,24 +202,32 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
 	uint32_t owner = flow_table_owner(worker->flows, hash);
 	struct flow_direction *direction;
-	struct flow *flow;
+	struct flow *flow, copy;
 
 	// Only the owner changes a connection: the first packet, and one that needs a new decision,
 	// go there.
-	if (owner != worker->index) {
+	if (owner != worker->index && !worker->trace) {
 		hand_over_first(worker, mbuf, packet, ingress, owner);
 		return;
 	}
 	if (!reference) {
+		worker_say(worker, "connection", "new");
 		open_connection(worker, mbuf, packet, ingress, hash);
 		return;
 	}
 	flow = flow_table_get(worker->flows, reference);
+	if (unlikely(worker->trace)) {
+		worker_say(worker, "connection", "%s a live one, %s",
+			   reference & 1 ? "a reply in" : "belongs to",
+			   flow_state_name(flow->account.state));
+		copy = *flow;
+		flow = &copy;
+	}
 	direction = &flow->direction[reference & 1];
-	if ((direction->generation != worker->tables->generation ||
+	if ((worker->trace || direction->generation != worker->tables->generation ||
 	     direction->ingress !=
 		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
-	    !judge_again(worker, mbuf, packet, ingress, reference))
+	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
 		return;
 	switch (flow_account_packet(&flow->account, reference & 1, packet, packet->length,
 				    worker->now)) {
@@ -213,7 +235,9 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
 		break;
 	case FLOW_REOPENS:
-		flow_table_remove(worker->flows, worker->index, reference);
+		worker_say(worker, "connection", "the packet opens it anew");
+		if (!worker->trace)
+			flow_table_remove(worker->flows, worker->index, reference);
 		open_connection(worker, mbuf, packet, ingress, hash);
 		break;
 	case FLOW_BREAKS:

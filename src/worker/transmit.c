@@ -19,6 +19,10 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 	struct port *port;
 	int queue;
 
+	if (unlikely(worker->trace)) {
+		trace_output(worker, buffer);
+		return;
+	}
 	buffer->count = 0;
 	if (unlikely(!binding || !binding->counters)) {
 		// The port was removed while packets for it were under way; nobody is left to count

@@ -8,6 +8,7 @@
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
 // sleep.c       what a worker does when there is nothing to do
+// trace.c       a packet through all of it that reaches nobody and changes nothing
 
 #pragma once
 
@@ -76,6 +77,10 @@ struct worker {
 
 	struct burst burst;
 	pthread_t thread;
+
+	// Of a worker that only traces, else NULL: it sends nothing, and changes no state but its
+	// own.
+	struct engine_trace *trace;
 };
 
 // What a packet that changes hands takes along, in the mbuf.
@@ -104,15 +109,39 @@ static inline struct port_counters *worker_counters(struct worker *worker, uint1
 	return &worker->tables->ports[port].counters[worker->index];
 }
 
+// trace.c: what a tracing worker is told.
+void trace_refusal(struct worker *worker, uint16_t port, enum drop_reason reason);
+void trace_output(struct worker *worker, struct transmit_buffer *buffer);
+void trace_say(struct worker *worker, const char *topic, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+// What is decided beside the layers, for a trace. Costs a comparison otherwise.
+#define worker_say(worker, topic, ...)                         \
+	do {                                                   \
+		if (unlikely((worker)->trace))                 \
+			trace_say(worker, topic, __VA_ARGS__); \
+	} while (0)
+
+// Of one copy of a packet that also goes elsewhere.
 static inline void worker_count_drop(struct worker *worker, uint16_t port, enum drop_reason reason)
 {
 	worker_counters(worker, port)->drops[reason]++;
+	worker_say(worker, "drop", "%s: %s", tables_port_name(worker->tables, port),
+		   drop_reason_name(reason));
+}
+
+// The packet itself ends here, whatever is made of its buffer.
+static inline void worker_refuse(struct worker *worker, uint16_t port, enum drop_reason reason)
+{
+	worker_counters(worker, port)->drops[reason]++;
+	if (unlikely(worker->trace))
+		trace_refusal(worker, port, reason);
 }
 
 static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
 			       enum drop_reason reason)
 {
-	worker_count_drop(worker, port, reason);
+	worker_refuse(worker, port, reason);
 	rte_pktmbuf_free(mbuf);
 }
 

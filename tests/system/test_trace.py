@@ -156,14 +156,61 @@ def test_trace_of_a_reply(lab, family):
     assert node.trace("web", reply) == "allow"
 
 
-def test_trace_through_the_tunnel(lab):
-    """A port of another node: as that node would send it here."""
+def test_trace_through_the_tunnel(one_lab, lab):
+    """A port of another node: as that node would send it here, if there is a way."""
+    far = one_lab(underlay="v4")
+    far.add_node("b", "192.0.2.2/24", uplink={"netdev": "up0"})
+    far.network("blue", 1)
+    far.group("web", {**INGRESS, "protocol": "tcp", "ports": "80-81"})
+    far.workload("web", "a", "blue", securityGroups=["web"])
+    far.workload("elsewhere", "b", "blue")
+    node = far.up().nodes["a"]
+    source, web = far["elsewhere"].address["v4"], far["web"].address["v4"]
+    assert node.trace("elsewhere", f"tcp {source}:1 > {web}:80") == "allow"
+    assert node.trace("elsewhere", f"tcp {source}:1 > {web}:22") == "drop security-group-ingress"
+    assert node.trace("elsewhere", f"tcp {web}:1 > {web}:80") == "drop malformed"
+    assert node.trace("elsewhere", f"tcp 10.1.0.99:1 > {web}:80") == "drop tunnel-source"
+    assert lab.nodes["a"].trace("elsewhere", f"tcp {lab['elsewhere'].address['v4']}:1 > "
+                                             f"{lab['web'].address['v4']}:80") == "drop no-uplink"
+
+
+def test_trace_tells_what_leaves(lab, family):
+    """The frame itself, byte by byte as it then arrives, and where."""
+    node, one, red = lab.nodes["a"], lab["one"], lab["friend"]
+    frame = one.frame(lab["apart"], echo_request(one.address[family], id=fresh_port()), family,
+                      dst=lab["one"].network.gateway[family], dst_mac=one.gateway_mac(family))
+    answer = node.json("trace", "--port", "one", "--frame", bytes(frame).hex())
+    assert (answer["verdict"], [output["port"] for output in answer["outputs"]]) == ("allow", ["one"])
+    one.send(frame)
+    expected = bytes.fromhex(answer["outputs"][0]["frame"])
+    one.wire.wait_for(lambda received: bytes(received) == expected)
+
+
+def test_trace_of_a_frame(lab):
+    """With colons, blanks or neither; what is no frame of the port is dropped as from the wire."""
+    node, one, web = lab.nodes["a"], lab["one"], lab["web"]
+    frame = bytes(one.frame(web, TCP(sport=fresh_port(), dport=80, flags="S"), "v4"))
+    for text in (frame.hex(), frame.hex(":"), frame.hex(" ").upper()):
+        assert node.json("trace", "--port", "one", "--frame", text)["verdict"] == "allow"
+    foreign = frame[:6] + bytes.fromhex("525400ffffff") + frame[12:]
+    assert node.json("trace", "--port", "one", "--frame", foreign.hex())["reason"] == "source-mac"
+    assert node.json("trace", "--port", "one", "--frame", frame[:30].hex())["reason"] == "truncated"
+    for text in ("", "0", "xy", "001"):
+        result = node.run("trace", "--port", "one", "--frame", text)
+        assert result.returncode == 2 and "hexadecimal" in result.stderr
+    result = node.run("trace", "--port", "elsewhere", "--frame", frame.hex())
+    assert result.returncode == 1 and "another node" in result.stderr
+
+
+def test_trace_with_options(lab):
     node = lab.nodes["a"]
-    source = lab["elsewhere"].address["v4"]
-    assert node.trace("elsewhere", f"tcp {source}:1 > {lab['web'].address['v4']}:80") == "allow"
-    assert node.trace("elsewhere", f"tcp {source}:1 > {lab['web'].address['v4']}:22") == "drop security-group-ingress"
-    assert node.trace("elsewhere", f"tcp {lab['one'].address['v4']}:1 > {lab['web'].address['v4']}:80") == \
-        "drop tunnel-source"
+    one, web, red = (lab[name].address["v4"] for name in ("one", "web", "red"))
+    assert node.trace("one", f"icmp {one} > {web} ttl 1") == "allow"
+    assert node.trace("friend", f"icmp {lab['friend'].address['v4']} > {red} ttl 1") == "drop ttl"
+    assert node.trace("one", f"tcp {one}:1 > {web}:80 size 1450") == "allow"
+    assert node.trace("one", f"tcp {one}:1 > {web}:80 ttl 9 size 1451") == "drop too-big"
+    assert node.trace("one", f"tcp {one}:1 > {web}:80 flags SF") == "drop tcp-flags"
+    assert node.trace("one", f"tcp {one}:1 > {web}:80 flags s size 60") == "allow"
 
 
 def test_trace_as_text(lab):
@@ -184,6 +231,8 @@ NONSENSE = [
     "udp 10.1.0.11:1 10.1.0.12:2", "icmp 10.1.0.11:1 > 10.1.0.12", "xyz 10.1.0.11 > 10.1.0.12",
     "tcp 10.1.0.11:1 > 10.1.0.12:65536", "tcp 10.1.0.11:x > 10.1.0.12:1", "icmp 10.1.0.11 > fd00::1",
     "icmp 10.1.0.11 > 10.1.0.12 more", "256 10.1.0.11 > 10.1.0.12", "tcp fd00::1:1 > fd00::2:2",
+    "icmp 10.1.0.11 > 10.1.0.12 ttl", "icmp 10.1.0.11 > 10.1.0.12 ttl 256", "tcp 10.1.0.11:1 > 10.1.0.12:2 flags X",
+    "udp 10.1.0.11:1 > 10.1.0.12:2 flags S", "udp 10.1.0.11:1 > 10.1.0.12:2 size 65536",
     "icmp 10.1.0 > 10.1.0.12", "icmp " + "1" * 200 + " > 10.1.0.12",
 ]
 

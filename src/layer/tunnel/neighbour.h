@@ -43,6 +43,16 @@ void neighbours_close(struct neighbours *neighbours);
 // The entry of an address, made if need be; NULL where there are too many. Control thread.
 struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_address *address);
 
+// Without asking for it: all zero where it is not known.
+static inline struct mac_address neighbour_known(const struct neighbour *neighbour)
+{
+	uint64_t word = atomic_load_explicit(&neighbour->mac, memory_order_relaxed);
+	struct mac_address mac;
+
+	memcpy(&mac, &word, sizeof(mac));
+	return mac;
+}
+
 // Worker. False: not known, and now asked for; the packet has to wait.
 static inline bool neighbour_mac(struct neighbours *neighbours, struct neighbour *neighbour,
 				 struct mac_address *mac)

@@ -1,0 +1,106 @@
+// A frame on its way through the workers' own code, by a worker that is none: it runs on the
+// control thread, reads the connection table as any reader does, and keeps what it would send.
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "worker/worker.h"
+
+void trace_say(struct worker *worker, const char *topic, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	worker->trace->say(worker->trace->context, topic, text);
+}
+
+void trace_refusal(struct worker *worker, uint16_t port, enum drop_reason reason)
+{
+	struct engine_trace *trace = worker->trace;
+
+	if (trace->dropped)
+		return;
+	trace->dropped = true;
+	trace->reason = reason;
+	trace->port = port;
+}
+
+// Takes the place of sending. Who can't be sent to is known only here.
+void trace_output(struct worker *worker, struct transmit_buffer *buffer)
+{
+	struct engine_trace *trace = worker->trace;
+	const struct port *port = worker->tables->ports[buffer->port].port;
+
+	for (uint32_t i = 0; i < buffer->count; i++) {
+		if (port && port->driver->up(port))
+			trace->output(trace->context, buffer->port, buffer->packets[i]);
+		else
+			trace_refusal(worker, buffer->port, DROP_PORT_DOWN);
+		rte_pktmbuf_free(buffer->packets[i]);
+	}
+	buffer->count = 0;
+}
+
+// In several buffers if need be, as the drivers do.
+static struct rte_mbuf *frame_copy(struct rte_mempool *pool, const uint8_t *frame, uint32_t length)
+{
+	struct rte_mbuf *first = NULL, *mbuf;
+	uint16_t part;
+
+	do {
+		mbuf = rte_pktmbuf_alloc(pool);
+		if (!mbuf) {
+			rte_pktmbuf_free(first);
+			return NULL;
+		}
+		part = rte_pktmbuf_tailroom(mbuf);
+		if (part > length)
+			part = (uint16_t)length;
+		memcpy(rte_pktmbuf_append(mbuf, part), frame, part);
+		frame += part;
+		length -= part;
+		if (!first) {
+			first = mbuf;
+		} else if (rte_pktmbuf_chain(first, mbuf) < 0) {
+			rte_pktmbuf_free(mbuf);
+			rte_pktmbuf_free(first);
+			return NULL;
+		}
+	} while (length);
+	return first;
+}
+
+bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t length, uint16_t port,
+			uint16_t peer, uint16_t network, struct engine_trace *trace)
+{
+	struct worker *worker = engine->tracer;
+	struct rte_mbuf *mbuf = frame_copy(engine->pool, frame, length);
+	struct poll_entry from = {.port = port};
+
+	if (!mbuf)
+		return false;
+	engine_read_begin(engine);
+	worker->tables = atomic_load(&engine->tables);
+	worker->now = engine_now(engine);
+	worker->trace = trace;
+	if (!worker->tables->ports[port].counters) {
+		// This node has no such device: nothing can enter there.
+		trace->dropped = true;
+		trace->reason = port == PORT_UPLINK ? DROP_NO_UPLINK : DROP_PORT_DOWN;
+		trace->port = port;
+		rte_pktmbuf_free(mbuf);
+	} else if (peer) {
+		*packet_context(mbuf) = (struct packet_context){
+			.port = port, .peer = peer, .network = network, .kind = CONTEXT_FIRST};
+		fast_path_again(worker, &mbuf, 1);
+	} else {
+		fast_path_receive(worker, &from, &mbuf, 1);
+	}
+	transmit_flush_all(worker);
+	worker->trace = NULL;
+	engine_read_end(engine);
+	return true;
+}
