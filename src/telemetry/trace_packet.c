@@ -117,7 +117,7 @@ static int parse_options(const char *text, struct packet *packet, struct error *
 		else
 			packet->ip_length = (uint16_t)number;
 	}
-	return *text ? error_set(err, "'%s' is too much behind the destination", text) : 0;
+	return *text ? error_set(err, "'%.40s' is too much behind the destination", text) : 0;
 }
 
 int trace_packet_parse(const char *text, struct packet *packet, struct error *err)
