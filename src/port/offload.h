@@ -1,4 +1,4 @@
-// What the kernel leaves unfinished in packets that it expects a network card to finish: checksums,
+// What a sender leaves unfinished in packets that it expects a network card to finish: checksums,
 // and segmentation of large TCP and UDP sends.
 
 #pragma once
@@ -7,8 +7,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct rte_mbuf;
-struct rte_mempool;
+#include <rte_mbuf.h>
+
+// A packet with one of these is cut into segments of `tso_segsz` bytes of payload where it leaves
+// for something that can't do so itself. l2_len, l3_len and l4_len are those of its headers.
+#define PACKET_SEGMENTATION (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
+
+// Bytes of the largest frame that the packet becomes on a wire. This, not pkt_len, is held against
+// an MTU.
+static inline uint32_t packet_wire_size(const struct rte_mbuf *packet)
+{
+	uint32_t size;
+
+	if (likely(!(packet->ol_flags & PACKET_SEGMENTATION)))
+		return packet->pkt_len;
+	size = packet->l2_len + packet->l3_len + packet->l4_len + (uint32_t)packet->tso_segsz;
+	return RTE_MIN(size, packet->pkt_len);
+}
 
 // A frame as it was read: the first part lies in one buffer, the rest, if any, in another.
 struct frame {

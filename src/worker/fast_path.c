@@ -4,6 +4,7 @@
 
 #include "flow/state.h"
 #include "layer/tunnel/tunnel.h"
+#include "port/offload.h"
 #include "worker/worker.h"
 
 #define PREFETCH_AHEAD 4
@@ -39,7 +40,7 @@ static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t
 
 	if (unlikely(reason != DROP_NONE))
 		worker_drop(worker, mbuf, port, reason);
-	else if (unlikely(mbuf->pkt_len - burst->packets[burst->count].l3_offset >
+	else if (unlikely(packet_wire_size(mbuf) - burst->packets[burst->count].l3_offset >
 			  worker->tables->networks[network].mtu))
 		worker_drop(worker, mbuf, port, DROP_TOO_BIG);
 	else
@@ -119,7 +120,7 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		struct mac_address next_hop;
 
-		if (unlikely(mbuf->pkt_len - packet->l3_offset > endpoint->mtu)) {
+		if (unlikely(packet_wire_size(mbuf) - packet->l3_offset > endpoint->mtu)) {
 			worker_drop(worker, mbuf, ingress.port, DROP_TOO_BIG);
 			return;
 		}
