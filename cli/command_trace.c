@@ -106,7 +106,7 @@ const struct command trace_command = {
 		"cases.\n"
 		"\n"
 		"Options:\n"
-		"  --port PORT        where the packet enters\n"
+		"  --port PORT        where the packet enters; with --frame also `uplink`\n"
 		"  --frame HEX        instead of PACKET, an Ethernet frame byte by byte\n"
 		"  -o, --output FORM  table (default), json or yaml\n"
 		"\n"

@@ -27,12 +27,12 @@ enum verdict walk_begin(struct walk *walk)
 	return VERDICT_NEXT;
 }
 
-static enum verdict run(struct walk *walk, bool forwarding_only)
+static enum verdict run(struct walk *walk, bool reply)
 {
 	for (unsigned int i = 0; layers[i]; i++) {
 		enum verdict verdict;
 
-		if (forwarding_only && layers[i]->kind != LAYER_FORWARDING)
+		if (reply && layers[i]->kind == LAYER_OPENING)
 			continue;
 		walk->layer_name = layers[i]->name;
 		verdict = layers[i]->judge(walk, walk->tables->layers[i]);

@@ -51,8 +51,8 @@ struct walk {
 };
 
 enum layer_kind {
-	LAYER_POLICY,	  // may the packet pass? Judged for the packet at hand
-	LAYER_FORWARDING, // where does it go? Also judged for the reply that is to come
+	LAYER_OPENING,	 // may the connection be opened? Replies need no leave of their own
+	LAYER_DIRECTION, // holds for each direction: also judged for the reply that is to come
 };
 
 struct layer {

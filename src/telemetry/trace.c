@@ -161,14 +161,15 @@ static void add_output(void *context, uint16_t port, const struct rte_mbuf *fram
 	grown[response->n_outputs++] = output;
 }
 
-static int run(struct trace *trace, const struct endpoint *source, uint16_t network,
+// `peer`: 0 for a frame as the device would hand it over.
+static int run(struct trace *trace, uint16_t port, uint16_t peer, uint16_t network,
 	       const uint8_t *frame, uint32_t length, struct error *err)
 {
 	struct engine_trace engine_trace = {
 		.say = add_step, .output = add_output, .context = trace};
 
-	if (!engine_trace_frame(trace->control->engine, frame, length, source->port, source->peer,
-				network, &engine_trace))
+	if (!engine_trace_frame(trace->control->engine, frame, length, port, peer, network,
+				&engine_trace))
 		return error_set(err, "no packet buffer is free");
 	if (engine_trace.dropped)
 		drop(trace->response, engine_trace.reason);
@@ -200,8 +201,21 @@ static const struct endpoint *find_port(const struct tables *tables, const char 
 	return NULL;
 }
 
-static int trace_any(struct trace *trace, const struct endpoint *source,
-		     const Sluice__V1__TraceRequest *request, struct error *err)
+static int trace_frame(struct trace *trace, const struct endpoint *source,
+		       const Sluice__V1__TraceRequest *request, struct error *err)
+{
+	if (source && source->peer)
+		return error_set(err,
+				 "Port '%s' is on another node: a frame enters where its Port is",
+				 request->port);
+	if (request->frame.len > TRACE_FRAME_MAX)
+		return error_set(err, "the frame is longer than %u bytes", TRACE_FRAME_MAX);
+	return run(trace, source ? source->port : PORT_UPLINK, 0, 0, request->frame.data,
+		   (uint32_t)request->frame.len, err);
+}
+
+static int trace_written(struct trace *trace, const struct endpoint *source,
+			 const Sluice__V1__TraceRequest *request, struct error *err)
 {
 	uint16_t network = source->network;
 	struct packet packet;
@@ -209,17 +223,6 @@ static int trace_any(struct trace *trace, const struct endpoint *source,
 	uint8_t *frame;
 	int result = 0;
 
-	if (request->frame.len) {
-		if (source->peer)
-			return error_set(err,
-					 "Port '%s' is on another node: a frame enters where "
-					 "its Port is",
-					 request->port);
-		if (request->frame.len > TRACE_FRAME_MAX)
-			return error_set(err, "the frame is longer than %u bytes", TRACE_FRAME_MAX);
-		return run(trace, source, network, request->frame.data,
-			   (uint32_t)request->frame.len, err);
-	}
 	if (trace_packet_parse(request->packet, &packet, err) < 0)
 		return -1;
 	frame = malloc(TRACE_FRAME_MAX);
@@ -227,7 +230,7 @@ static int trace_any(struct trace *trace, const struct endpoint *source,
 		return error_set(err, "no memory");
 	length = write_frame(trace, source, &packet, &network, frame);
 	if (length)
-		result = run(trace, source, network, frame, length, err);
+		result = run(trace, source->port, source->peer, network, frame, length, err);
 	free(frame);
 	return result;
 }
@@ -239,7 +242,8 @@ Sluice__V1__TraceResponse *trace_run(struct control *control,
 	const struct endpoint *source = find_port(control->tables, request->port);
 	struct trace trace = {.control = control};
 
-	if (!source) {
+	// From the underlay there are only whole frames.
+	if (!source && (!request->frame.len || strcmp(request->port, "uplink") != 0)) {
 		*not_found = true;
 		error_set(err, "no Port '%s'", request->port);
 		return NULL;
@@ -250,7 +254,8 @@ Sluice__V1__TraceResponse *trace_run(struct control *control,
 		return NULL;
 	}
 	sluice__v1__trace_response__init(trace.response);
-	if (trace_any(&trace, source, request, err) == 0)
+	if ((request->frame.len ? trace_frame(&trace, source, request, err)
+				: trace_written(&trace, source, request, err)) == 0)
 		return trace.response;
 	sluice__v1__trace_response__free_unpacked(trace.response, NULL);
 	return NULL;

@@ -16,7 +16,7 @@ static void learn(struct worker *worker, const struct address_resolution *messag
 
 	// Only of those that are somebody's next hop, and nothing that could not be sent to.
 	index = lookup_find(&underlay->neighbours, lookup_key_address(0, &message->sender));
-	if (!index || mac_is_multicast(&message->sender_mac) ||
+	if (!index || worker->trace || mac_is_multicast(&message->sender_mac) ||
 	    mac_equal(&message->sender_mac, &none) ||
 	    mac_equal(&message->sender_mac, &underlay->mac))
 		return;

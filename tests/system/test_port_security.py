@@ -65,6 +65,15 @@ def test_source_within_a_live_connection(lab, family):
     assert int(flow["packets"]) == 3
 
 
+def test_source_of_an_answer(lab, family):
+    """Who is sent a packet for an address that is not its own does not answer under that address."""
+    one, two = lab["one"], lab["two"]
+    stranger = {"v4": "10.1.0.222", "v6": "fd00:1::222"}[family]
+    port = fresh_port()
+    lab.passes(one, one.frame(two, UDP(sport=port, dport=53), family, dst=stranger), two)
+    lab.dropped(two, two.frame(one, UDP(sport=53, dport=port), family, src=stranger), "source-address")
+
+
 def test_arp_sender(lab, sender):
     gateway = sender.network.gateway["v4"]
     own = who_has(gateway, sender.mac, sender.address["v4"])

@@ -37,6 +37,6 @@ static enum verdict judge(struct walk *walk, const void *tables)
 
 const struct layer l2_layer = {
 	.name = "l2",
-	.kind = LAYER_FORWARDING,
+	.kind = LAYER_DIRECTION,
 	.judge = judge,
 };

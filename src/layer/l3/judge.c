@@ -69,6 +69,6 @@ static enum verdict judge(struct walk *walk, const void *tables)
 
 const struct layer l3_layer = {
 	.name = "l3",
-	.kind = LAYER_FORWARDING,
+	.kind = LAYER_DIRECTION,
 	.judge = judge,
 };

@@ -68,6 +68,6 @@ static enum verdict judge(struct walk *walk, const void *tables)
 
 const struct layer port_security_layer = {
 	.name = "port-security",
-	.kind = LAYER_POLICY,
+	.kind = LAYER_DIRECTION,
 	.judge = judge,
 };

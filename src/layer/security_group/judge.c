@@ -140,7 +140,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 
 const struct layer security_group_layer = {
 	.name = "security-group",
-	.kind = LAYER_POLICY,
+	.kind = LAYER_OPENING,
 	.judge = judge,
 	.compile = security_group_compile,
 	.free = security_group_free,

@@ -96,12 +96,12 @@ static enum verdict judge(struct walk *walk, const void *tables)
 
 const struct layer tunnel_source_layer = {
 	.name = "tunnel-source",
-	.kind = LAYER_POLICY,
+	.kind = LAYER_DIRECTION,
 	.judge = judge_source,
 };
 
 const struct layer tunnel_layer = {
 	.name = "tunnel",
-	.kind = LAYER_FORWARDING,
+	.kind = LAYER_DIRECTION,
 	.judge = judge,
 };

@@ -1,0 +1,278 @@
+"""Random objects and random packets for them, from one seed."""
+
+import ipaddress
+import random
+
+from packets import (ARP, BROADCAST, ICMP, IP, TCP, UDP, VXLAN, Dot1Q, Ether, ICMPv6DestUnreach, ICMPv6EchoReply,
+                     ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr,
+                     ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+                     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, ip_header)
+
+# Few, so that rules and packets meet.
+PORTS = [22, 53, 80, 81, 443, 1000, 33434]
+FAMILIES = ("v4", "v6")
+FLAGS = ["S", "S", "S", "SA", "A", "A", "PA", "FA", "F", "R", "RA", "SF", "", "FPU", "SR", "SEC"]
+
+
+def family_of(address):
+    return "v6" if ":" in address else "v4"
+
+
+def link_local(mac):
+    octets = [int(part, 16) for part in mac.split(":")]
+    octets[0] ^= 2
+    return str(ipaddress.IPv6Address(bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0, *octets[:3], 0xff, 0xfe, *octets[3:]])))
+
+
+class World:
+    """Networks, groups and ports of node a, and ports of a node b that the test plays."""
+
+    def __init__(self, rng, lab):
+        self.rng = rng
+        self.lab = lab
+        self.seen = []  # (workload or None for the uplink, frame) that arrived or was sent, for answers to it
+        vrfs = rng.choice([["t1"], ["t1"], ["t1", "t2"]])
+        for number in range(1, rng.randint(2, 4)):
+            fields = {"mtu": rng.choice([1280, 1400, 1430])} if rng.random() < .4 else {}
+            lab.network(f"n{number}", number, vrf=rng.choice([*vrfs, None]), gateway=rng.random() < .8,
+                        vni=rng.choice([None, None, None, 0]), **fields)
+        self.groups = [f"g{number}" for number in range(rng.randint(0, 3))]
+        for name in self.groups:
+            lab.group(name, *self.rules())
+        for number in range(rng.randint(3, 5)):
+            self.port(f"a{number}", "a")
+        for number in range(rng.randint(0, 2)):
+            self.port(f"b{number}", "b")
+
+    def port(self, name, node):
+        rng = self.rng
+        fields = {}
+        if self.groups and rng.random() < .7:
+            fields["securityGroups"] = rng.sample(self.groups, rng.randint(1, len(self.groups)))
+        if rng.random() < .2:
+            fields["allowedAddresses"] = [rng.choice(["10.1.0.100/32", "fd00:1::100/128", "10.99.0.0/16", "fd99::/32"])]
+        self.lab.workload(name, node, rng.choice(list(self.lab.networks)), **fields)
+
+    def rules(self):
+        rng = self.rng
+        rules = []
+        for _ in range(rng.randint(0, 4)):
+            rule = {"direction": rng.choice(["ingress", "egress"])}
+            if rng.random() < .7:
+                rule["protocol"] = rng.choice(["tcp", "udp", "icmp", "sctp", "47", "112"])
+                if rule["protocol"] in ("tcp", "udp", "sctp") and rng.random() < .5:
+                    low, high = sorted(rng.choices(PORTS, k=2))
+                    rule["ports"] = f"{low}-{high}"
+                if rule["protocol"] == "icmp" and rng.random() < .3:
+                    rule["icmpType"] = rng.choice([0, 8, 128, 129])
+            if rng.random() < .4:
+                rule["remote"] = rng.choice([{"cidr": "10.1.0.0/24"}, {"cidr": "fd00:1::/64"}, {"cidr": "0.0.0.0/0"}]
+                                            + [{"group": group} for group in self.groups])
+            rules.append(rule)
+        return rules
+
+    def change(self):
+        """Other rules for one group, or other groups for one port."""
+        rng = self.rng
+        if self.groups and rng.random() < .7:
+            self.lab.rules(rng.choice(self.groups), *self.rules())
+        else:
+            workload = rng.choice(list(self.lab.workloads.values()))
+            self.lab.change(workload, securityGroups=rng.sample(self.groups, rng.randint(0, len(self.groups))))
+
+    # What a packet is made of.
+
+    def address(self, family):
+        """Mostly somebody's."""
+        rng = self.rng
+        networks = list(self.lab.networks.values())
+        choice = rng.random()
+        if choice < .7:
+            return rng.choice(list(self.lab.workloads.values())).address[family]
+        if choice < .85:
+            network = rng.choice(networks)
+            return network.gateway.get(family) or str(ipaddress.ip_network(network.prefix[family])[200])
+        return rng.choice({
+            "v4": ["203.0.113.9", "255.255.255.255", "224.0.0.1", "224.0.0.251", "239.1.2.3", "0.0.0.0", "127.0.0.1",
+                   "10.1.0.100", "10.1.0.255", "169.254.1.1"],
+            "v6": ["2001:db8:9::9", "ff02::1", "ff02::fb", "ff05::1:3", "::", "::1", "fd00:1::100", "fe80::1",
+                   "::ffff:10.1.0.11"]}[family])
+
+    def mac_for(self, sender, address):
+        rng = self.rng
+        if rng.random() < .1:
+            return rng.choice([BROADCAST, "01:00:5e:00:00:01", "33:33:00:00:00:01", "52:54:00:99:99:99", sender.mac])
+        for workload in self.lab.workloads.values():
+            if address in workload.address.values() and workload.network is sender.network and rng.random() < .9:
+                return workload.mac
+        parsed = ipaddress.ip_address(address)
+        if parsed.is_multicast:
+            return ("01:00:5e:%02x:%02x:%02x" % (parsed.packed[1] & 127, *parsed.packed[2:]) if parsed.version == 4
+                    else "33:33:%02x:%02x:%02x:%02x" % tuple(parsed.packed[12:]))
+        return self.gateway_mac(sender.network)
+
+    @staticmethod
+    def gateway_mac(network):
+        return "02:53:4c:%02x:%02x:%02x" % tuple(network.vni.to_bytes(3, "big"))
+
+    def payload(self):
+        rng = self.rng
+        return Raw(bytes(rng.choices(range(256), k=rng.choice([0, 0, 8, 64, 64, 600, 1200, 1210, 1380, 1420, 1500]))))
+
+    def upper(self, source):
+        """What is in an IP packet: (next header or None for what scapy finds, layers)."""
+        rng = self.rng
+        v4 = family_of(source) == "v4"
+        sport, dport = rng.choice(PORTS), rng.choice(PORTS)
+        kind = rng.choice(["tcp", "tcp", "tcp", "udp", "udp", "echo", "echo", "icmp", "sctp", "other", "error"])
+        if kind == "tcp":
+            return None, TCP(sport=sport, dport=dport, flags=rng.choice(FLAGS), seq=rng.choice([0, 1, 5000, 2**32 - 1]),
+                             ack=rng.choice([0, 1, 2, 5000]))
+        if kind == "udp":
+            return None, UDP(sport=sport, dport=dport)
+        if kind == "echo":
+            reply = rng.random() < .3
+            if v4:
+                return None, ICMP(type=0 if reply else 8, id=sport)
+            return None, ICMPv6EchoReply(id=sport) if reply else ICMPv6EchoRequest(id=sport)
+        if kind == "icmp":
+            return (1, ICMP(type=rng.randint(0, 20), code=rng.randint(0, 5))) if v4 else \
+                (58, Raw(bytes([rng.choice([5, 100, 127, 138, 160]), 0, 0, 0, 0, 0, 0, 0])))
+        if kind == "sctp":
+            chunk = rng.choice([0, 1, 2, 3, 6, 7, 8, 10, 11, 14])
+            return 132, Raw(sport.to_bytes(2, "big") + dport.to_bytes(2, "big") + bytes([0, 0, 0, 1, 0, 0, 0, 0, chunk, 0,
+                                                                                        0, 20]) + bytes(16))
+        if kind == "error":
+            return None, self.error(v4)
+        return rng.choice([47, 50, 51, 112, 4, 41, 136, 253]), Raw(bytes(rng.choices(range(256), k=24)))
+
+    def error(self, v4):
+        """An ICMP error, mostly about a packet that was seen."""
+        rng = self.rng
+        quotes = [frame for _, frame in self.seen if (IP if v4 else IPv6) in frame]
+        quote = bytes(rng.choice(quotes)[IP if v4 else IPv6])[:rng.choice([20, 28, 48, 64, 200])] if quotes else bytes(28)
+        if v4:
+            return ICMP(type=rng.choice([3, 3, 11, 12, 4]), code=rng.choice([0, 1, 3, 4])) / Raw(quote)
+        return rng.choice([ICMPv6DestUnreach(code=4), ICMPv6PacketTooBig(mtu=1280)]) / Raw(quote)
+
+    def arp(self, sender):
+        rng = self.rng
+        return Ether(src=sender.mac, dst=rng.choice([BROADCAST, BROADCAST, self.gateway_mac(sender.network)])) / \
+            ARP(op=rng.choice([1, 1, 1, 2, 3]), hwsrc=rng.choice([sender.mac, sender.mac, "52:54:00:99:99:99"]),
+                psrc=rng.choice([sender.address["v4"], sender.address["v4"], "0.0.0.0", self.address("v4")]),
+                pdst=self.address("v4"))
+
+    def nd(self, sender):
+        rng = self.rng
+        target, source = self.address("v6"), rng.choice([sender.address["v6"], link_local(sender.mac), "::",
+                                                         self.address("v6")])
+        message = rng.choice([ICMPv6ND_NS(tgt=target), ICMPv6ND_NS(tgt=target),
+                              ICMPv6ND_NS(tgt=target) / ICMPv6NDOptSrcLLAddr(lladdr=sender.mac),
+                              ICMPv6ND_NA(tgt=target) / ICMPv6NDOptDstLLAddr(lladdr=sender.mac), ICMPv6ND_RA()])
+        return Ether(src=sender.mac, dst="33:33:ff:00:00:01") / \
+            IPv6(src=source, dst=rng.choice(["ff02::1", self.address("v6")]), hlim=rng.choice([255, 255, 255, 64])) / message
+
+    def answer(self, sender):
+        """What somebody would say to a frame that it got, or says again of one that it sent."""
+        rng = self.rng
+        own = [frame for who, frame in self.seen if who is sender and (IP in frame or IPv6 in frame)]
+        if not own:
+            return None
+        frame = rng.choice(own).copy()
+        ip = frame[IP] if IP in frame else frame[IPv6]
+        if frame.dst == sender.mac:
+            frame.src, frame.dst, ip.src, ip.dst = frame.dst, frame.src, ip.dst, ip.src
+            if TCP in frame:
+                tcp = frame[TCP]
+                tcp.sport, tcp.dport = tcp.dport, tcp.sport
+                tcp.seq, tcp.ack = tcp.ack, (tcp.seq + 1) & 0xffffffff
+                tcp.flags = rng.choice(FLAGS)
+            elif UDP in frame:
+                frame[UDP].sport, frame[UDP].dport = frame[UDP].dport, frame[UDP].sport
+            elif ICMP in frame and frame[ICMP].type == 8:
+                frame[ICMP].type = 0
+            elif ICMPv6EchoRequest in frame:
+                frame[ICMPv6EchoRequest].type = 129
+        elif TCP in frame:
+            frame[TCP].flags = rng.choice(FLAGS)
+        for layer in (IP, IPv6, TCP, UDP, ICMP, ICMPv6EchoRequest, ICMPv6EchoReply):
+            if layer in frame and hasattr(frame[layer], "chksum" if layer in (IP, TCP, UDP, ICMP) else "cksum"):
+                delattr(frame[layer], "chksum" if layer in (IP, TCP, UDP, ICMP) else "cksum")
+        return Ether(bytes(frame))
+
+    def ip(self, sender, source=None):
+        rng = self.rng
+        family = rng.choice(FAMILIES)
+        if not source:
+            source = sender.address[family] if rng.random() < .8 else self.address(family)
+        destination = self.address(family_of(source))
+        header = ip_header(source, destination, ttl=rng.choice([0, 1, 2, 64, 64, 64, 64, 255]))
+        protocol, layers = self.upper(source)
+        if protocol is not None:
+            setattr(header, "proto" if family_of(source) == "v4" else "nh", protocol)
+        packet = header / self.extension(family_of(source), protocol) / layers if rng.random() < .1 and not protocol and \
+            family_of(source) == "v6" else header / layers
+        return Ether(src=sender.mac, dst=self.mac_for(sender, destination)) / packet / self.payload()
+
+    def extension(self, family, protocol):
+        return self.rng.choice([IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)]), IPv6ExtHdrDestOpt(),
+                                IPv6ExtHdrRouting(type=0), IPv6ExtHdrFragment(offset=0, m=0, id=1)])
+
+    def mangle(self, data, start=12):
+        """A frame that somebody or something has damaged, from byte `start` on."""
+        rng = self.rng
+        data = bytearray(data)
+        for _ in range(rng.randint(1, 3)):
+            data[rng.randrange(start, min(len(data), start + 70))] = rng.randrange(256)
+        return bytes(data[:rng.randint(start + 2, len(data))] if rng.random() < .3 else data)
+
+    def frame(self, sender):
+        """One frame of a workload, as bytes."""
+        rng = self.rng
+        kind = rng.random()
+        frame = None
+        if kind < .35:
+            frame = self.answer(sender)
+        elif kind < .42:
+            frame = self.arp(sender)
+        elif kind < .50:
+            frame = self.nd(sender)
+        if frame is None:
+            frame = self.ip(sender)
+        if rng.random() < .05:
+            frame.src = rng.choice(["52:54:00:99:99:99", BROADCAST])
+        if rng.random() < .05:
+            frame = Ether(src=frame.src, dst=frame.dst) / Dot1Q(vlan=rng.choice([0, 0, 7])) / frame.payload
+        data = bytes(frame)
+        return self.mangle(data) if rng.random() < .08 else data
+
+    def tunnelled(self):
+        """A frame of node b on the underlay, or of somebody who is no node, or no tunnel packet."""
+        rng = self.rng
+        others = [w for w in self.lab.workloads.values() if not w.node]
+        sender = rng.choice(others or list(self.lab.workloads.values()))
+        inner = Ether(self.frame(sender))
+        if rng.random() < .8:
+            there = [w for w in self.lab.workloads.values() if w.node]
+            inner.dst = rng.choice(there).mac
+            if rng.random() < .3:
+                inner.src = self.gateway_mac(sender.network)
+        header = ip_header(self.lab.vtep["b"] if rng.random() < .95 else
+                           {"v4": "192.0.2.77", "v6": "2001:db8::77"}[family_of(self.lab.vtep["a"])], self.lab.vtep["a"])
+        outer = Ether(src="52:54:00:ff:00:02", dst=self.lab.uplink_mac) / header / UDP(
+            sport=50000, dport=4789 if rng.random() < .97 else 4790) / VXLAN(
+                flags=8 if rng.random() < .95 else 0, vni=sender.network.vni if rng.random() < .95 else 99)
+        data = bytes(outer / inner)
+        # With other outer headers the device leaves it to the host's kernel.
+        return self.mangle(data, len(bytes(outer)) - 8) if rng.random() < .1 else data
+
+    def remember(self, who, data):
+        frame = Ether(data)
+        self.seen = [*self.seen[-60:], (who, frame)]
+
+
+def make(seed, lab):
+    return World(random.Random(seed), lab)
+
+
+__all__ = ["ICMPv6ND_RS", "World", "make"]

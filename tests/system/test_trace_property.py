@@ -1,0 +1,130 @@
+"""`sluice trace` says the truth: random objects, random packets, and what the data plane did with each of them.
+
+A failure names its seed: SLUICE_SEED=N runs that world again, SLUICE_WORLDS=N runs more of them.
+"""
+
+import collections
+import os
+import time
+
+import pytest
+
+import random_world
+from packets import UDP, Ether, ICMPv6ND_NA, IPv6, Wire, told, who_has
+from test_grpc_client import Client
+
+WORLDS = int(os.environ.get("SLUICE_WORLDS", 40))
+FIRST = int(os.environ.get("SLUICE_SEED", 1))
+PACKETS = 80  # in each world
+PATIENCE = 5
+
+SEEDS = [FIRST] if "SLUICE_SEED" in os.environ else range(FIRST, FIRST + WORLDS)
+
+
+class Underlay:
+    """Node b, as far as its link goes: node a knows its MAC address."""
+
+    mac = "52:54:00:ff:00:02"
+
+    def __init__(self, lab):
+        self.wire = Wire(lab.switch, "to-a")
+        self.wire.send(who_has(lab.vtep["a"], self.mac, lab.vtep["b"]))
+        lab.uplink_mac = told(self.wire.wait_for(lambda frame: told(frame, lab.vtep["a"])), lab.vtep["a"])
+
+
+class Observer:
+    """What comes out of the node, and what it has counted."""
+
+    def __init__(self, lab, uplink, client):
+        self.client = client
+        self.wires = {name: workload.wire for name, workload in lab.workloads.items() if workload.wire}
+        self.wires["uplink"] = uplink
+        self.pending = collections.Counter()
+
+    def stats(self):
+        ports = self.client.call("Stats").ports
+        received = {name: port.rx_packets for name, port in ports.items()}
+        drops = collections.Counter()
+        for port in ports.values():
+            drops.update(dict(port.drops))
+        return received, drops
+
+    def arrived(self):
+        for name, wire in self.wires.items():
+            for frame in wire.drain():
+                if not (name == "uplink" and is_of_the_host(frame)):
+                    self.pending[name, bytes(frame)] += 1
+        return self.pending
+
+
+def is_of_the_host(frame):
+    """The host's kernel speaks on the uplink too: MLD and router solicitations."""
+    return IPv6 in frame and UDP not in frame and ICMPv6ND_NA not in frame
+
+
+def expectation(answer):
+    """Frames by port, drops by reason."""
+    outputs = collections.Counter((output.port, bytes(output.frame)) for output in answer.outputs)
+    drops = collections.Counter(step.text.rpartition(": ")[2] for step in answer.steps if step.layer == "drop")
+    if answer.verdict == "drop":
+        drops[answer.reason] += 1
+    return outputs, drops
+
+
+def differences(expected, found):
+    return [f"expected {name}: {Ether(frame).summary()} {frame.hex()}" for (name, frame) in (expected - found)] + \
+        [f"came {name}: {Ether(frame).summary()} {frame.hex()}" for (name, frame) in (found - expected)]
+
+
+def play(world, observer, name, data, seed, number):
+    """Traces a frame, sends it, and compares."""
+    received, before = observer.stats()
+    answer = observer.client.call("Trace", port=name, frame=data)
+    frames, drops = expectation(answer)
+    try:
+        observer.wires[name].socket.send(data)
+    except OSError:
+        return False  # the interface takes no such frame
+    end = time.monotonic() + PATIENCE
+    while True:
+        got, after = observer.stats()
+        arrived = observer.arrived()
+        if got[name] > received[name] and after - before == drops and arrived == frames:
+            break
+        if time.monotonic() > end:
+            steps = "\n".join(f"  {step.layer}: {step.text}" for step in answer.steps)
+            pytest.fail(f"seed {seed}, packet {number}: {name} sends {Ether(data).summary()}\n{data.hex()}\n"
+                        f"trace: {answer.verdict} {answer.reason}\n{steps}\n"
+                        f"drops expected {dict(drops)}, counted {dict(after - before)}\n"
+                        + "\n".join(differences(frames, arrived)), pytrace=False)
+    for port, frame in arrived:
+        if port != "uplink":
+            world.remember(world.lab.workloads[port], frame)
+    if name != "uplink":
+        world.remember(world.lab.workloads[name], data)
+    arrived.clear()
+    return True
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_trace_says_what_happens(one_lab, seed):
+    family = "v4" if seed % 4 else "v6"
+    lab = one_lab(underlay=family)
+    lab.add_node("b", {"v4": "192.0.2.2/24", "v6": "2001:db8::2/64"}[family], uplink={"netdev": "up0"})
+    world = random_world.make(seed, lab)
+    lab.up()
+    underlay = Underlay(lab)
+    sent = 0
+    with Client(lab.nodes["a"].api) as client:
+        observer = Observer(lab, underlay.wire, client)
+        observer.arrived().clear()
+        local = [name for name, workload in lab.workloads.items() if workload.wire]
+        for number in range(PACKETS):
+            if world.rng.random() < .03:
+                world.change()
+            if world.rng.random() < .2:
+                sent += play(world, observer, "uplink", world.tunnelled(), seed, number)
+            else:
+                name = world.rng.choice(local)
+                sent += play(world, observer, name, world.frame(lab.workloads[name]), seed, number)
+    assert sent > PACKETS / 2
