@@ -24,6 +24,7 @@ struct control_port {
 	uint64_t send_errors;
 	uint64_t receive_errors;
 	char problem[512]; // why it can't be opened
+	uint32_t parent;   // the port whose device it uses, for a VLAN; else 0
 	bool wanted;	   // in the present objects
 	bool closing;	   // the next tables are to be without it
 };
@@ -63,6 +64,11 @@ void control_close(struct control *control);
 // longer wanted, opens new ones, puts the tables in force. A device that can't be opened stays out
 // and is tried again later; that is no error. The tables are taken over.
 void control_reconcile(struct control *control, struct tables *tables);
+
+// The port whose device the entry's packets go through: itself, or a VLAN's parent; NULL: there is
+// none now.
+const struct control_port *control_device(const struct control *control,
+					  const struct control_port *entry);
 
 // Compiles a set with the next generation. Nothing is in force yet.
 int control_compile(struct control *control, const struct object_set *objects,

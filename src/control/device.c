@@ -40,6 +40,9 @@ void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_de
 	case SLUICE__V1__DEVICE__DEVICE_PCI:
 		set_name(device, PORT_DEVICE_PCI, from->pci);
 		break;
+	case SLUICE__V1__DEVICE__DEVICE_VLAN: // has none of its own
+		memset(device, 0, sizeof(*device));
+		break;
 	case SLUICE__V1__DEVICE__DEVICE_DEVARGS:
 	default:
 		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);

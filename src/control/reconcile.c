@@ -20,6 +20,14 @@ int control_compile(struct control *control, const struct object_set *objects,
 			      control->engine->options.worker_count, tables, err);
 }
 
+const struct control_port *control_device(const struct control *control,
+					  const struct control_port *entry)
+{
+	if (!entry->parent)
+		return entry;
+	return entry->parent < control->port_count ? control->ports[entry->parent] : NULL;
+}
+
 static struct control_port *want_port(struct control *control, uint32_t number, const char *name,
 				      const struct port_device *device)
 {
@@ -89,10 +97,12 @@ static void bind_ports(struct control *control, struct tables *tables)
 	for (uint32_t number = 1; number < tables->port_count && number < control->port_count;
 	     number++) {
 		struct control_port *entry = control->ports[number];
+		const struct control_port *device;
 
 		if (!entry || !entry->wanted)
 			continue;
-		tables->ports[number].port = entry->closing ? NULL : entry->port;
+		device = control_device(control, entry);
+		tables->ports[number].port = !device || device->closing ? NULL : device->port;
 		tables->ports[number].counters = entry->counters;
 		if (number == PORT_UPLINK && tables->ports[number].port)
 			tables_set_uplink_mac(tables, &entry->port->mac);
@@ -134,6 +144,8 @@ static bool try_open(struct control *control, struct control_port *entry)
 	static const struct mac_address none;
 	struct error err;
 
+	if (entry->parent)
+		return false;
 	// The host's share has the uplink's MAC address, so the uplink is first.
 	if (entry == control->ports[PORT_HOST]) {
 		if (mac_equal(&control->uplink_mac, &none)) {
@@ -191,6 +203,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 		       memcmp(&device, &entry->device, sizeof(device)) == 0;
 		if (!same && entry->wanted)
 			entry->device = device;
+		entry->parent = number < tables->port_count ? tables->ports[number].parent : 0;
 		entry->closing = entry->port && (!same || entry->port->gone);
 	}
 	if (!publish(control, tables))

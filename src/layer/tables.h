@@ -62,6 +62,8 @@ struct port_binding {
 	struct port *port;		// NULL while the device can't be opened
 	uint32_t first_worker;		// queue q is that of worker (first_worker + q) % workers
 	uint32_t endpoint;		// 0 for the uplink
+	uint16_t parent;		// the port that has the device, where this is a VLAN on it
+	uint16_t vlan;			// 0: no VLAN
 	struct port_counters *counters; // one a worker
 };
 
@@ -131,6 +133,7 @@ struct tables {
 	struct lookup by_gateway;      // (domain, address) to network number
 	struct lookup by_vni;	       // (VNI) to network number
 	struct lookup by_vtep;	       // (0, address) to peer number
+	struct lookup by_vlan;	       // (port, VLAN) to port number
 	struct domain_prefix *subnets; // by domain
 	uint32_t subnet_count;
 	struct domain_prefix *allowed;
@@ -171,6 +174,12 @@ static inline const char *tables_port_name(const struct tables *tables, uint32_t
 	if (!binding || !binding->endpoint)
 		return number == PORT_UPLINK ? "uplink" : "uplink-host";
 	return tables->details[binding->endpoint].name;
+}
+
+// The port whose packets come through `port` with this tag, or 0.
+static inline uint16_t tables_find_vlan(const struct tables *tables, uint16_t port, uint16_t vlan)
+{
+	return (uint16_t)lookup_find(&tables->by_vlan, (struct lookup_key){{port, vlan, 0}});
 }
 
 static inline uint32_t tables_find_mac(const struct tables *tables, uint16_t network,

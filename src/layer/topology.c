@@ -4,9 +4,7 @@
 #include <stdlib.h>
 
 #include "layer/tunnel/tunnel.h"
-
-#define DEFAULT_MTU_V4 1450 // what a VXLAN packet has room for in 1500 bytes
-#define DEFAULT_MTU_V6 1430
+#include "model/network_mtu.h"
 
 static int no_memory(struct error *err)
 {
@@ -40,20 +38,6 @@ static struct ip_address link_local(const struct mac_address *mac)
 					     0xff, 0xfe, m[3], m[4], m[5]}};
 }
 
-// The default leaves room for the larger outer header as soon as any tunnel address is IPv6, so
-// that every node comes to the same one.
-static uint16_t default_mtu(const struct compile *compile)
-{
-	for (size_t i = 0; i < object_count(compile, SLUICE__V1__OBJECT__KIND_NODE); i++) {
-		const Sluice__V1__Node *node =
-			object_at(compile, SLUICE__V1__OBJECT__KIND_NODE, i)->node;
-
-		if (node->vtep && strchr(node->vtep, ':'))
-			return DEFAULT_MTU_V6;
-	}
-	return DEFAULT_MTU_V4;
-}
-
 static int compile_subnet(struct tables *tables, struct network *network,
 			  const Sluice__V1__Subnet *object, struct error *err)
 {
@@ -85,7 +69,7 @@ static int compile_networks(struct compile *compile, struct error *err)
 {
 	struct tables *tables = compile->tables;
 	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_NETWORK), subnets = 0;
-	uint16_t mtu = default_mtu(compile);
+	uint16_t mtu = network_default_mtu(compile->objects);
 
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Network *object =
@@ -118,7 +102,7 @@ static int compile_networks(struct compile *compile, struct error *err)
 		if (!network->domain)
 			return error_set(err, "Network/%s: more than 65535 routing domains",
 					 object->name);
-		network->mtu = object->has_mtu_case ? (uint16_t)object->mtu : mtu;
+		network->mtu = network_mtu(object, mtu);
 		network->vni = object->vni;
 		network->gateway_mac = gateway_mac(object->vni);
 		network->subnets = calloc(object->n_subnets + 1, sizeof(*network->subnets));
@@ -306,6 +290,40 @@ static int compile_port(struct compile *compile, const Sluice__V1__Port *object,
 	return add_addresses(tables, object, index, network->domain, err);
 }
 
+// A port that is a VLAN on another one's device.
+static int compile_vlan(struct compile *compile, const Sluice__V1__Port *object, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	const Sluice__V1__Vlan *vlan = object->device->vlan;
+	uint32_t number = numbers_find(&compile->numbers->ports, object->name);
+	uint32_t parent = numbers_find(&compile->numbers->ports, vlan->port);
+	struct port_binding *binding = &tables->ports[number];
+
+	if (!parent || parent >= tables->port_count || !tables->ports[parent].endpoint)
+		return error_set(err, "Port/%s: port %s", object->name, vlan->port);
+	binding->parent = (uint16_t)parent;
+	binding->vlan = (uint16_t)vlan->id;
+	return lookup_add(&tables->by_vlan, (struct lookup_key){{parent, vlan->id, 0}}, number)
+		       ? 0
+		       : no_memory(err);
+}
+
+static int compile_vlans(struct compile *compile, struct error *err)
+{
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT);
+
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Port *object =
+			object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+
+		if (strcmp(object->node, compile->node) == 0 && object->device &&
+		    object->device->device_case == SLUICE__V1__DEVICE__DEVICE_VLAN &&
+		    compile_vlan(compile, object, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int compile_ports(struct compile *compile, struct error *err)
 {
 	struct tables *tables = compile->tables;
@@ -339,7 +357,7 @@ static int compile_ports(struct compile *compile, struct error *err)
 				 object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port,
 				 (uint32_t)i + 1, err) < 0)
 			return -1;
-	return add_allowed_hosts(tables, err);
+	return compile_vlans(compile, err) < 0 ? -1 : add_allowed_hosts(tables, err);
 }
 
 int topology_compile(struct compile *compile, struct error *err)
@@ -377,4 +395,5 @@ void topology_free(struct tables *tables)
 	lookup_free(&tables->by_gateway);
 	lookup_free(&tables->by_vni);
 	lookup_free(&tables->by_vtep);
+	lookup_free(&tables->by_vlan);
 }

@@ -54,6 +54,7 @@ static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *c
 	Sluice__V1__StatsResponse__PortsEntry *entry = malloc(sizeof(*entry));
 	struct port_counters sum = add_up(control, port);
 	Sluice__V1__PortStats *stats = malloc(sizeof(*stats));
+	const struct control_port *device = control_device(control, port);
 
 	if (!entry || !stats) {
 		free(entry);
@@ -64,10 +65,12 @@ static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *c
 	sluice__v1__port_stats__init(stats);
 	entry->key = strdup(port->name);
 	entry->value = stats;
-	if (port->port)
-		stats->state = strdup(port->port->driver->up(port->port) ? "up" : "down");
+	if (!device)
+		stats->state = strdup("down");
+	else if (device->port)
+		stats->state = strdup(device->port->driver->up(device->port) ? "up" : "down");
 	else
-		stats->state = strdup(port->problem);
+		stats->state = strdup(device->problem);
 	stats->rx_packets = sum.rx_packets;
 	stats->rx_bytes = sum.rx_bytes;
 	stats->tx_packets = sum.tx_packets;

@@ -311,7 +311,10 @@ static bool assign_queues(struct engine *engine, struct tables *tables)
 
 		if (!binding->port)
 			continue;
-		binding->first_worker = number % workers;
+		// A VLAN's packets come and go by the queues of its parent.
+		binding->first_worker = (binding->parent ? binding->parent : number) % workers;
+		if (binding->parent)
+			continue;
 		for (uint16_t queue = 0; queue < binding->port->queues; queue++) {
 			uint32_t worker = (binding->first_worker + queue) % workers;
 

@@ -30,17 +30,29 @@ static enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *mbuf)
 			    mbuf->pkt_len, &burst->packets[burst->count]);
 }
 
+static uint16_t port_network(const struct tables *tables, uint16_t port)
+{
+	return tables->endpoints[tables->ports[port].endpoint].network;
+}
+
 // From a workload. What is behind the IP packet counts for the size too: a frame may be padded to
 // any length, and no device must be given more than it was opened for.
 static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
 			  uint16_t network)
 {
 	struct burst *burst = &worker->burst;
+	struct packet *packet = &burst->packets[burst->count];
 	enum drop_reason reason = parse_next(burst, mbuf);
 
+	if (unlikely(packet->l3_offset > ETHERNET_HEADER_SIZE)) {
+		port = vlan_receive(worker, mbuf, packet, port);
+		if (!port)
+			return;
+		network = port_network(worker->tables, port);
+	}
 	if (unlikely(reason != DROP_NONE))
 		worker_drop(worker, mbuf, port, reason);
-	else if (unlikely(packet_wire_size(mbuf) - burst->packets[burst->count].l3_offset >
+	else if (unlikely(packet_wire_size(mbuf) - packet->l3_offset >
 			  worker->tables->networks[network].mtu))
 		worker_drop(worker, mbuf, port, DROP_TOO_BIG);
 	else
@@ -85,6 +97,9 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			cut(mbuf, outer.end);
 			rte_pktmbuf_adj(mbuf, (uint16_t)outer.offset);
 			reason = parse_next(burst, mbuf);
+			if (unlikely(outer_packet->l3_offset > ETHERNET_HEADER_SIZE) &&
+			    !vlan_receive(worker, mbuf, outer_packet, PORT_UPLINK))
+				return;
 			if (likely(reason == DROP_NONE)) {
 				struct ingress ingress = {.port = PORT_UPLINK, .peer = outer.peer};
 
@@ -194,7 +209,6 @@ static void burst_run(struct worker *worker)
 		uint32_t generation;
 
 		if (likely(reference && packet->kind == PACKET_IP &&
-			   packet->l3_offset == ETHERNET_HEADER_SIZE &&
 			   flow_key_equal(&direction->key, &packet->key) &&
 			   direction->ingress == flow_ingress_make(burst->ingress[i],
 								   &packet->destination_mac,
@@ -236,8 +250,7 @@ void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 		return;
 	}
 	if (from->port != PORT_UPLINK)
-		network = worker->tables->endpoints[worker->tables->ports[from->port].endpoint]
-				  .network;
+		network = port_network(worker->tables, from->port);
 	for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], const void *));
 	for (uint32_t i = 0; i < count; i++) {
@@ -249,8 +262,10 @@ void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 		else
 			receive_local(worker, mbufs[i], from->port, network);
 	}
-	counters->rx_packets += count;
-	counters->rx_bytes += bytes;
+	counters->rx_packets += count - worker->burst.elsewhere_packets;
+	counters->rx_bytes += bytes - worker->burst.elsewhere_bytes;
+	worker->burst.elsewhere_packets = 0;
+	worker->burst.elsewhere_bytes = 0;
 	burst_run(worker);
 }
 

@@ -6,22 +6,6 @@
 #include "layer/gateway/gateway.h"
 #include "worker/worker.h"
 
-// Removes a priority tag (VLAN 0); a port has no other VLANs.
-static bool strip_tag(struct rte_mbuf *mbuf, struct packet *packet)
-{
-	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-
-	if (packet->vlan)
-		return false;
-	memmove(data + 4, data, 12);
-	rte_pktmbuf_adj(mbuf, 4);
-	packet->l3_offset -= 4;
-	if (packet->l4_offset)
-		packet->l4_offset -= 4;
-	packet->length -= 4;
-	return true;
-}
-
 static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		    struct ingress ingress)
 {
@@ -246,25 +230,19 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	}
 }
 
-void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *parsed,
+void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 	       struct ingress ingress, struct flow_hash hash)
 {
-	struct packet packet = *parsed;
-
-	if (packet.l3_offset != ETHERNET_HEADER_SIZE && !strip_tag(mbuf, &packet)) {
-		worker_drop(worker, mbuf, ingress.port, DROP_VLAN);
-		return;
-	}
-	switch (packet.kind) {
+	switch (packet->kind) {
 	case PACKET_ARP:
 	case PACKET_ND:
-		resolve(worker, mbuf, &packet, ingress);
+		resolve(worker, mbuf, packet, ingress);
 		break;
 	case PACKET_ICMP_ERROR:
-		related(worker, mbuf, &packet, ingress, hash);
+		related(worker, mbuf, packet, ingress, hash);
 		break;
 	default:
-		connection(worker, mbuf, &packet, ingress, hash);
+		connection(worker, mbuf, packet, ingress, hash);
 		break;
 	}
 }

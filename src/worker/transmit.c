@@ -43,6 +43,12 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 				   binding->first_worker);
 		return;
 	}
+	if (unlikely(binding->vlan)) {
+		uint32_t tagged = vlan_send(buffer->packets, count, binding->vlan);
+
+		counters->drops[DROP_NO_BUFFER] += count - tagged;
+		count = tagged;
+	}
 	for (uint32_t i = 0; i < count; i++)
 		bytes += buffer->packets[i]->pkt_len;
 	while (sent < count) {
@@ -62,7 +68,7 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		rte_pktmbuf_free_bulk(buffer->packets + sent, count - sent);
 	}
 	counters->tx_packets += sent;
-	counters->tx_bytes += bytes;
+	counters->tx_bytes += bytes - (binding->vlan ? sent * VLAN_TAG_SIZE : 0);
 }
 
 void transmit_flush_all(struct worker *worker)

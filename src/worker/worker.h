@@ -7,6 +7,7 @@
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
+// vlan.c        tags between a workload and its sub-ports
 // sleep.c       what a worker does when there is nothing to do
 // trace.c       a packet through all of it that reaches nobody and changes nothing
 
@@ -43,6 +44,9 @@ struct held_packet {
 // A burst on its way through the fast path.
 struct burst {
 	uint32_t count;
+	// Received with a tag, and counted for the port that has the VLAN.
+	uint32_t elsewhere_packets;
+	uint64_t elsewhere_bytes;
 	struct rte_mbuf *mbufs[PORT_BURST];
 	struct ingress ingress[PORT_BURST];
 	struct flow_hash hashes[PORT_BURST];
@@ -193,6 +197,17 @@ static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, ui
 	buffer->packets[buffer->count++] = mbuf;
 	worker->transmit_pending |= UINT64_C(1) << (port % TRANSMIT_BUFFERS);
 }
+
+// vlan.c
+#define VLAN_TAG_SIZE 4
+
+// Takes the tag off a frame that has one. Returns the port whose packet it is: `port` itself, or
+// the one that is this VLAN on it. 0: nobody's, and it is dropped.
+uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet,
+		      uint16_t port);
+
+// Tags packets on their way to the device. Returns how many are left; the others found no buffer.
+uint32_t vlan_send(struct rte_mbuf **mbufs, uint32_t count, uint16_t vlan);
 
 // sleep.c
 void worker_sleep(struct worker *worker);

@@ -3,6 +3,7 @@
 import itertools
 import select
 import socket
+import struct
 import time
 
 from scapy.config import conf
@@ -23,6 +24,8 @@ conf.verb = 0
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 PACKET_OUTGOING = 4
 PACKET_IGNORE_OUTGOING = 23
+PACKET_AUXDATA = 8
+VLAN_VALID = 0x10
 
 _tokens = itertools.count(1)
 _ports = itertools.count(20000)
@@ -88,6 +91,7 @@ class Wire:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             # Options count for what arrives later.
             self.socket.setsockopt(263, PACKET_IGNORE_OUTGOING, 1)
+            self.socket.setsockopt(263, PACKET_AUXDATA, 1)
             self.socket.bind((interface, 3))
         self.socket.setblocking(False)
         self.interface = interface
@@ -102,7 +106,12 @@ class Wire:
         """The next frame, or None."""
         if not select.select([self.socket], [], [], timeout)[0]:
             return None
-        data, address = self.socket.recvfrom(65536)
+        data, control, _, address = self.socket.recvmsg(65536, 64)
+        # The kernel takes a tag out of the frame and hands it over beside it.
+        for level, kind, value in control:
+            status, _, _, _, _, tag, protocol = struct.unpack("=IIIHHHH", value)
+            if (level, kind) == (263, PACKET_AUXDATA) and status & VLAN_VALID:
+                data = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
         return self.receive(timeout) if address[2] == PACKET_OUTGOING else Ether(data)
 
     def drain(self):

@@ -5,6 +5,7 @@ import socket
 import subprocess
 
 import netns
+import vlan as vlans
 from packets import Ether, Wire, ip_header, told, token, who_has
 
 FAMILIES = {"v4": socket.AF_INET, "v6": socket.AF_INET6}
@@ -12,9 +13,13 @@ DEFAULTS = {"v4": "0.0.0.0/0", "v6": "::/0"}
 
 
 class Workload:
-    """With `kernel` the namespace's own network stack uses the port; without, only the frames of the test do."""
+    """With `kernel` the namespace's own network stack uses the port; without, only the frames of the test do.
 
-    def __init__(self, lab, name, node, network, number, host=None, kernel=False, **fields):
+    `vlan`, as ("trunk", 100), makes it a sub-interface of another workload: a VLAN interface on that one's, in a
+    namespace of its own.
+    """
+
+    def __init__(self, lab, name, node, network, number, host=None, kernel=False, vlan=None, **fields):
         self.lab = lab
         self.name = name
         self.node = lab.nodes.get(node)
@@ -30,6 +35,9 @@ class Workload:
         self.object = {"kind": "Port", "name": name, "node": node, "network": network.name, "mac": self.mac,
                        "addresses": list(self.address.values()),
                        "device": {"tap": {"name": self.interface, "netns": self.netns}}, **fields}
+        self.vlan = vlan
+        if vlan:
+            self.object["device"] = {"vlan": {"port": vlan[0], "id": vlan[1]}}
         self.wire = None
         self._gateway_macs = {}
 
@@ -40,6 +48,8 @@ class Workload:
 
     def configure(self):
         """Addresses and routes as the network's objects say, once the interface is there."""
+        if self.vlan:
+            self.make_vlan()
         commands = []
         for family, address in self.address.items():
             prefix = ipaddress.ip_network(self.network.prefix[family])
@@ -48,6 +58,11 @@ class Workload:
             if gateway := self.network.gateway.get(family):
                 commands.append(f"route add {DEFAULTS[family]} via {gateway}")
         netns.ip(self.netns, *commands)
+
+    def make_vlan(self):
+        parent = self.lab[self.vlan[0]]
+        vlans.make(parent.netns, parent.interface, self.vlan[1], self.netns, self.interface, self.mac,
+                  self.network.object.get("mtu", 1450))
 
     def listen(self):
         if not self.wire:

@@ -50,6 +50,9 @@ static const char sound[] =
 #define DEVICE(rest)                                                                             \
 	"{kind: Port, name: n, node: a, network: blue, mac: '52:54:00:00:00:02', device: {" rest \
 	"}}"
+#define VLAN(name, network, mac, port, id)                                                      \
+	"{kind: Port, name: " name ", node: a, network: " network ", mac: '52:54:00:00:00:" mac \
+	"', device: {vlan: {port: " port ", id: " id "}}}"
 #define MAC(mac) \
 	"{kind: Port, name: n, node: a, network: blue, mac: '" mac "', device: {tap: {name: t}}}"
 
@@ -199,7 +202,7 @@ static const struct {
 	{PORT("securityGroups: [web, x, web]"),
 	 "Port/n: securityGroups[1]: no SecurityGroup 'x'\nPort/n: securityGroups[2]: 'web' is "
 	 "given twice\n"},
-	{DEVICE(""), "Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs\n"},
+	{DEVICE(""), "Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs, vlan\n"},
 	{DEVICE("vhostUser: {path: s}"),
 	 "Port/n: device.vhostUser.path: 's' is no absolute path\n"},
 	{DEVICE("vhostUser: {path: /s}"),
@@ -216,6 +219,22 @@ static const struct {
 	{DEVICE("tap: {name: a, netns: ../x}"),
 	 "Port/n: device.tap.netns: '../x' is no name of a network namespace\n"},
 	{DEVICE("pci: '0000:3B:00.0'"), ""},
+	{DEVICE("vlan: {port: p, id: 1}"), ""},
+	{DEVICE("vlan: {port: p, id: 4094}"), ""},
+	{DEVICE("vlan: {port: p}"), "Port/n: device.vlan.id: 0 is not 1 to 4094\n"},
+	{DEVICE("vlan: {port: p, id: 4095}"), "Port/n: device.vlan.id: 4095 is not 1 to 4094\n"},
+	{DEVICE("vlan: {id: 5}"), "Port/n: device.vlan.port: missing\n"},
+	{DEVICE("vlan: {port: none, id: 5}"), "Port/n: device.vlan.port: no Port 'none'\n"},
+	{DEVICE("vlan: {port: n, id: 5}"), "Port/n: device.vlan.port: Port/n is a VLAN itself\n"},
+	{DEVICE("vlan: {port: q, id: 5}"), "Port/n: device.vlan.port: Port/q is on Node/b\n"},
+	{VLAN("m", "blue", "03", "p", "5") "\n---\n" VLAN("n", "red", "03", "m", "6"),
+	 "Port/n: device.vlan.port: Port/m is a VLAN itself\n"},
+	{VLAN("m", "blue", "03", "p", "5") "\n---\n" VLAN("n", "red", "03", "p", "5"),
+	 "Port/n: device.vlan.id: Port/m has this device already\n"},
+	{VLAN("m", "blue", "03", "p", "5") "\n---\n" VLAN("n", "red", "03", "p", "6"), ""},
+	{VLAN("m", "blue", "01", "p", "5"), "Port/m: mac: Port/p has this address already\n"},
+	{"{kind: Network, name: wide, mtu: 1451}\n---\n" VLAN("m", "wide", "01", "p", "5"),
+	 "Port/m: network: mtu 1451 is larger than the 1450 of Network/blue, which Port/p is in\n"},
 	{DEVICE("devargs: \"a\\nb\""), "Port/n: device.devargs: has control characters\n"},
 };
 

@@ -63,6 +63,9 @@ void check_devargs(struct check *check, const Sluice__V1__Object *object, const 
 		   const char *node, const char *devargs);
 void check_socket(struct check *check, const Sluice__V1__Object *object, const char *field,
 		  const char *node, const char *path);
+// A tag on the device of another Port.
+void check_vlan(struct check *check, const Sluice__V1__Object *object, const char *field,
+		const char *node, const char *port, uint32_t id);
 // A named network namespace; empty is fine.
 void check_netns(struct check *check, const Sluice__V1__Object *object, const char *field,
 		 const char *netns);

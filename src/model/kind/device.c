@@ -132,3 +132,12 @@ void check_socket(struct check *check, const Sluice__V1__Object *object, const c
 	else
 		device_use(check, object, field, node, "socket", path);
 }
+
+void check_vlan(struct check *check, const Sluice__V1__Object *object, const char *field,
+		const char *node, const char *port, uint32_t id)
+{
+	char key[1024];
+
+	snprintf(key, sizeof(key), "%u/%s", id, port);
+	device_use(check, object, field, node, "vlan", key);
+}

@@ -1,13 +1,16 @@
 // Checks of Port: addresses that belong to its network and to it alone, and its device.
 
 #include "model/kind/check.h"
+#include "model/network_mtu.h"
 #include "model/object.h"
 
 #define QUEUES_MAX 16
+#define VLAN_MAX   4094
 
 struct port_maps {
 	struct key_map *addresses; // by Vrf, or network without one
 	struct key_map *macs;	   // by network
+	uint16_t default_mtu;
 };
 
 // A key of a scope's name and bytes in it; its size, or 0 where the name is too long for one.
@@ -99,7 +102,51 @@ static void vhost_user_check(struct check *check, const Sluice__V1__Object *obje
 			     "%u is not 1 to %d", vhost_user->queues, QUEUES_MAX);
 }
 
-static void device_check(struct check *check, const Sluice__V1__Object *object)
+static const Sluice__V1__Network *network_of(struct check *check, const Sluice__V1__Port *port)
+{
+	const Sluice__V1__Object *object =
+		object_set_find(check->set, SLUICE__V1__OBJECT__KIND_NETWORK, port->network);
+
+	return object ? object->network : NULL;
+}
+
+// A sub-interface; its frames go through the parent's device.
+static void vlan_check(struct check *check, const Sluice__V1__Object *object,
+		       const struct port_maps *maps)
+{
+	const char *field = "device.vlan.port";
+	const Sluice__V1__Vlan *vlan = object->port->device->vlan;
+	const Sluice__V1__Network *network = network_of(check, object->port), *outer;
+	const Sluice__V1__Port *parent;
+
+	if (vlan->id < 1 || vlan->id > VLAN_MAX)
+		problems_add(check->problems, object, "device.vlan.id", "%u is not 1 to %d",
+			     vlan->id, VLAN_MAX);
+	if (!check_reference(check, object, field, SLUICE__V1__OBJECT__KIND_PORT, vlan->port))
+		return;
+	parent = object_set_find(check->set, SLUICE__V1__OBJECT__KIND_PORT, vlan->port)->port;
+	if (parent->device && parent->device->device_case == SLUICE__V1__DEVICE__DEVICE_VLAN) {
+		problems_add(check->problems, object, field, "Port/%s is a VLAN itself",
+			     vlan->port);
+		return;
+	}
+	if (strcmp(parent->node, object->port->node) != 0) {
+		problems_add(check->problems, object, field, "Port/%s is on Node/%s", vlan->port,
+			     parent->node);
+		return;
+	}
+	check_vlan(check, object, "device.vlan.id", object->port->node, vlan->port, vlan->id);
+	outer = network_of(check, parent);
+	if (network && outer &&
+	    network_mtu(network, maps->default_mtu) > network_mtu(outer, maps->default_mtu))
+		problems_add(check->problems, object, "network",
+			     "mtu %u is larger than the %u of Network/%s, which Port/%s is in",
+			     network_mtu(network, maps->default_mtu),
+			     network_mtu(outer, maps->default_mtu), outer->name, vlan->port);
+}
+
+static void device_check(struct check *check, const Sluice__V1__Object *object,
+			 const struct port_maps *maps)
 {
 	const Sluice__V1__Device *device = object->port->device;
 	const char *node = object->port->node;
@@ -126,6 +173,9 @@ static void device_check(struct check *check, const Sluice__V1__Object *object)
 		break;
 	case SLUICE__V1__DEVICE__DEVICE_DEVARGS:
 		check_devargs(check, object, "device.devargs", node, device->devargs);
+		break;
+	case SLUICE__V1__DEVICE__DEVICE_VLAN:
+		vlan_check(check, object, maps);
 		break;
 	default: // reported by the check that all messages have
 		break;
@@ -168,12 +218,14 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 				break;
 			}
 	}
-	device_check(check, object);
+	device_check(check, object, maps);
 }
 
 void port_check(struct check *check)
 {
-	struct port_maps maps = {.addresses = key_map_new(), .macs = key_map_new()};
+	struct port_maps maps = {.addresses = key_map_new(),
+				 .macs = key_map_new(),
+				 .default_mtu = network_default_mtu(check->set)};
 	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_PORT);
 
 	for (size_t i = 0; i < count; i++)
