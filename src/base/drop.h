@@ -9,7 +9,7 @@
 	  "The packet ends inside a header, or before the length that a header gives.")            \
 	X(MALFORMED, "malformed",                                                                  \
 	  "A header contradicts itself: version, lengths, options, addresses that can't be a "     \
-	  "source.")                                                                               \
+	  "source. Or it asks for a source route.")                                                \
 	X(CHECKSUM, "checksum", "The IPv4 header's checksum is wrong.")                            \
 	X(ETHERTYPE, "ethertype", "Neither IPv4, IPv6 nor ARP.")                                   \
 	X(VLAN, "vlan", "The frame has a VLAN tag that the port does not have.")                   \

@@ -264,6 +264,26 @@ static enum drop_reason parse_l4(const uint8_t *data, uint32_t available, uint32
 	return DROP_NONE;
 }
 
+// Options of an IPv4 header (RFC 791 section 3.1). Source routes are refused as RFC 7126 advises:
+// they take a packet around what was decided about its destination.
+static bool ipv4_options_valid(const uint8_t *options, uint32_t size)
+{
+	for (uint32_t at = 0; at < size && options[at] != 0;) {
+		uint8_t type = options[at];
+
+		if (type == 1) { // no operation
+			at++;
+			continue;
+		}
+		if (at + 2 > size || options[at + 1] < 2 || at + options[at + 1] > size)
+			return false;
+		if (type == 131 || type == 137)
+			return false;
+		at += options[at + 1];
+	}
+	return true;
+}
+
 static enum drop_reason parse_ipv4(const uint8_t *data, uint32_t available, uint32_t length,
 				   struct packet *packet)
 {
@@ -283,12 +303,17 @@ static enum drop_reason parse_ipv4(const uint8_t *data, uint32_t available, uint
 		return DROP_TRUNCATED;
 	if (!ipv4_checksum_valid(header, header_size))
 		return DROP_CHECKSUM;
+	if (header_size > IPV4_HEADER_SIZE &&
+	    !ipv4_options_valid(header + IPV4_HEADER_SIZE, header_size - IPV4_HEADER_SIZE))
+		return DROP_MALFORMED;
 	memcpy(&address, header + 12, 4);
 	packet->key.source = ip_from_v4(address);
 	memcpy(&address, header + 16, 4);
 	packet->key.destination = ip_from_v4(address);
 	packet->key.protocol = header[9];
 	packet->ttl = header[8];
+	if (!packet->ttl)
+		return DROP_TTL;
 	packet->l4_offset = (uint16_t)(l3 + header_size);
 	fragment = ntohs(read16(header + 6));
 	if (fragment & 0x3fff) {
@@ -327,6 +352,8 @@ static enum drop_reason parse_ipv6(const uint8_t *data, uint32_t available, uint
 		return DROP_MALFORMED;
 	packet->key.protocol = header[6];
 	packet->ttl = header[7];
+	if (!packet->ttl)
+		return DROP_TTL;
 	offset = l3 + IPV6_HEADER_SIZE;
 	reason = skip_extension_headers(data, available, end, &offset, &packet->key.protocol,
 					&fragment, &first);

@@ -2,7 +2,8 @@
 
 import pytest
 
-from packets import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, IPOption_RR, IPv6, IPv6ExtHdrDestOpt,
+from packets import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, IPOption_LSRR, IPOption_RR, IPOption_SSRR,
+                     IPv6, IPv6ExtHdrDestOpt,
                      IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, echo_request, fresh_port,
                      ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, who_has)
 
@@ -133,6 +134,12 @@ BAD = {
     "TCP header of 16 bytes": ("malformed", lambda f: f.v4(f.tcp(dataofs=4))),
     "ICMP over IPv6": ("malformed", lambda f: f.v6(ICMP(id=1), nh=1)),
     "ICMPv6 over IPv4": ("malformed", lambda f: f.v4(Raw(bytes(ICMPv6EchoRequest(cksum=1))), proto=58)),
+    "IPv4 option over the header": ("malformed", lambda f: with_checksum(patched(GOOD["IPv4 options"](f), 35, b"\x20"))),
+    "IPv4 option without length": ("malformed", lambda f: with_checksum(patched(GOOD["IPv4 options"](f), 35, b"\0"))),
+    "IPv4 loose source route": ("malformed", lambda f: f.v4(f.udp(), options=[IPOption_LSRR(routers=["10.1.0.1"])])),
+    "IPv4 strict source route": ("malformed", lambda f: f.v4(f.udp(), options=[IPOption_SSRR(routers=["10.1.0.1"])])),
+    "zero TTL": ("ttl", lambda f: f.v4(f.udp(), ttl=0)),
+    "zero hop limit": ("ttl", lambda f: f.v6(f.udp(), ttl=0)),
     "fragment beyond 65535 bytes": ("malformed", lambda f: f.v4(Raw(b"x" * 32), proto=17, frag=8189)),
     "ICMP error that quotes nothing": ("malformed", lambda f: f.v4(ICMP(type=3, code=3), payload=b"")),
     "ICMP error about an ICMP error": ("malformed", lambda f: f.v4(
