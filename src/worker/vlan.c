@@ -13,6 +13,8 @@ static void tag_remove(struct rte_mbuf *mbuf, struct packet *packet)
 	if (packet->l4_offset)
 		packet->l4_offset -= VLAN_TAG_SIZE;
 	packet->length -= VLAN_TAG_SIZE;
+	if (mbuf->l2_len)
+		mbuf->l2_len -= VLAN_TAG_SIZE;
 }
 
 uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet,
@@ -66,6 +68,8 @@ static struct rte_mbuf *tag_insert(struct rte_mbuf *mbuf, uint16_t vlan)
 	}
 	memmove(data, data + VLAN_TAG_SIZE, 12);
 	memcpy(data + 12, tag, VLAN_TAG_SIZE);
+	if (mbuf->l2_len)
+		mbuf->l2_len += VLAN_TAG_SIZE;
 	return mbuf;
 }
 
