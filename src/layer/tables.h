@@ -193,3 +193,7 @@ static inline uint32_t tables_find_address(const struct tables *tables, uint16_t
 {
 	return lookup_find(&tables->by_address, lookup_key_address(domain, address));
 }
+
+// The subnet of a routing domain that holds the address, or NULL.
+const struct domain_prefix *tables_find_subnet(const struct tables *tables, uint16_t domain,
+					       const struct ip_address *address);

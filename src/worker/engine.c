@@ -160,6 +160,8 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->event_fd < 0)
 		return error_errno(err, "eventfd");
+	if (!reject_open(worker))
+		return error_errno(err, "memory for worker %u", index);
 	return open_inboxes(engine, worker, err);
 }
 
@@ -269,6 +271,7 @@ static void worker_free(struct worker *worker)
 	}
 	if (worker->event_fd >= 0)
 		close(worker->event_fd);
+	reject_close(worker);
 	rte_free(worker);
 }
 

@@ -136,7 +136,7 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		struct mac_address next_hop;
 
 		if (unlikely(packet_wire_size(mbuf) - packet->l3_offset > endpoint->mtu)) {
-			worker_drop(worker, mbuf, ingress.port, DROP_TOO_BIG);
+			worker_reject_size(worker, mbuf, packet, ingress, endpoint->mtu);
 			return;
 		}
 		// Before anything is changed: a held packet comes back as it was.
@@ -158,7 +158,7 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		}
 		if (action.flags & FLOW_ACTION_ROUTE) {
 			if (unlikely(packet->ttl <= 1)) {
-				worker_drop(worker, mbuf, ingress.port, DROP_TTL);
+				worker_reject(worker, mbuf, packet, ingress, DROP_TTL);
 				return;
 			}
 			memcpy(data, &endpoint->mac, 6);

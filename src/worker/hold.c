@@ -26,6 +26,25 @@ void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct pack
 	};
 }
 
+// The next hop does not answer.
+static void give_up(struct worker *worker, struct rte_mbuf *mbuf)
+{
+	struct packet_context context = *packet_context(mbuf);
+	struct ingress ingress = {.port = context.port, .peer = context.peer};
+	struct packet packet;
+
+	// Its port may have gone meanwhile.
+	if (context.port >= worker->tables->port_count ||
+	    !worker->tables->ports[context.port].counters ||
+	    packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
+			 mbuf->pkt_len, &packet) != DROP_NONE) {
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	packet.key.network = context.network;
+	worker_reject(worker, mbuf, &packet, ingress, DROP_NEIGHBOUR_UNRESOLVED);
+}
+
 // In the order in which they came: those that can go on, those that waited too long, and the rest.
 void hold_turn(struct worker *worker, bool new_second)
 {
@@ -45,13 +64,7 @@ void hold_turn(struct worker *worker, bool new_second)
 		    atomic_load_explicit(&held.neighbour->mac, memory_order_relaxed)) {
 			again[ready++] = held.mbuf;
 		} else if ((int32_t)(worker->now - held.until) > 0) {
-			uint16_t port = packet_context(held.mbuf)->port;
-
-			if (port < worker->tables->port_count &&
-			    worker->tables->ports[port].counters)
-				worker_drop(worker, held.mbuf, port, DROP_NEIGHBOUR_UNRESOLVED);
-			else
-				rte_pktmbuf_free(held.mbuf);
+			give_up(worker, held.mbuf);
 		} else {
 			worker->held[kept++] = held;
 		}

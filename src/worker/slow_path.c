@@ -47,6 +47,15 @@ static struct walk walk_make(const struct worker *worker, const struct packet *p
 	return walk;
 }
 
+// What a walk dropped goes to the account of the port whose policy it was.
+static void drop_walked(struct worker *worker, struct rte_mbuf *mbuf, const struct walk *walk)
+{
+	if (walk->dropped_at != walk->ingress.port)
+		worker_drop(worker, mbuf, walk->dropped_at, walk->reason);
+	else
+		worker_reject(worker, mbuf, walk->packet, walk->ingress, walk->reason);
+}
+
 static enum verdict run_walk(struct walk *walk)
 {
 	enum verdict verdict = walk_begin(walk);
@@ -86,7 +95,7 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
 		break;
 	case VERDICT_DROP:
-		worker_drop(worker, mbuf, walk.dropped_at, walk.reason);
+		drop_walked(worker, mbuf, &walk);
 		break;
 	case VERDICT_ANSWER:
 		worker_drop(worker, mbuf, ingress.port, DROP_GATEWAY);
@@ -101,7 +110,7 @@ static void answer(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 		worker_say(worker, "gateway", "answers");
 		transmit_add(worker, mbuf, ingress.port);
 	} else {
-		worker_drop(worker, mbuf, ingress.port, DROP_GATEWAY);
+		worker_reject(worker, mbuf, packet, ingress, DROP_GATEWAY);
 	}
 }
 
@@ -121,7 +130,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	}
 	switch (run_walk(&walk)) {
 	case VERDICT_DROP:
-		worker_drop(worker, mbuf, walk.dropped_at, walk.reason);
+		drop_walked(worker, mbuf, &walk);
 		return;
 	case VERDICT_ANSWER:
 		answer(worker, mbuf, packet, ingress);
@@ -168,8 +177,9 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 		if (!worker->trace && as_before && generation != 0 &&
 		    generation != worker->tables->generation)
 			flow_table_remove(worker->flows, worker->index, reference);
-		worker_drop(worker, mbuf, walk.dropped_at,
-			    walk.reason ? walk.reason : DROP_GATEWAY);
+		if (!walk.reason)
+			walk.reason = DROP_GATEWAY;
+		drop_walked(worker, mbuf, &walk);
 		return false;
 	case VERDICT_NEXT:
 		break;

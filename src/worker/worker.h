@@ -3,6 +3,7 @@
 //
 // fast_path.c   later packets: parse, look up, apply, send
 // slow_path.c   first packets, and all that is no plain packet of a connection
+// reject.c      drops with an ICMP error to the sender
 // underlay.c    ARP and ND on the uplink
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
@@ -20,6 +21,7 @@
 #include <rte_mbuf_dyn.h>
 #include <rte_ring.h>
 
+#include "base/rate_limit.h"
 #include "layer/walk.h"
 #include "worker/engine.h"
 
@@ -78,6 +80,8 @@ struct worker {
 	uint32_t held_count;
 	uint32_t held_learned; // neighbours.learned when the held packets were tried last
 	uint32_t wanted_seen;  // neighbours.wanted when questions were sent last
+
+	struct rate_limit *reject_limits; // by port number
 
 	struct burst burst;
 	pthread_t thread;
@@ -162,6 +166,15 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 // slow_path.c: takes the mbuf over.
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 	       struct ingress ingress, struct flow_hash hash);
+
+// reject.c: like worker_drop, to the account of the port of ingress, and the sender is told where a
+// router would. `mtu` is what the packet exceeds.
+void worker_reject(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		   struct ingress ingress, enum drop_reason reason);
+void worker_reject_size(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+			struct ingress ingress, uint32_t mtu);
+bool reject_open(struct worker *worker);
+void reject_close(struct worker *worker);
 
 // underlay.c
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);

@@ -10,7 +10,8 @@ from scapy.config import conf
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR, IPOption_RR, IPOption_SSRR  # noqa: F401
 from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA,  # noqa: F401
                                 ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr,
-                                ICMPv6PacketTooBig, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+                                ICMPv6PacketTooBig, ICMPv6ParamProblem,
+                                ICMPv6TimeExceeded, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
                                 IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, in6_getnsma, in6_getnsmac)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN  # noqa: F401
@@ -60,6 +61,15 @@ def echo_reply(source, **fields):
 
 def port_unreachable(source):
     return ICMP(type=3, code=3) if ":" not in source else ICMPv6DestUnreach(code=4)
+
+
+def is_refusal(frame):
+    """Is it what a router says about a packet that it drops: an ICMP error, or a TCP reset?"""
+    if ICMP in frame:
+        return frame[ICMP].type in (3, 11)
+    if IPv6 in frame and frame[IPv6].nh == 58:
+        return bytes(frame[IPv6].payload)[0] in (1, 2, 3, 4)
+    return TCP in frame and "R" in frame[TCP].flags
 
 
 def who_has(address, mac, sender, **fields):

@@ -6,7 +6,7 @@ import netns
 from lab import UNDERLAYS
 from node import eventually
 from packets import (ARP, BROADCAST, TCP, UDP, VXLAN, Ether, ICMPv6ND_NS, IPv6ExtHdrFragment, Raw, Wire, fresh_port,
-                     ip_header, told, who_has)
+                     ip_header, is_refusal, told, who_has)
 
 MACS = {"b": "52:55:00:00:00:02", "c": "52:55:00:00:00:03", "late": "52:55:00:00:00:04",
         "stranger": "52:55:00:00:00:99"}
@@ -342,6 +342,15 @@ def test_next_hop_that_never_answers(lab, underlay):
     frames = underlay.wire.drain()
     assert len([frame for frame in frames if underlay.asked(frame, "never")]) >= 2
     assert not [frame for frame in frames if underlay.is_tunnel(frame)]
+
+
+def test_the_sender_is_told_that_a_node_does_not_answer(lab, underlay, family):
+    one = lab["one"]
+    one.wire.drain()
+    one.send(one.frame(lab["on-never"], udp(), family))
+    error = one.wire.wait_for(is_refusal)
+    icmp = bytes(error.payload)[{"v4": 20, "v6": 40}[family]:]
+    assert (icmp[0], icmp[1]) == {"v4": (3, 1), "v6": (1, 3)}[family]
 
 
 def test_the_question_is_as_the_standards_have_it(lab, underlay):

@@ -3,26 +3,6 @@
 
 #include "layer/l3/l3.h"
 
-static bool in_subnets(const struct tables *tables, uint16_t domain,
-		       const struct ip_address *address)
-{
-	uint32_t first = 0, end = tables->subnet_count;
-
-	// Whoever sends into the void must not make a worker look at the subnets of all others.
-	while (first < end) {
-		uint32_t middle = first + (end - first) / 2;
-
-		if (tables->subnets[middle].domain < domain)
-			first = middle + 1;
-		else
-			end = middle;
-	}
-	for (; first < tables->subnet_count && tables->subnets[first].domain == domain; first++)
-		if (ip_in_prefix(address, &tables->subnets[first].prefix))
-			return true;
-	return false;
-}
-
 static enum verdict judge(struct walk *walk, const void *tables)
 {
 	const struct packet *packet = walk->packet;
@@ -46,7 +26,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 			? 0
 			: tables_find_address(walk->tables, domain, &packet->destination);
 	if (!found) {
-		bool known = in_subnets(walk->tables, domain, &packet->destination);
+		bool known = tables_find_subnet(walk->tables, domain, &packet->destination);
 
 		walk_say(walk, "no %s for %s", known ? "port" : "subnet",
 			 ip_format(&packet->destination, text));
