@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "flow/state.h"
+#include "fuzz_frame.h"
 #include "fuzz_tables.h"
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/gateway/gateway.h"
@@ -55,44 +56,6 @@ static const uint8_t *guard_put(const uint8_t *data, uint32_t size)
 		require(memory != MAP_FAILED && mprotect(memory + FRAME_MAX, page, PROT_NONE) == 0);
 	}
 	return memcpy(memory + FRAME_MAX - size, data, size);
-}
-
-// Makes the checksums of IPv4 headers and ICMPv6 right, also behind outer headers of the usual
-// size.
-static void repair(uint8_t *frame, uint32_t size)
-{
-	static const uint32_t starts[] = {0, 50, 70};
-
-	for (unsigned int i = 0; i < 3; i++) {
-		uint32_t l3 = starts[i] + ETHERNET_HEADER_SIZE;
-		uint8_t *ip = frame + l3;
-		uint16_t sum;
-
-		if (l3 + IPV6_HEADER_SIZE + ICMP_HEADER_SIZE > size)
-			return;
-		if (ip[-2] == 0x08 && ip[-1] == 0) {
-			uint32_t header = (ip[0] & 15u) * 4;
-
-			if (l3 + header > size)
-				continue;
-			ip[10] = ip[11] = 0;
-			sum = checksum_finish(checksum_add(0, ip, header));
-			memcpy(ip + 10, &sum, 2);
-		} else if (ip[-2] == 0x86 && ip[-1] == 0xdd && ip[6] == IPPROTO_ICMPV6) {
-			uint32_t payload = (uint32_t)ip[4] << 8 | ip[5];
-			struct ip_address source, destination;
-			uint64_t pseudo;
-
-			if (payload < ICMP_HEADER_SIZE || l3 + IPV6_HEADER_SIZE + payload > size)
-				continue;
-			memcpy(&source, ip + 8, 16);
-			memcpy(&destination, ip + 24, 16);
-			ip[42] = ip[43] = 0;
-			pseudo = checksum_pseudo(&source, &destination, IPPROTO_ICMPV6, payload);
-			sum = checksum_finish(checksum_add(pseudo, ip + 40, payload));
-			memcpy(ip + 42, &sum, 2);
-		}
-	}
 }
 
 static void check_packet(const struct packet *packet, uint32_t available, uint32_t length)
@@ -264,7 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	available = data[0] >> 1 && data[0] >> 1 < length ? data[0] >> 1 : length;
 	memcpy(frame, data + 1, length);
 	if (data[0] & 1)
-		repair(frame, length);
+		frame_repair(frame, length);
 	from_workload(frame, available, length);
 	from_underlay(frame, available, length);
 	return 0;

@@ -9,13 +9,14 @@
 
 static struct compile_numbers numbers;
 static struct neighbours neighbours;
+static uint32_t users; // of both
 
 static struct tables *compile(const struct object_set *set, const char *node)
 {
 	struct tables *tables;
 	struct error err;
 
-	if (!compile_numbers_open(&numbers) || !neighbours_open(&neighbours))
+	if (!users++ && (!compile_numbers_open(&numbers) || !neighbours_open(&neighbours)))
 		abort();
 	if (tables_compile(set, node, &numbers, &neighbours, 1, 2, &tables, &err) < 0) {
 		fprintf(stderr, "a valid set does not compile: %s\n", err.text);
@@ -50,6 +51,8 @@ void fuzz_tables_free(struct tables *tables)
 	if (!tables)
 		return;
 	tables_free(tables);
+	if (--users)
+		return;
 	compile_numbers_close(&numbers);
 	neighbours_close(&neighbours);
 }

@@ -133,6 +133,20 @@ def packets():
     yield "underlay-arp", ethernet("all", "b", 0x806, arp(1, "b", "192.0.2.2", "192.0.2.1"))
 
 
+def step(data):
+    """A frame as the data plane's fuzzer takes it: at the port whose MAC address it has, or the uplink."""
+    ports = {bytes.fromhex(MAC[name]): number for number, name in enumerate(["a1", "a2", "a3"], 1)}
+    return bytes([0x08 | ports.get(data[6:12], 0)]) + struct.pack("<H", len(data)) + data
+
+
+def planes():
+    steps = [step(data) for _, data in packets()]
+    for (name, _), one in zip(packets(), steps):
+        yield name, one + b"\x40\2\0" + one + b"\x20\0\0" + one
+    for first in range(0, len(steps), 16):
+        yield f"all-{first}", b"".join(steps[first:first + 16])
+
+
 def documents():
     yield "node", "kind: Node\nname: a\nvtep: 192.0.2.1/24\ngateway: 192.0.2.254\n" \
         "uplink: {netdev: up0}\n"
@@ -197,6 +211,7 @@ def main():
         sys.exit("usage: make_corpus.py DIRECTORY")
     root = sys.argv[1]
     write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
+    write(os.path.join(root, "plane"), planes())
     write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
     # Preface and settings come from the fuzzer; in one piece.
     write(os.path.join(root, "rpc"), ((name, b"\1" + data) for name, data in calls()))
