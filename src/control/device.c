@@ -1,6 +1,7 @@
 // From a Port's or Node's device to what a port driver opens.
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "control/control.h"
 
@@ -14,6 +15,18 @@ static void set_name(struct port_device *device, enum port_device_kind kind, con
 	snprintf(device->name, sizeof(device->name), "%s", name);
 }
 
+static void set_vhost_user(struct port_device *device, const Sluice__V1__VhostUser *from)
+{
+	set_name(device, PORT_DEVICE_VHOST_USER, from->path);
+	device->server = from->mode == SLUICE__V1__VHOST_USER_MODE__VHOST_USER_MODE_SERVER;
+	if (from->has_queues_case)
+		device->queues = (uint16_t)from->queues;
+	device->mode =
+		*from->permissions ? (uint32_t)strtoul(from->permissions, NULL, 8) : PORT_MODE_NONE;
+	snprintf(device->owner, sizeof(device->owner), "%s", from->owner);
+	snprintf(device->group, sizeof(device->group), "%s", from->group);
+}
+
 void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device)
 {
 	const Sluice__V1__Device *from = object->device;
@@ -24,11 +37,7 @@ void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_de
 	mac_parse(object->mac, &device->mac);
 	switch (from->device_case) {
 	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
-		set_name(device, PORT_DEVICE_VHOST_USER, from->vhost_user->path);
-		device->server = from->vhost_user->mode ==
-				 SLUICE__V1__VHOST_USER_MODE__VHOST_USER_MODE_SERVER;
-		if (from->vhost_user->has_queues_case)
-			device->queues = (uint16_t)from->vhost_user->queues;
+		set_vhost_user(device, from->vhost_user);
 		break;
 	case SLUICE__V1__DEVICE__DEVICE_TAP:
 		set_name(device, PORT_DEVICE_TAP, from->tap->name);

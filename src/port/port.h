@@ -23,6 +23,7 @@ struct port;
 #define PORT_NAME_SIZE	64
 #define PORT_QUEUES_MAX 16
 #define PORT_BURST	32
+#define PORT_MODE_NONE	UINT32_MAX
 
 enum port_device_kind {
 	PORT_DEVICE_VHOST_USER,
@@ -47,8 +48,12 @@ struct port_device {
 	char name[256];
 	// PORT_DEVICE_TAP: named network namespace, or empty.
 	char netns[64];
-	// PORT_DEVICE_VHOST_USER: Sluice makes the socket.
+	// PORT_DEVICE_VHOST_USER: Sluice makes the socket, with these permissions (PORT_MODE_NONE:
+	// the umask's) for this user and group (names or numbers; empty: the process's own).
 	bool server;
+	uint32_t mode;
+	char owner[33];
+	char group[33];
 	// Queue pairs wanted, 1 to PORT_QUEUES_MAX. A driver may open fewer (port->queues), never
 	// more.
 	uint16_t queues;

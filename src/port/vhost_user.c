@@ -182,10 +182,13 @@ static int vhost_start(struct vhost_port *port, const struct port_device *device
 	// Callbacks may come from now on.
 	vhost_connections_begin(port);
 	if (rte_vhost_driver_disable_features(port->path, offloads) < 0 ||
-	    rte_vhost_driver_callback_register(port->path, &vhost_connections) < 0 ||
-	    rte_vhost_driver_start(port->path) < 0) {
+	    rte_vhost_driver_callback_register(port->path, &vhost_connections) < 0) {
 		vhost_stop(port);
-		return error_set(err, "%s: vhost-user cannot be started", port->path);
+		return error_set(err, "%s: vhost-user cannot be set up", port->path);
+	}
+	if (vhost_socket_start(port->path, device, err) < 0) {
+		vhost_stop(port);
+		return -1;
 	}
 	return 0;
 }

@@ -1,10 +1,5 @@
 """Ports of all kinds: made, removed and made again while others work."""
 
-import os
-import pathlib
-import shutil
-import subprocess
-
 import pytest
 
 import netns
@@ -169,84 +164,3 @@ def test_device_is_changed(lab, added):
     assert "eth0" not in netns.run("ip", "-n", guest.netns, "-o", "link")
     guest.configure()
     assert guest.ping(lab["one"])
-
-
-# vhost-user, with testpmd as a guest that sends everything back with addresses and ports exchanged.
-
-
-class Guest:
-    def __init__(self, lab, path, server):
-        self.directory = netns.directory()
-        mode = ",server=1" if server else ""
-        command = ["setpriv", "--pdeathsig", "KILL", "dpdk-testpmd", "-l", "0,1", "--no-pci", "--no-huge",
-                   "--no-shconf", "-m", "128", f"--vdev=net_virtio_user0,path={path}{mode}", "--",
-                   "--total-num-mbufs=2048", "--forward-mode=5tswap", "--port-topology=loop", "--auto-start"]
-        self.log = open(self.directory / "log", "w", encoding="utf-8")
-        environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.directory)}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log,
-                                        env=environment)
-
-    def text(self):
-        return (self.directory / "log").read_text(encoding="utf-8", errors="replace")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.log.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-@pytest.fixture
-def guests(lab):
-    running = []
-
-    def start(path, server):
-        guest = Guest(lab, path, server)
-        running.append(guest)
-        return guest
-
-    yield start
-    for guest in running:
-        if guest.process.poll() is None:
-            guest.stop()
-
-
-def echoed(lab, guest, family):
-    """A packet to the guest comes back; the first ones may be lost while it begins."""
-    raw = lab["raw"]
-    port = fresh_port()
-
-    def attempt():
-        raw.send(raw.frame(guest, UDP(sport=port, dport=7), family))
-        answer = raw.receive(0.2)
-        return answer if answer and UDP in answer and answer[UDP].dport == port else None
-
-    answer = eventually(attempt, what="testpmd does not answer")
-    assert (answer.src, answer.dst, answer[UDP].sport) == (guest.mac, raw.mac, 7)
-    raw.wire.drain()
-
-
-@pytest.mark.parametrize("mode", ["client", "server"])
-def test_vhost_user(lab, added, guests, mode):
-    """Both modes; the guest is killed and comes back; meanwhile the port is down and says so."""
-    path = lab.directory / f"{mode}.sock"
-    port = added("guest", device={"vhostUser": {"path": str(path), "mode": mode}})
-    raw = lab["raw"]
-    assert state(lab, "guest") == "down"
-    lab.dropped(raw, raw.frame(port, UDP(sport=fresh_port(), dport=7)), "port-down", at="guest")
-    for _ in range(2):
-        if mode == "server":
-            eventually(path.exists)
-        guest = guests(path, mode == "client")
-        eventually(lambda: state(lab, "guest") == "up" or guest.process.poll() is not None)
-        assert guest.process.poll() is None, guest.text()
-        for family in ("v4", "v6"):
-            echoed(lab, port, family)
-        guest.stop()
-        eventually(lambda: state(lab, "guest") == "down")
-        if mode == "client":
-            pathlib.Path(path).unlink(missing_ok=True)
-    lab.nodes["a"].delete("port", "guest")
-    if mode == "server":
-        assert not path.exists()

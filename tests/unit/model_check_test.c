@@ -213,6 +213,29 @@ static const struct {
 	 "Port/n: device.vhostUser.queues: 0 is not 1 to 16\n"},
 	{DEVICE("vhostUser: {path: /x, queues: 17}"),
 	 "Port/n: device.vhostUser.queues: 17 is not 1 to 16\n"},
+	{DEVICE("vhostUser: {path: /x, mode: server, permissions: '0660', owner: libvirt-qemu, "
+		"group: "
+		"'64055'}"),
+	 ""},
+	{DEVICE("vhostUser: {path: /x, mode: server, permissions: '777', owner: '4294967294'}"),
+	 ""},
+	{DEVICE("vhostUser: {path: /x, mode: server, permissions: '0690'}"),
+	 "Port/n: device.vhostUser.permissions: '0690' is not 0000 to 0777 in octal\n"},
+	{DEVICE("vhostUser: {path: /x, mode: server, permissions: '4755'}"),
+	 "Port/n: device.vhostUser.permissions: '4755' is not 0000 to 0777 in octal\n"},
+	{DEVICE("vhostUser: {path: /x, mode: server, permissions: rw}"),
+	 "Port/n: device.vhostUser.permissions: 'rw' is not 0000 to 0777 in octal\n"},
+	{DEVICE("vhostUser: {path: /x, mode: server, owner: a b, group: -1}"),
+	 "Port/n: device.vhostUser.owner: 'a b' is no user's name or number\n"
+	 "Port/n: device.vhostUser.group: '-1' is no group's name or number\n"},
+	{DEVICE("vhostUser: {path: /x, mode: server, owner: '4294967295'}"),
+	 "Port/n: device.vhostUser.owner: '4294967295' is no user's name or number\n"},
+	{DEVICE("vhostUser: {path: /x, permissions: '0660'}"),
+	 "Port/n: device.vhostUser.permissions: only with mode: server, where Sluice makes the "
+	 "socket\n"},
+	{DEVICE("vhostUser: {path: /x, mode: client, group: kvm}"),
+	 "Port/n: device.vhostUser.group: only with mode: server, where Sluice makes the "
+	 "socket\n"},
 	{DEVICE("netdev: {name: up0}"),
 	 "Port/n: device.netdev.name: Node/a has this device already\n"},
 	{DEVICE("tap: {name: up0, netns: x}"), ""},

@@ -183,7 +183,7 @@ int main(int argc, char **argv)
 		       (char[]){"--no-telemetry"},
 		       (char[]){"--log-level=4"}};
 	struct port_environment environment;
-	struct port_device device = {.mtu = 1500, .queues = 1};
+	struct port_device device = {.mtu = 1500, .queues = 1, .mode = PORT_MODE_NONE};
 	struct side sides[2] = {0};
 	struct error err;
 	int option, i, seconds = 0, wake_fd, queue, status = 1;

@@ -63,6 +63,11 @@ void check_devargs(struct check *check, const Sluice__V1__Object *object, const 
 		   const char *node, const char *devargs);
 void check_socket(struct check *check, const Sluice__V1__Object *object, const char *field,
 		  const char *node, const char *path);
+// Permissions of a socket in octal, and a user or group by name or number; empty is fine.
+void check_permissions(struct check *check, const Sluice__V1__Object *object, const char *field,
+		       const char *text);
+void check_account(struct check *check, const Sluice__V1__Object *object, const char *field,
+		   const char *what, const char *text);
 // A tag on the device of another Port.
 void check_vlan(struct check *check, const Sluice__V1__Object *object, const char *field,
 		const char *node, const char *port, uint32_t id);

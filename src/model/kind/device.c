@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/kind/check.h"
@@ -11,6 +12,7 @@
 #define INTERFACE_NAME_MAX 15
 #define NETNS_NAME_MAX	   63
 #define DEVARGS_MAX	   255
+#define ACCOUNT_MAX	   32
 
 // Adds the device to those that the node uses.
 static void device_use(struct check *check, const Sluice__V1__Object *object, const char *field,
@@ -140,4 +142,41 @@ void check_vlan(struct check *check, const Sluice__V1__Object *object, const cha
 
 	snprintf(key, sizeof(key), "%u/%s", id, port);
 	device_use(check, object, field, node, "vlan", key);
+}
+
+void check_permissions(struct check *check, const Sluice__V1__Object *object, const char *field,
+		       const char *text)
+{
+	size_t length = strlen(text);
+
+	if (!length)
+		return;
+	// Three digits, or four with a leading zero.
+	if (strspn(text, "01234567") != length || length < 3 || length > 4 ||
+	    (length == 4 && *text != '0'))
+		problems_add(check->problems, object, field, "'%s' is not 0000 to 0777 in octal",
+			     text);
+}
+
+// The name's form is the one of useradd(8); whether there is such an account is known on the node
+// only.
+void check_account(struct check *check, const Sluice__V1__Object *object, const char *field,
+		   const char *what, const char *text)
+{
+	size_t length = strlen(text);
+	bool number = length && strspn(text, "0123456789") == length, valid;
+
+	if (!length)
+		return;
+	if (number)
+		// The last one stands for none.
+		valid = length <= 10 && strtoull(text, NULL, 10) < UINT32_MAX;
+	else
+		valid = length <= ACCOUNT_MAX &&
+			strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789_.-$") == length &&
+			*text != '-';
+	if (!valid)
+		problems_add(check->problems, object, field, "'%s' is no %s's name or number", text,
+			     what);
 }

@@ -100,6 +100,17 @@ static void vhost_user_check(struct check *check, const Sluice__V1__Object *obje
 	    (vhost_user->queues < 1 || vhost_user->queues > QUEUES_MAX))
 		problems_add(check->problems, object, "device.vhostUser.queues",
 			     "%u is not 1 to %d", vhost_user->queues, QUEUES_MAX);
+	check_permissions(check, object, "device.vhostUser.permissions", vhost_user->permissions);
+	check_account(check, object, "device.vhostUser.owner", "user", vhost_user->owner);
+	check_account(check, object, "device.vhostUser.group", "group", vhost_user->group);
+	if (vhost_user->mode == SLUICE__V1__VHOST_USER_MODE__VHOST_USER_MODE_SERVER)
+		return;
+	if (*vhost_user->permissions || *vhost_user->owner || *vhost_user->group)
+		problems_add(check->problems, object,
+			     *vhost_user->permissions ? "device.vhostUser.permissions"
+			     : *vhost_user->owner     ? "device.vhostUser.owner"
+						      : "device.vhostUser.group",
+			     "only with mode: server, where Sluice makes the socket");
 }
 
 static const Sluice__V1__Network *network_of(struct check *check, const Sluice__V1__Port *port)

@@ -73,3 +73,7 @@ void vhost_kicks_close(struct vhost_port *port);
 // Makes sure that a server can have the path: removes a socket that nobody listens on, and says
 // what is wrong where the library would not.
 int vhost_socket_prepare(const char *path, struct error *err);
+
+// Lets the library make a server's socket, and gives it the permissions and the user and group that
+// the device has. Nobody can connect before all of them hold.
+int vhost_socket_start(const char *path, const struct port_device *device, struct error *err);
