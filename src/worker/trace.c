@@ -92,11 +92,17 @@ bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t le
 		trace->reason = port == PORT_UPLINK ? DROP_NO_UPLINK : DROP_PORT_DOWN;
 		trace->port = port;
 		rte_pktmbuf_free(mbuf);
+	} else if (worker->tables->ports[port].vlan &&
+		   !vlan_send(&mbuf, 1, worker->tables->ports[port].vlan)) {
+		trace_refusal(worker, port, DROP_NO_BUFFER);
 	} else if (peer) {
 		*packet_context(mbuf) = (struct packet_context){
 			.port = port, .peer = peer, .network = network, .kind = CONTEXT_FIRST};
 		fast_path_again(worker, &mbuf, 1);
 	} else {
+		// A sub-interface's frame comes with its tag, where the device is.
+		if (worker->tables->ports[port].vlan)
+			from.port = worker->tables->ports[port].parent;
 		fast_path_receive(worker, &from, &mbuf, 1);
 	}
 	transmit_flush_all(worker);

@@ -41,17 +41,19 @@ class World:
             lab.group(name, *self.rules())
         for number in range(rng.randint(3, 5)):
             self.port(f"a{number}", "a")
+        if rng.random() < .5:
+            networks = lab.networks.values()
+            self.port("sub", "a", min(networks, key=lambda n: n.object.get("mtu", 1450)).name, vlan=("a0", 100))
         for number in range(rng.randint(0, 2)):
             self.port(f"b{number}", "b")
 
-    def port(self, name, node):
+    def port(self, name, node, network=None, **fields):
         rng = self.rng
-        fields = {}
         if self.groups and rng.random() < .7:
             fields["securityGroups"] = rng.sample(self.groups, rng.randint(1, len(self.groups)))
         if rng.random() < .2:
             fields["allowedAddresses"] = [rng.choice(["10.1.0.100/32", "fd00:1::100/128", "10.99.0.0/16", "fd99::/32"])]
-        self.lab.workload(name, node, rng.choice(list(self.lab.networks)), **fields)
+        self.lab.workload(name, node, network or rng.choice(list(self.lab.networks)), **fields)
 
     def rules(self):
         rng = self.rng

@@ -32,6 +32,25 @@ class Underlay:
         lab.uplink_mac = told(self.wire.wait_for(lambda frame: told(frame, lab.vtep["a"])), lab.vtep["a"])
 
 
+class SubWire:
+    """A sub-interface, in tags on its parent's wire."""
+
+    def __init__(self, parent, vlan):
+        self.parent = parent
+        self.vlan = vlan
+        self.socket = self
+
+    def send(self, data):
+        data = bytes(data)
+        self.parent.wire.socket.send(data[:12] + b"\x81\0" + self.vlan.to_bytes(2, "big") + data[12:])
+
+    def drain(self):
+        return []
+
+    def close(self):
+        pass
+
+
 class Observer:
     """What comes out of the node, and what it has counted."""
 
@@ -39,6 +58,10 @@ class Observer:
         self.client = client
         self.wires = {name: workload.wire for name, workload in lab.workloads.items() if workload.wire}
         self.wires["uplink"] = uplink
+        self.subs = collections.defaultdict(dict)
+        for name, workload in lab.workloads.items():
+            if workload.vlan:
+                self.subs[workload.vlan[0]][name] = workload
         self.pending = collections.Counter()
 
     def stats(self):
@@ -52,8 +75,14 @@ class Observer:
     def arrived(self):
         for name, wire in self.wires.items():
             for frame in wire.drain():
-                if not (name == "uplink" and is_of_the_host(frame)):
-                    self.pending[name, bytes(frame)] += 1
+                data = bytes(frame)
+                for sub, workload in self.subs.get(name, {}).items():
+                    if data[12:14] == b"\x81\0" and int.from_bytes(data[14:16], "big") == workload.vlan[1]:
+                        self.pending[sub, data[:12] + data[16:]] += 1
+                        break
+                else:
+                    if not (name == "uplink" and is_of_the_host(frame)):
+                        self.pending[name, data] += 1
         return self.pending
 
 
@@ -112,6 +141,9 @@ def test_trace_says_what_happens(one_lab, seed):
     lab = one_lab(underlay=family)
     lab.add_node("b", {"v4": "192.0.2.2/24", "v6": "2001:db8::2/64"}[family], uplink={"netdev": "up0"})
     world = random_world.make(seed, lab)
+    for workload in lab.workloads.values():
+        if workload.vlan:
+            workload.wire = SubWire(lab[workload.vlan[0]], workload.vlan[1])
     lab.up()
     underlay = Underlay(lab)
     sent = 0
