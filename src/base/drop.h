@@ -30,8 +30,23 @@
 	X(ND_UNKNOWN, "nd-unknown",                                                                \
 	  "Nobody in the network has the address that neighbour discovery asks for.")              \
 	X(MULTICAST, "multicast",                                                                  \
-	  "Multicast or broadcast that no service of the network answers.")                        \
-	X(UNKNOWN_MAC, "unknown-mac", "No port of the network has the destination MAC address.")   \
+	  "Multicast or broadcast that is not for workloads: a service's, of interface-local "     \
+	  "scope, with a unicast MAC address, or in a network where its rate is 0.")               \
+	X(MULTICAST_RATE, "multicast-rate",                                                        \
+	  "More multicast, broadcast and unknown unicast than a port of the network may send.")    \
+	X(NO_RECEIVER, "no-receiver",                                                              \
+	  "Multicast or broadcast that nobody else in the network is to have: no other port, or "  \
+	  "no member of the group.")                                                               \
+	X(REPLICATION_QUEUE_FULL, "replication-queue-full",                                        \
+	  "Too many packets wait for the rest of their copies to be made.")                        \
+	X(MEMBERSHIP_MALFORMED, "membership-malformed",                                            \
+	  "An IGMP or MLD message breaks the rules of RFC 2236, 3376, 2710 or 3810.")              \
+	X(MEMBERSHIP_QUERY, "membership-query",                                                    \
+	  "A workload's IGMP or MLD query: in each network Sluice is the one that asks.")          \
+	X(MEMBERSHIP_FULL, "membership-full",                                                      \
+	  "A report of a group, and the port or the node has as many as it may.")                  \
+	X(UNKNOWN_MAC, "unknown-mac",                                                              \
+	  "No port of the network has the destination MAC address, and multicast's rate is 0.")    \
 	X(NOT_ROUTED, "not-routed", "Sent to the gateway of a network without a Vrf.")             \
 	X(NO_ROUTE, "no-route", "No subnet of the Vrf holds the destination address.")             \
 	X(NO_HOST, "no-host",                                                                      \

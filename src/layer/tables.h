@@ -33,6 +33,14 @@ struct network {
 	struct mac_address gateway_mac;
 	struct subnet *subnets;
 	uint32_t subnet_count;
+	// Who gets copies of what is for everybody: endpoints of this node's ports, by port number;
+	// and one endpoint of each node that has ports here and can be reached, by node number.
+	uint32_t *local;
+	uint32_t local_count;
+	uint32_t *remote;
+	uint32_t remote_count;
+	uint32_t multicast_rate; // packets a second and sending port
+	uint32_t multicast_burst;
 };
 
 // A Port of any node, as the fast path needs it to send there.

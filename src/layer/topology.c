@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "layer/multicast/receivers.h"
 #include "layer/tunnel/tunnel.h"
 #include "model/network_mtu.h"
+
+#define MULTICAST_RATE 1000
 
 static int no_memory(struct error *err)
 {
@@ -105,6 +108,12 @@ static int compile_networks(struct compile *compile, struct error *err)
 		network->mtu = network_mtu(object, mtu);
 		network->vni = object->vni;
 		network->gateway_mac = gateway_mac(object->vni);
+		network->multicast_rate = MULTICAST_RATE;
+		if (object->multicast && object->multicast->has_rate_case)
+			network->multicast_rate = object->multicast->rate;
+		network->multicast_burst = network->multicast_rate;
+		if (object->multicast && object->multicast->has_burst_case)
+			network->multicast_burst = object->multicast->burst;
 		network->subnets = calloc(object->n_subnets + 1, sizeof(*network->subnets));
 		if (!network->subnets)
 			return no_memory(err);
@@ -357,7 +366,9 @@ static int compile_ports(struct compile *compile, struct error *err)
 				 object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port,
 				 (uint32_t)i + 1, err) < 0)
 			return -1;
-	return compile_vlans(compile, err) < 0 ? -1 : add_allowed_hosts(tables, err);
+	if (compile_vlans(compile, err) < 0 || add_allowed_hosts(tables, err) < 0)
+		return -1;
+	return receivers_compile(tables) ? 0 : no_memory(err);
 }
 
 int topology_compile(struct compile *compile, struct error *err)
@@ -375,8 +386,11 @@ int topology_compile(struct compile *compile, struct error *err)
 
 void topology_free(struct tables *tables)
 {
-	for (uint32_t i = 0; tables->networks && i < tables->network_count; i++)
+	for (uint32_t i = 0; tables->networks && i < tables->network_count; i++) {
 		free(tables->networks[i].subnets);
+		free(tables->networks[i].local);
+		free(tables->networks[i].remote);
+	}
 	for (uint32_t i = 0; tables->details && i < tables->endpoint_count; i++) {
 		free(tables->details[i].addresses);
 		free(tables->details[i].allowed);

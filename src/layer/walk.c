@@ -47,6 +47,39 @@ enum verdict walk_run(struct walk *walk)
 	return run(walk, false);
 }
 
+enum verdict walk_run_sender(struct walk *walk)
+{
+	for (unsigned int i = 0; layers[i]; i++) {
+		enum verdict verdict;
+
+		if (!layers[i]->judge_sender)
+			continue;
+		walk->layer_name = layers[i]->name;
+		verdict = layers[i]->judge_sender(walk, walk->tables->layers[i]);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	}
+	return VERDICT_NEXT;
+}
+
+enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver)
+{
+	walk->destination = &walk->tables->endpoints[receiver];
+	walk->action = (struct flow_action){.destination = receiver};
+	walk->dropped_at = walk->ingress.port;
+	for (unsigned int i = 0; layers[i]; i++) {
+		enum verdict verdict;
+
+		if (!layers[i]->judge_receiver)
+			continue;
+		walk->layer_name = layers[i]->name;
+		verdict = layers[i]->judge_receiver(walk, walk->tables->layers[i]);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	}
+	return VERDICT_NEXT;
+}
+
 void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 {
 	const struct endpoint *to = walk->destination;

@@ -22,7 +22,9 @@ enum verdict {
 // Where a packet came from.
 struct ingress {
 	uint16_t port; // number
-	uint16_t peer; // the node behind the uplink, else 0
+	// The node behind the uplink, else 0. With a workload's port: the packet is the copy that
+	// is for this node, of one with several receivers.
+	uint16_t peer;
 };
 
 struct walk {
@@ -61,6 +63,11 @@ struct layer {
 
 	enum verdict (*judge)(struct walk *walk, const void *tables);
 
+	// For a packet with several receivers: about its sender, without a destination, and then
+	// about each receiver, walk->destination. NULL: nothing is to be said.
+	enum verdict (*judge_sender)(struct walk *walk, const void *tables);
+	enum verdict (*judge_receiver)(struct walk *walk, const void *tables);
+
 	// Control thread. From the objects and the common tables to the layer's own; NULL where it
 	// needs none.
 	int (*compile)(const struct compile *compile, void **tables, struct error *err);
@@ -76,6 +83,11 @@ enum verdict walk_begin(struct walk *walk);
 
 // Runs the layers of walk_begin's walk. VERDICT_NEXT: allowed, walk->action is complete.
 enum verdict walk_run(struct walk *walk);
+
+// The same for a packet with several receivers: first the sender's side, then each receiver
+// (an endpoint's index), after which walk->action is complete for that one.
+enum verdict walk_run_sender(struct walk *walk);
+enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver);
 
 // From a finished walk that was allowed: the direction of replies as it is to be expected. Its
 // generation is 0 where the layers would not forward such a reply.

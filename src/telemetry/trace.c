@@ -1,5 +1,6 @@
 // `sluice trace`: a made-up packet through the workers' own code, with somebody listening.
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,6 +58,41 @@ static void drop(Sluice__V1__TraceResponse *response, enum drop_reason reason)
 	response->reason = strdup(drop_reason_name(reason));
 }
 
+// The MAC address of a group (RFC 1112 section 6.4, RFC 2464 section 7) or of everybody on a
+// subnet.
+static bool address_everybody(const struct network *network, const struct ip_address *to,
+			      struct mac_address *mac)
+{
+	static const struct mac_address broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+	const uint8_t *bytes = to->bytes;
+
+	if (!ip_is_v4(to)) {
+		*mac = (struct mac_address){
+			{0x33, 0x33, bytes[12], bytes[13], bytes[14], bytes[15]}};
+		return ip_is_multicast(to);
+	}
+	if (ip_is_multicast(to) && bytes[12] != 255) {
+		*mac = (struct mac_address){
+			{0x01, 0x00, 0x5e, bytes[13] & 0x7f, bytes[14], bytes[15]}};
+		return true;
+	}
+	*mac = broadcast;
+	if (ip_is_multicast(to))
+		return true;
+	for (uint32_t i = 0; i < network->subnet_count; i++) {
+		const struct ip_prefix *prefix = &network->subnets[i].prefix;
+		uint32_t host;
+
+		// RFC 3021: two addresses have no broadcast.
+		if (prefix->length >= 127 || !ip_in_prefix(to, prefix))
+			continue;
+		host = UINT32_MAX >> (prefix->length - 96);
+		if ((ntohl(to->words[3]) & host) == host)
+			return true;
+	}
+	return false;
+}
+
 // The frame's MAC addresses, as the workload's own system would choose them: ARP or ND for what is
 // on the link, the gateway for the rest. False: it would not be sent at all, and the response says
 // why.
@@ -70,10 +106,8 @@ static bool address_frame(const struct tables *tables, const struct network *net
 	char text[IP_TEXT_SIZE];
 
 	packet->source_mac = source->mac;
-	if (ip_is_multicast(to)) {
-		packet->destination_mac.bytes[0] = 1;
+	if (address_everybody(network, to, &packet->destination_mac))
 		return true;
-	}
 	for (uint32_t i = 0; i < network->subnet_count; i++) {
 		const struct subnet *subnet = &network->subnets[i];
 
@@ -121,6 +155,12 @@ static bool address_tunnel(const struct tables *tables, const struct endpoint *s
 	const char *node = tables->peers[source->peer].name;
 	char text[IP_TEXT_SIZE];
 
+	packet->source_mac = source->mac;
+	if (address_everybody(&tables->networks[source->network], &packet->destination,
+			      &packet->destination_mac)) {
+		say(response, "tunnel", "from node %s, which judges egress", node);
+		return true;
+	}
 	if (!to || to->peer) {
 		say(response, "tunnel",
 		    "%s is no port of this node: node %s would not send it here",

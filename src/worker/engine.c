@@ -83,6 +83,7 @@ static void run(struct worker *worker)
 		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
 		packets = receive_all(worker);
 		packets += hand_over_receive(worker);
+		packets += replicate_turn(worker);
 		hold_turn(worker, new_second);
 		underlay_turn(worker, new_second);
 		transmit_flush_all(worker);
@@ -157,6 +158,8 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	worker->cpu = engine->options.cpus[index];
 	worker->flows = engine->flows;
 	worker->tables = atomic_load(&engine->tables);
+	if (!replicator_open(&worker->replicator))
+		return error_set(err, "no memory for worker %u", index);
 	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->event_fd < 0)
 		return error_errno(err, "eventfd");
@@ -269,6 +272,7 @@ static void worker_free(struct worker *worker)
 			rte_pktmbuf_free(mbuf);
 		rte_ring_free(worker->inbox[i]);
 	}
+	replicator_close(&worker->replicator);
 	if (worker->event_fd >= 0)
 		close(worker->event_fd);
 	reject_close(worker);

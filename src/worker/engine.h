@@ -28,6 +28,7 @@ struct engine_trace {
 	void (*say)(void *context, const char *topic, const char *text);
 	void (*output)(void *context, uint16_t port, const struct rte_mbuf *frame);
 	void *context;
+	bool copied;  // what is refused from now on is one copy of several
 	bool dropped; // the packet itself; what leaves may be an answer to that
 	enum drop_reason reason;
 	uint16_t port; // to whose account

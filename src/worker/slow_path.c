@@ -35,18 +35,6 @@ static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 	}
 }
 
-static struct walk walk_make(const struct worker *worker, const struct packet *packet,
-			     struct ingress ingress)
-{
-	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
-
-	if (unlikely(worker->trace)) {
-		walk.say = worker->trace->say;
-		walk.say_context = worker->trace->context;
-	}
-	return walk;
-}
-
 // What a walk dropped goes to the account of the port whose policy it was.
 static void drop_walked(struct worker *worker, struct rte_mbuf *mbuf, const struct walk *walk)
 {
@@ -130,7 +118,10 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	}
 	switch (run_walk(&walk)) {
 	case VERDICT_DROP:
-		drop_walked(worker, mbuf, &walk);
+		if (walk.reason == DROP_UNKNOWN_MAC)
+			replicate(worker, mbuf, packet, ingress, hash);
+		else
+			drop_walked(worker, mbuf, &walk);
 		return;
 	case VERDICT_ANSWER:
 		answer(worker, mbuf, packet, ingress);
@@ -252,7 +243,10 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		related(worker, mbuf, packet, ingress, hash);
 		break;
 	default:
-		connection(worker, mbuf, packet, ingress, hash);
+		if (unlikely(replicate_wants(packet, ingress)))
+			replicate(worker, mbuf, packet, ingress, hash);
+		else
+			connection(worker, mbuf, packet, ingress, hash);
 		break;
 	}
 }

@@ -5,6 +5,7 @@
 // slow_path.c   first packets, and all that is no plain packet of a connection
 // reject.c      drops with an ICMP error to the sender
 // underlay.c    ARP and ND on the uplink
+// replicate.c   packets with several receivers
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
@@ -24,6 +25,7 @@
 #include "base/rate_limit.h"
 #include "layer/walk.h"
 #include "worker/engine.h"
+#include "worker/replicate.h"
 
 #define TRANSMIT_BUFFERS   64 // a power of two
 #define HOLD_MAX	   256
@@ -84,6 +86,7 @@ struct worker {
 	struct rate_limit *reject_limits; // by port number
 
 	struct burst burst;
+	struct replicator replicator;
 	pthread_t thread;
 
 	// Of a worker that only traces, else NULL: it sends nothing, and changes no state but its
@@ -151,6 +154,19 @@ static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uin
 {
 	worker_refuse(worker, port, reason);
 	rte_pktmbuf_free(mbuf);
+}
+
+// The start of a walk; of a tracing worker's, with a listener.
+static inline struct walk walk_make(const struct worker *worker, const struct packet *packet,
+				    struct ingress ingress)
+{
+	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
+
+	if (unlikely(worker->trace)) {
+		walk.say = worker->trace->say;
+		walk.say_context = worker->trace->context;
+	}
+	return walk;
 }
 
 // engine.c

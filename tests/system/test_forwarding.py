@@ -39,22 +39,8 @@ def test_frames_inside_a_network_stay_as_they_are(lab, family):
     assert bytes(lab.passes(lab["one"], sent, lab["two"])) == bytes(sent)
 
 
-def test_unknown_mac(lab, family):
-    lab.dropped(lab["one"], lab["one"].frame(lab["two"], udp(), family, dst_mac="52:54:00:00:77:77"), "unknown-mac")
-    # There is such a port, but in another network.
-    lab.dropped(lab["one"], lab["one"].frame(lab["two"], udp(), family, dst_mac=lab["red"].mac), "unknown-mac")
-
-
 def test_own_mac(lab, family):
     lab.dropped(lab["one"], lab["one"].frame(lab["two"], udp(), family, dst_mac=lab["one"].mac), "hairpin")
-
-
-def test_multicast_and_broadcast_reach_nobody(lab):
-    one = lab["one"]
-    for mac, address in (("ff:ff:ff:ff:ff:ff", "255.255.255.255"), ("ff:ff:ff:ff:ff:ff", "10.1.0.255"),
-                         ("01:00:5e:00:00:fb", "224.0.0.251"), ("33:33:00:00:00:fb", "ff02::fb")):
-        family = "v6" if ":" in address else "v4"
-        lab.dropped(one, one.frame(lab["two"], udp(), family, dst=address, dst_mac=mac), "multicast")
 
 
 def test_routing(lab, family):

@@ -8,6 +8,7 @@ from node import eventually
 from packets import (ARP, BROADCAST, TCP, UDP, VXLAN, Ether, ICMPv6ND_NS, IPv6ExtHdrFragment, Raw, Wire, fresh_port,
                      ip_header, is_refusal, told, who_has)
 
+MDNS = "01:00:5e:00:00:fb"
 MACS = {"b": "52:55:00:00:00:02", "c": "52:55:00:00:00:03", "late": "52:55:00:00:00:04",
         "stranger": "52:55:00:00:00:99"}
 
@@ -283,14 +284,22 @@ def test_within_a_live_connection(lab, underlay, blue, family):
 def test_inner_destination_must_be_a_port_of_this_node(lab, underlay, blue, family):
     one, on_b, on_c = lab["one"], lab["on-b"], lab["on-c"]
     refused(lab, underlay, on_b.frame(on_c, udp(), family), blue, "tunnel-destination")
-    refused(lab, underlay, on_b.frame(one, udp(), family, dst_mac="52:54:00:00:88:88"), blue, "tunnel-destination")
     refused(lab, underlay, on_b.frame(one, udp(), family, dst_mac=one.gateway_mac(family)), blue, "tunnel-destination")
     refused(lab, underlay, who_has(one.address[family], on_b.mac, on_b.address[family]), blue, "tunnel-destination")
 
 
 def test_multicast_through_the_tunnel(lab, underlay, blue):
+    """It ends at this node's ports: nothing goes on to a third node, nor back."""
     frame = lab["on-b"].frame(lab["one"], udp(), "v4", dst="224.0.0.251", dst_mac="01:00:5e:00:00:fb")
-    refused(lab, underlay, frame, blue, "multicast")
+    arrives(lab, underlay, frame, blue)
+    after = lab["on-b"].frame(lab["one"], udp(), "v4")
+    arrives(lab, underlay, after, blue)
+    assert not [got for got in underlay.wire.drain() if underlay.is_tunnel(got, frame)]
+    # The sender must be a port of the node, and no gateway: nothing of this kind is routed.
+    refused(lab, underlay, lab["on-c"].frame(lab["one"], udp(), "v4", dst="224.0.0.251", dst_mac=MDNS), blue,
+            "tunnel-source")
+    refused(lab, underlay, lab["on-b"].frame(lab["one"], udp(), "v4", dst="224.0.0.251", dst_mac=MDNS,
+                                             src_mac=lab["one"].gateway_mac()), blue, "tunnel-source")
 
 
 def test_security_groups_hold_for_what_comes_through_the_tunnel(lab, underlay, blue, family):

@@ -56,7 +56,8 @@ static const struct packet_case cases[] = {
 	{"a1", MAC(01), "ff:ff:ff:ff:ff:ff", "10.1.0.11", "10.1.0.255", "udp", DROP_MULTICAST},
 	{"a1", MAC(01), MAC(08), "10.1.0.11", "224.0.0.1", "udp", DROP_MULTICAST},
 	{"a1", MAC(01), "33:33:00:00:00:01", "fd00:1::11", "ff02::1", "udp", DROP_MULTICAST},
-	{"a1", MAC(01), "ff:ff:ff:ff:ff:ff", "0.0.0.0", "255.255.255.255", "udp", DROP_MULTICAST},
+	{"a1", MAC(01), "ff:ff:ff:ff:ff:ff", "0.0.0.0", "255.255.255.255", "udp",
+	 DROP_SOURCE_ADDRESS},
 	// Between networks.
 	{"a1", MAC(01), GATEWAY_BLUE, "10.1.0.11", "10.2.0.13", "proto:47", 0, "a3", ROUTE},
 	{"a1", MAC(01), GATEWAY_BLUE, "fd00:1::11", "fd00:2::13", "proto:47", 0, "a3", ROUTE},
@@ -150,7 +151,7 @@ static const struct packet_case cases[] = {
 	{"b/blue", MAC(11), MAC(21), "10.1.0.21", "10.1.0.31", "udp", DROP_TUNNEL_DESTINATION},
 	{"b/blue", MAC(11), GATEWAY_BLUE, "10.1.0.21", "10.2.0.13", "udp", DROP_TUNNEL_DESTINATION},
 	{"b/blue", MAC(11), GATEWAY_BLUE, "10.1.0.21", "10.1.0.1", "icmp", DROP_TUNNEL_DESTINATION},
-	{"b/blue", MAC(11), MAC(99), "10.1.0.21", "10.1.0.11", "udp", DROP_TUNNEL_DESTINATION},
+	{"b/blue", MAC(11), MAC(99), "10.1.0.21", "10.1.0.11", "udp", DROP_UNKNOWN_MAC},
 	{"b/blue", MAC(11), "ff:ff:ff:ff:ff:ff", "10.1.0.21", "10.1.0.255", "udp", DROP_MULTICAST},
 };
 

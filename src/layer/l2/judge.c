@@ -9,7 +9,8 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	uint32_t found;
 
 	if (mac_is_multicast(&packet->destination_mac) || ip_is_multicast(&packet->destination)) {
-		walk_say(walk, "multicast and broadcast are not forwarded");
+		// What the worker replicates has not come here.
+		walk_say(walk, "a group's address, and one receiver's MAC address");
 		return walk_drop(walk, DROP_MULTICAST);
 	}
 	if (mac_equal(&packet->destination_mac, &walk->network->gateway_mac)) {
@@ -23,8 +24,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	if (!found) {
 		walk_say(walk, "network %s: no port has MAC address %s", walk->network->name,
 			 mac_format(&packet->destination_mac, text));
-		return walk_drop(walk, walk->ingress.port == PORT_UPLINK ? DROP_TUNNEL_DESTINATION
-									 : DROP_UNKNOWN_MAC);
+		return walk_drop(walk, DROP_UNKNOWN_MAC);
 	}
 	walk->destination = &walk->tables->endpoints[found];
 	if (walk->destination == walk->source)

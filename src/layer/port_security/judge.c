@@ -7,8 +7,6 @@ static bool source_allowed(const struct walk *walk, const struct endpoint_detail
 {
 	const struct ip_address *source = &walk->packet->source;
 
-	if (ip_is_multicast(&walk->packet->destination))
-		return true; // goes nowhere but to the services that look at the sender themselves
 	for (uint32_t i = 0; i < detail->address_count; i++)
 		if (ip_equal(source, &detail->addresses[i]))
 			return true;
@@ -28,7 +26,8 @@ static bool nonsense(const struct packet *packet)
 	static const struct ip_address v6_loopback = {.bytes = {[15] = 1}};
 	static const struct ip_address none;
 
-	// Who has no address yet asks everybody (DHCP, MLD).
+	// Who has no address yet asks the network's services, which look at the sender themselves;
+	// what gets here was for none of them, and has nobody as its sender.
 	if (ip_is_multicast(destination) &&
 	    (ip_equal(source, &none) || (ip_is_v4(source) && !source->words[3])))
 		return false;
@@ -70,4 +69,5 @@ const struct layer port_security_layer = {
 	.name = "port-security",
 	.kind = LAYER_DIRECTION,
 	.judge = judge,
+	.judge_sender = judge,
 };

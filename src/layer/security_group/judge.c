@@ -138,10 +138,24 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	return judge_end(walk, &question, other, POLICY_INGRESS);
 }
 
+// One of several receivers: the packet opens no connection, so it always stands for itself.
+static enum verdict judge_receiver(struct walk *walk, const void *tables)
+{
+	struct question question = {
+		.tables = tables,
+		.key = &walk->packet->key,
+		.remote = &walk->packet->key.source,
+	};
+
+	return judge_end(walk, &question, walk->destination, POLICY_INGRESS);
+}
+
 const struct layer security_group_layer = {
 	.name = "security-group",
 	.kind = LAYER_OPENING,
 	.judge = judge,
+	.judge_sender = judge,
+	.judge_receiver = judge_receiver,
 	.compile = security_group_compile,
 	.free = security_group_free,
 };

@@ -98,10 +98,12 @@ const struct layer tunnel_source_layer = {
 	.name = "tunnel-source",
 	.kind = LAYER_DIRECTION,
 	.judge = judge_source,
+	.judge_sender = judge_source,
 };
 
 const struct layer tunnel_layer = {
 	.name = "tunnel",
 	.kind = LAYER_DIRECTION,
 	.judge = judge,
+	.judge_receiver = judge,
 };

@@ -11,6 +11,8 @@
 #define MTU_MIN_V6 1280
 #define MTU_MAX	   9000
 
+#define PACKET_RATE_MAX 1000000
+
 // A subnet and where it is.
 struct subnet_entry {
 	const char *domain; // name of the Vrf, or of the network without one
@@ -98,6 +100,21 @@ static void mtu_check(struct check *check, const Sluice__V1__Object *object, boo
 			     "%u is less than the %d that IPv6 needs", network->mtu, MTU_MIN_V6);
 }
 
+static void multicast_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__Multicast *multicast = object->network->multicast;
+
+	if (!multicast)
+		return;
+	if (multicast->has_rate_case && multicast->rate > PACKET_RATE_MAX)
+		problems_add(check->problems, object, "multicast.rate", "%u is not 0 to %d",
+			     multicast->rate, PACKET_RATE_MAX);
+	if (multicast->has_burst_case &&
+	    (multicast->burst < 1 || multicast->burst > PACKET_RATE_MAX))
+		problems_add(check->problems, object, "multicast.burst", "%u is not 1 to %d",
+			     multicast->burst, PACKET_RATE_MAX);
+}
+
 // By domain, then address, then the wider one first: what overlaps then follows the prefix that
 // holds it.
 static int subnet_compare(const void *a, const void *b)
@@ -177,6 +194,7 @@ void network_check(struct check *check)
 		for (size_t s = first; s < list.count; s++)
 			v6 |= !prefix_is_v4(&list.entries[s].prefix);
 		mtu_check(check, object, v6);
+		multicast_check(check, object);
 	}
 	overlaps_check(check, &list);
 	free(list.entries);

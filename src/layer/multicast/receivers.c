@@ -1,0 +1,115 @@
+#include "layer/multicast/receivers.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+// Can packets of the network reach the node? The same that the tunnel layer asks.
+static bool is_reachable(const struct tables *tables, const struct network *network, uint16_t peer)
+{
+	return tables->underlay.present && network->vni && tables->peers[peer].number &&
+	       tables->peers[peer].next_hop;
+}
+
+struct receiver {
+	uint16_t network;
+	uint16_t peer; // 0: this node
+	uint16_t port;
+	uint32_t endpoint;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct receiver *x = a, *y = b;
+
+	if (x->network != y->network)
+		return (int)x->network - (int)y->network;
+	if (x->peer != y->peer)
+		return (int)x->peer - (int)y->peer;
+	if (x->port != y->port)
+		return (int)x->port - (int)y->port;
+	return x->endpoint < y->endpoint ? -1 : x->endpoint > y->endpoint;
+}
+
+static bool fill(const struct tables *tables, struct network *network,
+		 const struct receiver *receivers, uint32_t count)
+{
+	network->local = calloc(count, sizeof(*network->local));
+	network->remote = calloc(count, sizeof(*network->remote));
+	if (!network->local || !network->remote)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!receivers[i].peer)
+			network->local[network->local_count++] = receivers[i].endpoint;
+		else if ((i == 0 || receivers[i].peer != receivers[i - 1].peer) &&
+			 is_reachable(tables, network, receivers[i].peer))
+			network->remote[network->remote_count++] = receivers[i].endpoint;
+	}
+	return true;
+}
+
+bool receivers_compile(struct tables *tables)
+{
+	uint32_t count = tables->endpoint_count - 1, end;
+	struct receiver *receivers = calloc(count + 1, sizeof(*receivers));
+	bool made = receivers != NULL;
+
+	for (uint32_t i = 0; made && i < count; i++) {
+		const struct endpoint *endpoint = &tables->endpoints[i + 1];
+
+		receivers[i] =
+			(struct receiver){endpoint->network, endpoint->peer, endpoint->port, i + 1};
+	}
+	if (made)
+		qsort(receivers, count, sizeof(*receivers), compare);
+	for (uint32_t first = 0; made && first < count; first = end) {
+		for (end = first + 1;
+		     end < count && receivers[end].network == receivers[first].network; end++)
+			;
+		made = fill(tables, &tables->networks[receivers[first].network], receivers + first,
+			    end - first);
+	}
+	free(receivers);
+	return made;
+}
+
+uint32_t receivers_remote(const struct tables *tables, const struct network *network, uint16_t peer)
+{
+	uint32_t first = 0, end = network->remote_count;
+
+	while (first < end) {
+		uint32_t middle = first + (end - first) / 2;
+
+		if (tables->endpoints[network->remote[middle]].peer < peer)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first < network->remote_count &&
+			       tables->endpoints[network->remote[first]].peer == peer
+		       ? network->remote[first]
+		       : 0;
+}
+
+enum receivers receivers_of(const struct ip_address *destination)
+{
+	if (ip_is_v4(destination)) {
+		uint32_t address = ntohl(destination->words[3]);
+
+		// RFC 4541 section 2.1.2: groups on the link go to all ports.
+		return address >> 28 == 14 && address >> 8 != 0xe00000 ? RECEIVERS_MEMBERS
+								       : RECEIVERS_ALL;
+	}
+	if (destination->bytes[0] != 0xff)
+		return RECEIVERS_ALL;
+	// RFC 4291 section 2.7, RFC 4541 section 3: reserved and interface-local scope stay where
+	// they are; link-local groups go to all ports, because not every system reports them.
+	switch (destination->bytes[1] & 15) {
+	case 0:
+	case 1:
+		return RECEIVERS_NONE;
+	case 2:
+		return RECEIVERS_ALL;
+	default:
+		return RECEIVERS_MEMBERS;
+	}
+}
