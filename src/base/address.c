@@ -31,6 +31,14 @@ bool ip_is_link_local(const struct ip_address *address)
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
+struct ip_address ip_link_local_of(const struct mac_address *mac)
+{
+	const uint8_t *m = mac->bytes;
+
+	return (struct ip_address){.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2],
+					     0xff, 0xfe, m[3], m[4], m[5]}};
+}
+
 bool ip_parse(const char *text, struct ip_address *address)
 {
 	struct in_addr v4;

@@ -56,6 +56,9 @@ bool ip_is_multicast(const struct ip_address *address);
 // fe80::/10 or 169.254.0.0/16.
 bool ip_is_link_local(const struct ip_address *address);
 
+// The link-local address made from a MAC address (RFC 4291 appendix A).
+struct ip_address ip_link_local_of(const struct mac_address *mac);
+
 // Text to address and back. Parsing takes the usual forms only (no leading zeros in IPv4, no zone)
 // and returns false for anything else. The `_format` functions return `text`.
 bool ip_parse(const char *text, struct ip_address *address);

@@ -29,6 +29,16 @@
 	  "A neighbour discovery packet breaks the rules of RFC 4861 sections 6.1 and 7.1.")       \
 	X(ND_UNKNOWN, "nd-unknown",                                                                \
 	  "Nobody in the network has the address that neighbour discovery asks for.")              \
+	X(RA_SPOOFED, "ra-spoofed",                                                                \
+	  "A router advertisement or redirect from a workload: only the gateway sends these.")     \
+	X(DHCP_SPOOFED, "dhcp-spoofed",                                                            \
+	  "A DHCP or DHCPv6 server's or relay agent's message from a workload, or a client's "     \
+	  "that speaks for another MAC address.")                                                  \
+	X(DHCP_MALFORMED, "dhcp-malformed",                                                        \
+	  "A DHCP or DHCPv6 message that breaks the rules of RFC 2131 or RFC 8415.")               \
+	X(DHCP_UNANSWERED, "dhcp-unanswered",                                                      \
+	  "A DHCP or DHCPv6 message that gets no answer: the service is disabled, the port has "   \
+	  "no address, or another server was asked.")                                              \
 	X(MULTICAST, "multicast",                                                                  \
 	  "Multicast or broadcast that is not for workloads: a service's, of interface-local "     \
 	  "scope, with a unicast MAC address, or in a network where its rate is 0.")               \

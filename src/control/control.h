@@ -6,6 +6,7 @@
 #include <event2/event.h>
 
 #include "layer/compile.h"
+#include "layer/router_advertisement/router_advertisement.h"
 #include "model/set.h"
 #include "model/store.h"
 #include "port/port.h"
@@ -18,8 +19,9 @@
 struct control_port {
 	char name[PORT_NAME_SIZE];
 	struct port_device device;
-	struct port *port;		// NULL while it can't be opened
-	struct port_counters *counters; // one a worker, and one for tracing
+	struct port *port;		 // NULL while it can't be opened
+	struct port_counters *counters;	 // one a worker, and one for tracing
+	struct router_schedule schedule; // the workers'
 	// Of devices that were open before; the present one's are in `port`.
 	uint64_t send_errors;
 	uint64_t receive_errors;

@@ -104,6 +104,7 @@ static void bind_ports(struct control *control, struct tables *tables)
 		device = control_device(control, entry);
 		tables->ports[number].port = !device || device->closing ? NULL : device->port;
 		tables->ports[number].counters = entry->counters;
+		tables->ports[number].schedule = &entry->schedule;
 		if (number == PORT_UPLINK && tables->ports[number].port)
 			tables_set_uplink_mac(tables, &entry->port->mac);
 	}

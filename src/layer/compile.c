@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "layer/services/compile.h"
 #include "layer/topology.h"
 #include "layer/tunnel/tunnel.h"
 
@@ -41,6 +42,7 @@ void tables_free(struct tables *tables)
 	for (unsigned int i = 0; layers[i]; i++)
 		if (tables->layers[i] && layers[i]->free)
 			layers[i]->free(tables->layers[i]);
+	services_free(tables->services);
 	topology_free(tables);
 	for (uint32_t i = 0; tables->polls && i < tables->worker_count; i++)
 		free(tables->polls[i].entries);
@@ -79,7 +81,7 @@ int tables_compile(const struct object_set *objects, const char *node,
 		tables_free(tables);
 		return error_set(err, "no memory for the tables");
 	}
-	if (topology_compile(&compile, err) < 0) {
+	if (topology_compile(&compile, err) < 0 || services_compile(&compile, err) < 0) {
 		tables_free(tables);
 		return -1;
 	}

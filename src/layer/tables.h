@@ -9,6 +9,8 @@
 #include "port/port.h"
 
 struct neighbour;
+struct router_schedule;
+struct services;
 
 // Port number of the uplink; 0 is none.
 #define PORT_UPLINK 1
@@ -73,6 +75,7 @@ struct port_binding {
 	uint16_t parent;		// the port that has the device, where this is a VLAN on it
 	uint16_t vlan;			// 0: no VLAN
 	struct port_counters *counters; // one a worker
+	struct router_schedule *schedule; // of router advertisements to it
 };
 
 // Another node: how to get a packet there.
@@ -147,7 +150,8 @@ struct tables {
 	struct domain_prefix *allowed;
 	uint32_t allowed_count;
 
-	void *layers[LAYER_MAX]; // each layer's own
+	struct services *services; // DHCP, DHCPv6, router advertisements
+	void *layers[LAYER_MAX];   // each layer's own
 };
 
 static inline const struct network *tables_network(const struct tables *tables, uint32_t number)

@@ -33,14 +33,6 @@ static struct mac_address gateway_mac(uint32_t vni)
 		{0x02, 0x53, 0x4c, (uint8_t)(vni >> 16), (uint8_t)(vni >> 8), (uint8_t)vni}};
 }
 
-static struct ip_address link_local(const struct mac_address *mac)
-{
-	const uint8_t *m = mac->bytes;
-
-	return (struct ip_address){.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2],
-					     0xff, 0xfe, m[3], m[4], m[5]}};
-}
-
 static int compile_subnet(struct tables *tables, struct network *network,
 			  const Sluice__V1__Subnet *object, struct error *err)
 {
@@ -282,7 +274,7 @@ static int compile_port(struct compile *compile, const Sluice__V1__Port *object,
 	if (!network || !mac_parse(object->mac, &endpoint->mac))
 		return error_set(err, "Port/%s: network or mac", object->name);
 	snprintf(detail->name, sizeof(detail->name), "%s", object->name);
-	detail->link_local = link_local(&endpoint->mac);
+	detail->link_local = ip_link_local_of(&endpoint->mac);
 	endpoint->gateway_mac = network->gateway_mac;
 	endpoint->vni = network->vni;
 	endpoint->network = network->number;

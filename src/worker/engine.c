@@ -86,6 +86,7 @@ static void run(struct worker *worker)
 		packets += replicate_turn(worker);
 		hold_turn(worker, new_second);
 		underlay_turn(worker, new_second);
+		services_turn(worker, new_second);
 		transmit_flush_all(worker);
 		packets += flow_table_age(worker->flows, worker->index, worker->now, start - last,
 					  engine->cycles_per_second, packets ? AGE_BUSY : AGE_IDLE);

@@ -234,6 +234,8 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 	       struct ingress ingress, struct flow_hash hash)
 {
+	if (services_receive(worker, mbuf, packet, ingress))
+		return;
 	switch (packet->kind) {
 	case PACKET_ARP:
 	case PACKET_ND:

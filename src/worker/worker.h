@@ -6,6 +6,7 @@
 // reject.c      drops with an ICMP error to the sender
 // underlay.c    ARP and ND on the uplink
 // replicate.c   packets with several receivers
+// services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
@@ -191,6 +192,11 @@ void worker_reject_size(struct worker *worker, struct rte_mbuf *mbuf, const stru
 			struct ingress ingress, uint32_t mtu);
 bool reject_open(struct worker *worker);
 void reject_close(struct worker *worker);
+
+// services.c. True: it was for them, and the mbuf is taken over.
+bool services_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		      struct ingress ingress);
+void services_turn(struct worker *worker, bool new_second);
 
 // underlay.c
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);

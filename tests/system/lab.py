@@ -143,6 +143,8 @@ class Lab:
         for workload in self.workloads.values():
             if not workload.node or workload.wire:
                 continue
+            if workload.automatic:
+                continue
             if workload.kernel:
                 workload.configure()
             else:

@@ -93,8 +93,18 @@ def told(frame, address):
     return None
 
 
+def is_unasked_advertisement(data):
+    """A router advertisement of Sluice's own to all nodes: these come at any time."""
+    return data[:9] == bytes.fromhex("333300000001" "02534c") and data[12:14] == b"\x86\xdd" and data[54:55] == b"\x86"
+
+
 class Wire:
-    """A packet socket on an interface: what is written to it leaves there, what arrives there can be read."""
+    """A packet socket on an interface: what is written to it leaves there, what arrives there can be read.
+
+    Unasked router advertisements are not shown, unless `advertisements` is set.
+    """
+
+    advertisements = False
 
     def __init__(self, namespace, interface):
         with netns.inside(namespace):
@@ -118,11 +128,14 @@ class Wire:
             return None
         data, control, _, address = self.socket.recvmsg(65536, 64)
         # The kernel takes a tag out of the frame and hands it over beside it.
+        tagged = data
         for level, kind, value in control:
             status, _, _, _, _, tag, protocol = struct.unpack("=IIIHHHH", value)
             if (level, kind) == (263, PACKET_AUXDATA) and status & VLAN_VALID:
-                data = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
-        return self.receive(timeout) if address[2] == PACKET_OUTGOING else Ether(data)
+                tagged = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
+        if address[2] == PACKET_OUTGOING or (not self.advertisements and is_unasked_advertisement(data)):
+            return self.receive(timeout)
+        return Ether(tagged)
 
     def drain(self):
         """All frames that have arrived by now."""

@@ -117,13 +117,18 @@ def test_router_advertisement(lab, sender):
     for source in (sender.address["v6"], "fe80::1"):
         frame = (Ether(src=sender.mac, dst="33:33:00:00:00:01") / IPv6(src=source, dst="ff02::1", hlim=255)
                  / ICMPv6ND_RA() / ICMPv6NDOptSrcLLAddr(lladdr=sender.mac))
-        lab.dropped(sender, frame, "nd-spoofed")
+        lab.dropped(sender, frame, "ra-spoofed")
 
 
 def test_router_solicitation_reaches_no_workload(lab, sender):
+    """The gateway alone answers."""
     frame = (Ether(src=sender.mac, dst="33:33:00:00:00:02") / IPv6(src=sender.address["v6"], dst="ff02::2", hlim=255)
              / ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=sender.mac))
-    lab.dropped(sender, frame, "multicast")
+    sender.send(frame)
+    assert ICMPv6ND_RA in sender.receive()
+    sender.send(who_has(sender.network.gateway["v4"], sender.mac, sender.address["v4"]))
+    assert told(sender.receive(), sender.network.gateway["v4"])
+    assert not lab["three"].wire.drain()
 
 
 ALLOWED = {"v4": ("10.1.0.128", "10.1.0.143"), "v6": ("fd00:1::1:0", "fd00:1::1:ffff")}

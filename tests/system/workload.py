@@ -15,23 +15,24 @@ DEFAULTS = {"v4": "0.0.0.0/0", "v6": "::/0"}
 class Workload:
     """With `kernel` the namespace's own network stack uses the port; without, only the frames of the test do.
 
-    `vlan`, as ("trunk", 100), makes it a sub-interface of another workload: a VLAN interface on that one's, in a
-    namespace of its own.
+    With `automatic` it is for programs in it to find out its addresses. `vlan`, as ("trunk", 100), makes it a
+    sub-interface of another workload: a VLAN interface on that one's, in a namespace of its own.
     """
 
-    def __init__(self, lab, name, node, network, number, host=None, kernel=False, vlan=None, **fields):
+    def __init__(self, lab, name, node, network, number, host=None, kernel=False, automatic=False, vlan=None, **fields):
         self.lab = lab
         self.name = name
         self.node = lab.nodes.get(node)
         self.network = network
-        self.kernel = kernel
+        self.kernel = kernel or automatic
+        self.automatic = automatic
         self.interface = "eth0"
         self.mac = "52:54:00:00:%02x:%02x" % (number >> 8, number & 255)
         self.host = host or 10 + number
         self.address = {}
         for family in network.prefix:
             self.address[family] = str(ipaddress.ip_network(network.prefix[family])[self.host])
-        self.netns = netns.make(name, silent=not kernel)
+        self.netns = netns.make(name, silent=not self.kernel)
         self.object = {"kind": "Port", "name": name, "node": node, "network": network.name, "mac": self.mac,
                        "addresses": list(self.address.values()),
                        "device": {"tap": {"name": self.interface, "netns": self.netns}}, **fields}

@@ -3,6 +3,7 @@
 #include <rte_mbuf.h>
 
 #include "layer/address_resolution/address_resolution.h"
+#include "layer/services/services.h"
 
 static const struct ip_address unspecified;
 
@@ -37,6 +38,9 @@ static const struct mac_address *find_target(const struct tables *tables,
 			*router = true;
 			return &network->gateway_mac;
 		}
+	// Where a subnet has no gateway, DHCP's server has an address of its own.
+	if (services_dhcp_address(network, target))
+		return &network->gateway_mac;
 	if (ip_is_link_local(target) && !ip_is_v4(target)) {
 		struct mac_address mac = {{target->bytes[8] ^ 2, target->bytes[9],
 					   target->bytes[10], target->bytes[13], target->bytes[14],

@@ -3,6 +3,19 @@
 
 #include "layer/l3/l3.h"
 
+static bool is_gateway(const struct walk *walk)
+{
+	const struct ip_address *destination = &walk->packet->destination;
+	struct ip_address own;
+
+	if (!ip_is_v4(destination) && ip_is_link_local(destination)) {
+		own = ip_link_local_of(&walk->network->gateway_mac);
+		return ip_equal(destination, &own);
+	}
+	return lookup_find(&walk->tables->by_gateway,
+			   lookup_key_address(walk->network->domain, destination));
+}
+
 static enum verdict judge(struct walk *walk, const void *tables)
 {
 	const struct packet *packet = walk->packet;
@@ -12,8 +25,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 
 	if (walk->destination)
 		return VERDICT_NEXT;
-	if (lookup_find(&walk->tables->by_gateway,
-			lookup_key_address(domain, &packet->destination))) {
+	if (is_gateway(walk)) {
 		walk->to_gateway = true;
 		walk_say(walk, "%s is the gateway itself", ip_format(&packet->destination, text));
 		return VERDICT_NEXT;

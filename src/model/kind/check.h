@@ -54,6 +54,17 @@ bool check_inside(struct check *check, const Sluice__V1__Object *object, const c
 
 bool prefix_is_v4(const struct ip_prefix *prefix);
 
+void check_domain_name(struct check *check, const Sluice__V1__Object *object, const char *field,
+		       const char *text);
+
+// What DHCP, DHCPv6 and router advertisements hand out (dhcp.c).
+void check_dhcp(struct check *check, const Sluice__V1__Object *object,
+		const Sluice__V1__Dhcp *dhcp);
+void check_boot(struct check *check, const Sluice__V1__Object *object, const char *field,
+		const Sluice__V1__Boot *boot);
+void check_subnet_services(struct check *check, const Sluice__V1__Object *object, size_t index,
+			   const struct ip_prefix *prefix);
+
 // Devices. A name that is used twice on the node is a problem too.
 void check_interface(struct check *check, const Sluice__V1__Object *object, const char *field,
 		     const char *node, const char *netns, const char *name);

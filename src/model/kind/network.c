@@ -75,6 +75,7 @@ static void subnet_check(struct check *check, const Sluice__V1__Object *object, 
 		if (check_address(check, object, field, subnet->gateway, &address))
 			check_inside(check, object, field, &address, &prefix);
 	}
+	check_subnet_services(check, object, index, &prefix);
 	for (size_t i = 0; i < subnet->n_dns; i++) {
 		field = CHECK_PATH("subnets[%zu].dns[%zu]", index, i);
 		if (!check_address(check, object, field, subnet->dns[i], &address) ||
@@ -195,6 +196,8 @@ void network_check(struct check *check)
 			v6 |= !prefix_is_v4(&list.entries[s].prefix);
 		mtu_check(check, object, v6);
 		multicast_check(check, object);
+		if (network->dhcp)
+			check_dhcp(check, object, network->dhcp);
 	}
 	overlaps_check(check, &list);
 	free(list.entries);

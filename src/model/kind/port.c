@@ -1,5 +1,6 @@
 // Checks of Port: addresses that belong to its network and to it alone, and its device.
 
+#include "base/domain_name.h"
 #include "model/kind/check.h"
 #include "model/network_mtu.h"
 #include "model/object.h"
@@ -230,6 +231,12 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 			}
 	}
 	device_check(check, object, maps);
+	if (*port->host_name && !domain_label_valid(port->host_name))
+		problems_add(check->problems, object, "hostName",
+			     "'%s' is no host name (letters, digits and inner hyphens, at most %d)",
+			     port->host_name, DOMAIN_LABEL_MAX);
+	if (port->boot)
+		check_boot(check, object, "boot", port->boot);
 }
 
 void port_check(struct check *check)

@@ -1,0 +1,187 @@
+#include "layer/services/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/domain_name.h"
+
+#define DEFAULT_LEASE 3600
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, "no memory for the tables");
+}
+
+uint32_t services_search(const Sluice__V1__Dhcp *dhcp, uint8_t *wire, uint32_t room)
+{
+	uint32_t used = 0;
+
+	if (!dhcp)
+		return 0;
+	for (size_t i = 0; i < dhcp->n_domain_search; i++)
+		used += domain_name_write(dhcp->domain_search[i], true, wire + used, room - used);
+	if (!dhcp->n_domain_search)
+		used = domain_name_write(dhcp->domain, true, wire, room);
+	return used;
+}
+
+static void compile_boot(const Sluice__V1__Boot *object, struct boot *boot)
+{
+	struct ip_address server;
+
+	if (!object)
+		return;
+	snprintf(boot->server, sizeof(boot->server), "%s", object->server);
+	if (ip_parse(object->server, &server) && ip_is_v4(&server))
+		boot->server_address = server.words[3];
+	snprintf(boot->file, sizeof(boot->file), "%s", object->file);
+	snprintf(boot->efi_file, sizeof(boot->efi_file), "%s", object->efi_file);
+	snprintf(boot->ipxe_file, sizeof(boot->ipxe_file), "%s", object->ipxe_file);
+	snprintf(boot->url, sizeof(boot->url), "%s", object->url);
+}
+
+static int compile_network(const Sluice__V1__Network *object, const struct network *network,
+			   struct service_network *service, struct error *err)
+{
+	const Sluice__V1__Dhcp *dhcp = object->dhcp;
+
+	service->lease = DEFAULT_LEASE;
+	if (dhcp) {
+		size_t length = strlen(dhcp->domain);
+
+		service->disabled = dhcp->disabled;
+		if (dhcp->has_lease_seconds_case)
+			service->lease = dhcp->lease_seconds;
+		snprintf(service->domain, sizeof(service->domain), "%s", dhcp->domain);
+		if (length && service->domain[length - 1] == '.')
+			service->domain[length - 1] = 0;
+		compile_boot(dhcp->boot, &service->boot);
+	}
+	service->subnets = calloc(network->subnet_count + 1, sizeof(*service->subnets));
+	if (!service->subnets)
+		return no_memory(err);
+	service->subnet_count = network->subnet_count;
+	router_advertisement_compile(object, network, service);
+	if (!dhcpv6_compile(object, network, service))
+		return no_memory(err);
+	for (uint32_t i = 0; i < network->subnet_count; i++)
+		if (ip_is_v4(&network->subnets[i].prefix.address) &&
+		    !dhcp_compile_subnet(object, object->subnets[i], service, network->mtu,
+					 &service->subnets[i]))
+			return no_memory(err);
+	return 0;
+}
+
+static int compile_endpoint(struct compile *compile, const Sluice__V1__Port *object, uint32_t index,
+			    struct error *err)
+{
+	struct tables *tables = compile->tables;
+	struct services *services = tables->services;
+	const struct endpoint *endpoint = &tables->endpoints[index];
+	const struct endpoint_detail *detail = &tables->details[index];
+	const struct service_network *network = &services->networks[endpoint->network];
+	struct service_endpoint *service = &services->endpoints[services->endpoint_count];
+	const Sluice__V1__Object *network_object = object_set_find(
+		compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, object->network);
+	const char *host_name = *object->host_name ? object->host_name : object->name;
+	const struct boot *boot = &network->boot;
+
+	service->endpoint = index;
+	services->by_endpoint[index] = ++services->endpoint_count;
+	if (object->boot) {
+		service->own_boot = calloc(1, sizeof(*service->own_boot));
+		if (!service->own_boot)
+			return no_memory(err);
+		compile_boot(object->boot, service->own_boot);
+		boot = service->own_boot;
+	}
+	if (domain_label_valid(host_name))
+		snprintf(service->host_name, sizeof(service->host_name), "%s", host_name);
+	service->dhcp = (struct dhcp_offer){
+		.mac = endpoint->mac, .host_name = service->host_name, .boot = boot};
+	service->dhcpv6 = (struct dhcpv6_offer){
+		.host_name = service->host_name, .domain = network->domain, .boot = boot};
+	if (!network->disabled) {
+		dhcp_compile_offer(&tables->networks[endpoint->network], network, detail,
+				   &service->dhcp);
+		if (!dhcpv6_compile_offer(network, detail, &service->dhcpv6))
+			return no_memory(err);
+	}
+	router_advertisement_compile_offer(network_object->network, network, endpoint, detail,
+					   &service->advertisement);
+	return 0;
+}
+
+static int compile_endpoints(struct compile *compile, struct error *err)
+{
+	struct services *services = compile->tables->services;
+	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT);
+	size_t own = 0;
+
+	for (size_t i = 0; i < count; i++)
+		own += strcmp(object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)
+				      ->port->node,
+			      compile->node) == 0;
+	services->endpoints = calloc(own + 1, sizeof(*services->endpoints));
+	services->by_endpoint = calloc(count + 1, sizeof(*services->by_endpoint));
+	if (!services->endpoints || !services->by_endpoint)
+		return no_memory(err);
+	// The topology's endpoints are the Ports in the set's order.
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Port *object =
+			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+
+		if (strcmp(object->node, compile->node) == 0 &&
+		    compile_endpoint(compile, object, (uint32_t)i + 1, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int services_compile(struct compile *compile, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	struct services *services = calloc(1, sizeof(*services));
+	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK);
+
+	tables->services = services;
+	if (!services)
+		return no_memory(err);
+	services->networks = calloc(tables->network_count + 1, sizeof(*services->networks));
+	if (!services->networks)
+		return no_memory(err);
+	services->network_count = tables->network_count;
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Network *object =
+			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, i)
+				->network;
+		uint32_t number = numbers_find(&compile->numbers->networks, object->name);
+
+		if (compile_network(object, &tables->networks[number], &services->networks[number],
+				    err) < 0)
+			return -1;
+	}
+	return compile_endpoints(compile, err);
+}
+
+void services_free(struct services *services)
+{
+	if (!services)
+		return;
+	for (uint32_t i = 0; services->networks && i < services->network_count; i++) {
+		struct service_network *network = &services->networks[i];
+
+		for (uint32_t j = 0; j < network->subnet_count; j++)
+			service_options_free(&network->subnets[j].options);
+		service_options_free(&network->dhcpv6.options);
+		free(network->subnets);
+	}
+	for (uint32_t i = 0; services->endpoints && i < services->endpoint_count; i++) {
+		free(services->endpoints[i].own_boot);
+		free(services->endpoints[i].dhcpv6.addresses);
+	}
+	free(services->networks);
+	free(services->endpoints);
+	free(services->by_endpoint);
+	free(services);
+}
