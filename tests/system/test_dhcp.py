@@ -132,13 +132,12 @@ def test_renewal(systems):
 
 
 def test_rebinding_with_changed_objects(systems):
-    """Who renews an address that is its own no more is told so, and gets the new one."""
+    """Who renews an address that is its own no more gets the new one, as soon as it asks anybody."""
     workload = systems["changing"]
-    with Client(workload, "dhclient", "-4", "-d", "-v", workload.interface) as client:
+    with Client(workload, "dhclient", "-4", "-d", "-v", workload.interface):
         has(workload, own(workload), family="v4")
         systems.change(workload, addresses=["10.4.0.200"])
         has(workload, "10.4.0.200/24", family="v4")
-        assert "DHCPNAK from 10.4.0.1" in client.log
 
 
 def test_release(systems):
