@@ -130,9 +130,9 @@ def test_what_is_not_forwarded(lab):
     """A server of addresses that is none, scopes that end at the sender, a group's address for one receiver."""
     one, two = lab["one"], lab["two"]
     offer = one.frame(one, UDP(sport=67, dport=68), dst="255.255.255.255", dst_mac=BROADCAST)
-    lab.dropped(one, offer, "multicast")
+    lab.dropped(one, offer, "dhcp-spoofed")
     solicit = one.frame(one, UDP(sport=547, dport=546), "v6", dst="ff02::1:2", dst_mac="33:33:00:01:00:02")
-    lab.dropped(one, solicit, "multicast")
+    lab.dropped(one, solicit, "dhcp-spoofed")
     for scope in (0, 1):
         local = one.frame(one, UDP(sport=9, dport=9), "v6", dst=f"ff0{scope}::1", dst_mac="33:33:00:00:00:01")
         lab.dropped(one, local, "multicast")
@@ -180,7 +180,7 @@ def test_trace(lab):
     text = node.ok("trace", "--port", "one", "udp 10.1.0.11:4000 > 224.0.0.251:53")
     assert "ingress of closed: no rule allows it" in text and "of node b" in text
     assert node.trace("one", "udp [fd00:1::b]:1 > [ff02::fb]:1") == "allow"
-    assert node.trace("one", "udp 10.1.0.11:547 > 10.1.0.255:68") == "drop multicast"
+    assert node.trace("one", "udp 10.1.0.11:547 > 10.1.0.255:68") == "drop dhcp-spoofed"
     assert node.json("trace", "--port", "on-b", "udp 10.1.0.15:1 > 224.0.0.251:1")["verdict"] == "allow"
     assert node.trace("alone", "udp 10.5.0.22:1 > 224.0.0.251:1") == "drop no-receiver"
     assert not [got for got in lab["two"].wire.drain() if got.haslayer(UDP)]
