@@ -5,8 +5,8 @@
 
 #include "control/control.h"
 
-// Uplinks carry what networks of any size need around their packets; the kernel's interface is left
-// as it is.
+// Of devices that are taken from the kernel; the MTU of an interface of the kernel's is left as it
+// is.
 #define UPLINK_MTU 1500
 
 static void set_name(struct port_device *device, enum port_device_kind kind, const char *name)
@@ -66,7 +66,11 @@ void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device
 
 	memset(device, 0, sizeof(*device));
 	device->queues = 1;
-	device->mtu = UPLINK_MTU;
+	// 0: what the interface has.
+	if (from->has_mtu_case)
+		device->mtu = (uint16_t)from->mtu;
+	else if (from->device_case != SLUICE__V1__UPLINK__DEVICE_NETDEV)
+		device->mtu = UPLINK_MTU;
 	device->uplink = true;
 	if (prefix_parse(object->vtep, &vtep))
 		device->vtep = vtep.address;
@@ -89,7 +93,7 @@ void device_of_host(const Sluice__V1__Node *object, const struct mac_address *ma
 {
 	memset(device, 0, sizeof(*device));
 	device->queues = 1;
-	device->mtu = UPLINK_MTU;
+	device->mtu = object->uplink->has_mtu_case ? (uint16_t)object->uplink->mtu : UPLINK_MTU;
 	device->mac = *mac;
 	set_name(device, PORT_DEVICE_TAP, object->uplink->host_interface);
 }

@@ -106,7 +106,7 @@ static void bind_ports(struct control *control, struct tables *tables)
 		tables->ports[number].counters = entry->counters;
 		tables->ports[number].schedule = &entry->schedule;
 		if (number == PORT_UPLINK && tables->ports[number].port)
-			tables_set_uplink_mac(tables, &entry->port->mac);
+			tables_set_uplink(tables, &entry->port->mac, entry->port->mtu);
 	}
 }
 

@@ -96,10 +96,28 @@ int tables_compile(const struct object_set *objects, const char *node,
 	return 0;
 }
 
-void tables_set_uplink_mac(struct tables *tables, const struct mac_address *mac)
+// What a tunnel packet to each node has room for, if that is less than its network allows.
+static void set_tunnel_mtu(struct tables *tables)
 {
+	for (uint32_t i = 1; i < tables->endpoint_count; i++) {
+		struct endpoint *endpoint = &tables->endpoints[i];
+		uint32_t room = tables->underlay.mtu;
+
+		if (!endpoint->peer)
+			continue;
+		room -= tables->peers[endpoint->peer].header_size;
+		if (room < endpoint->mtu)
+			endpoint->mtu = (uint16_t)room;
+	}
+}
+
+void tables_set_uplink(struct tables *tables, const struct mac_address *mac, uint16_t mtu)
+{
+	tables->underlay.mtu = mtu;
 	tables->underlay.mac = *mac;
 	for (uint32_t i = 0; i < tables->peer_count; i++)
 		if (tables->peers[i].number)
 			tunnel_header_make(&tables->peers[i], &tables->underlay);
+	if (mtu)
+		set_tunnel_mtu(tables);
 }

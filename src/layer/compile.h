@@ -43,6 +43,6 @@ int tables_compile(const struct object_set *objects, const char *node,
 		   struct error *err);
 void tables_free(struct tables *tables);
 
-// The uplink's MAC address is known when its device is open: writes it into the peers' headers.
-// Before publishing.
-void tables_set_uplink_mac(struct tables *tables, const struct mac_address *mac);
+// The uplink's MAC address and MTU (bytes of an IP packet; 0: any) are known when its device is
+// open: writes them into the peers' headers and the MTU of what is behind them. Before publishing.
+void tables_set_uplink(struct tables *tables, const struct mac_address *mac, uint16_t mtu);

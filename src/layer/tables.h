@@ -53,7 +53,7 @@ struct endpoint {
 	uint16_t peer;			// number of its node; 0: this node
 	uint16_t port;			// port number; PORT_UPLINK where the node is another
 	uint16_t network;
-	uint16_t mtu;
+	uint16_t mtu; // of its network, or less if the tunnel to its node has less room
 	uint32_t detail_spare;
 };
 
@@ -84,6 +84,7 @@ struct peer {
 	uint16_t number; // 0: a free place
 	struct ip_address vtep;
 	struct neighbour *next_hop; // NULL: the underlay has no route to it
+	struct neighbour *path;	    // of its tunnel address: what the way there carries
 	// Outer headers up to and with VXLAN; lengths, source port, VNI and destination MAC are
 	// filled in per packet.
 	uint8_t header[72];
@@ -98,6 +99,7 @@ struct underlay {
 	struct ip_address gateway;
 	bool has_gateway;
 	struct mac_address mac;
+	uint16_t mtu;		  // bytes of an IP packet; 0: not known yet
 	struct lookup neighbours; // (0, address) to index + 1 in the array below
 	struct neighbour **neighbour;
 	uint32_t neighbour_count;

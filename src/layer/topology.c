@@ -188,6 +188,11 @@ static int compile_nodes(struct compile *compile, struct error *err)
 		peer->vtep = vtep.address;
 		// Complete, if without a MAC address, as long as the uplink's device is not open.
 		tunnel_header_make(peer, underlay);
+		peer->path = neighbours_get(compile->neighbours, &peer->vtep);
+		if (!peer->path)
+			return error_set(err,
+					 "Node/%s: more than %u tunnel addresses and next hops",
+					 peer->name, NEIGHBOURS_MAX);
 		if (!lookup_add(&tables->by_vtep, lookup_key_address(0, &peer->vtep), number))
 			return no_memory(err);
 		if (underlay->present && find_next_hop(compile, peer, err) < 0)

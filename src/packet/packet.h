@@ -33,6 +33,7 @@ _Static_assert(sizeof(struct flow_key) == 40, "a flow key has no padding");
 
 enum packet_kind {
 	PACKET_IP,
+	PACKET_OVERSIZE,   // the same, larger than its network allows; never by packet_parse
 	PACKET_ICMP_ERROR, // key is the one of the connection's packet in this direction, made from
 			   // the quote
 	PACKET_ARP,

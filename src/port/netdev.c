@@ -8,12 +8,32 @@
 #include "port/driver.h"
 #include "port/interface.h"
 
+static int method_open(const char *name, const struct port_device *device,
+		       const struct interface *interface,
+		       const struct port_environment *environment, struct port **port,
+		       struct error *err)
+{
+	struct error why;
+
+	if (device->method == PORT_NETDEV_AF_PACKET)
+		return packet_port_open(name, device, interface, environment, port, err);
+	if (device->method == PORT_NETDEV_AF_XDP)
+		return xdp_port_open(name, device, interface, environment, port, err);
+	// What a veth's peer sends comes with unfinished checksums, of tunnels too (the kernel's
+	// own VXLAN), and AF_XDP does not say so.
+	if (strcmp(interface->driver, "veth") == 0)
+		error_set(&why, "a veth hands over unfinished checksums");
+	else if (xdp_port_open(name, device, interface, environment, port, &why) == 0)
+		return 0;
+	log_info("port %s: %s by AF_PACKET: %s", name, interface->name, why.text);
+	return packet_port_open(name, device, interface, environment, port, err);
+}
+
 int netdev_port_open(const char *name, const struct port_device *device,
 		     const struct port_environment *environment, struct port **port,
 		     struct error *err)
 {
 	struct interface interface;
-	struct error why;
 
 	if (interface_get(device->name, &interface, err) < 0)
 		return -1;
@@ -22,16 +42,10 @@ int netdev_port_open(const char *name, const struct port_device *device,
 			return -1;
 		log_info("port %s: %s was down, set up", name, interface.name);
 	}
-	if (device->method == PORT_NETDEV_AF_PACKET)
-		return packet_port_open(name, device, &interface, environment, port, err);
-	if (device->method == PORT_NETDEV_AF_XDP)
-		return xdp_port_open(name, device, &interface, environment, port, err);
-	// What a veth's peer sends comes with unfinished checksums, of tunnels too (the kernel's
-	// own VXLAN), and AF_XDP does not say so.
-	if (strcmp(interface.driver, "veth") == 0)
-		error_set(&why, "a veth hands over unfinished checksums");
-	else if (xdp_port_open(name, device, &interface, environment, port, &why) == 0)
-		return 0;
-	log_info("port %s: %s by AF_PACKET: %s", name, interface.name, why.text);
-	return packet_port_open(name, device, &interface, environment, port, err);
+	if (method_open(name, device, &interface, environment, port, err) < 0)
+		return -1;
+	(*port)->mtu = interface.mtu < UINT16_MAX ? (uint16_t)interface.mtu : UINT16_MAX;
+	if (device->mtu && device->mtu < (*port)->mtu)
+		(*port)->mtu = device->mtu;
+	return 0;
 }

@@ -54,6 +54,8 @@ int port_open(const char *name, const struct port_device *device,
 		*port = NULL;
 		return error_prefix(err, "port %s", name);
 	}
+	if (!(*port)->mtu)
+		(*port)->mtu = device->mtu;
 	return 0;
 }
 

@@ -57,7 +57,8 @@ struct port_device {
 	// Queue pairs wanted, 1 to PORT_QUEUES_MAX. A driver may open fewer (port->queues), never
 	// more.
 	uint16_t queues;
-	// Largest IP packet in bytes.
+	// Largest IP packet in bytes. For an interface of the kernel's the lesser of this and what
+	// that has; 0: what that has.
 	uint16_t mtu;
 	// MAC address given to a tap's kernel side. All zero: left alone.
 	struct mac_address mac;
@@ -131,8 +132,10 @@ struct port {
 	// any thread.
 	uint64_t send_errors;
 	uint64_t receive_errors;
-	// The device's own MAC address, for uplinks.
+	// The device's own MAC address, and the largest IP packet in bytes that it carries; for
+	// uplinks.
 	struct mac_address mac;
+	uint16_t mtu;
 	// Eventfd of the worker of each queue, or -1; set by the control thread before workers see
 	// the port.
 	int wake_fds[PORT_QUEUES_MAX];

@@ -50,13 +50,20 @@ static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t
 			return;
 		network = port_network(worker->tables, port);
 	}
-	if (unlikely(reason != DROP_NONE))
+	if (unlikely(reason != DROP_NONE)) {
 		worker_drop(worker, mbuf, port, reason);
-	else if (unlikely(packet_wire_size(mbuf) - packet->l3_offset >
-			  worker->tables->networks[network].mtu))
-		worker_drop(worker, mbuf, port, DROP_TOO_BIG);
-	else
-		burst_add(burst, mbuf, (struct ingress){.port = port}, network, worker->flows);
+		return;
+	}
+	if (unlikely(packet_wire_size(mbuf) - packet->l3_offset >
+		     worker->tables->networks[network].mtu)) {
+		if (packet->kind != PACKET_IP) {
+			worker_drop(worker, mbuf, port, DROP_TOO_BIG);
+			return;
+		}
+		// Cut or refused on the slow path, in its place in the order.
+		packet->kind = PACKET_OVERSIZE;
+	}
+	burst_add(burst, mbuf, (struct ingress){.port = port}, network, worker->flows);
 }
 
 // What is behind the outer packet (padding) must not pass for inner payload.
@@ -108,6 +115,9 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 				worker_drop(worker, mbuf, PORT_UPLINK, reason);
 			}
 			return;
+		case TUNNEL_PATH_MTU:
+			underlay_path_mtu(worker, mbuf, outer.peer, outer.mtu);
+			return;
 		case TUNNEL_NEIGHBOUR:
 			underlay_receive(worker, mbuf, outer_packet);
 			return;
@@ -133,16 +143,23 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	if (action.flags) {
 		const struct endpoint *endpoint = &tables->endpoints[action.destination];
 		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+		uint32_t size = packet_wire_size(mbuf) - packet->l3_offset;
 		struct mac_address next_hop;
 
-		if (unlikely(packet_wire_size(mbuf) - packet->l3_offset > endpoint->mtu)) {
-			worker_reject_size(worker, mbuf, packet, ingress, endpoint->mtu);
+		if (unlikely(size > endpoint->mtu)) {
+			size_exceeded(worker, mbuf, packet, ingress, action, hash, endpoint->mtu);
 			return;
 		}
 		// Before anything is changed: a held packet comes back as it was.
 		if (action.flags & FLOW_ACTION_TUNNEL) {
-			struct neighbour *neighbour = tables->peers[endpoint->peer].next_hop;
+			const struct peer *peer = &tables->peers[endpoint->peer];
+			struct neighbour *neighbour = peer->next_hop;
 
+			if (unlikely(size + peer->header_size >
+				     atomic_load_explicit(&peer->path->path_mtu,
+							  memory_order_relaxed)) &&
+			    size_exceeds_path(worker, mbuf, packet, ingress, action, hash))
+				return;
 			if (unlikely(worker->trace)) {
 				next_hop = neighbour_known(neighbour);
 				worker_say(worker, "next-hop", "%s",

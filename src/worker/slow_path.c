@@ -241,6 +241,13 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 	case PACKET_ND:
 		resolve(worker, mbuf, packet, ingress);
 		break;
+	case PACKET_OVERSIZE: {
+		struct packet plain = *packet;
+
+		plain.kind = PACKET_IP;
+		size_exceeded_at_port(worker, mbuf, &plain, ingress);
+		break;
+	}
 	case PACKET_ICMP_ERROR:
 		related(worker, mbuf, packet, ingress, hash);
 		break;

@@ -57,6 +57,21 @@ void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t
 		transmit_add(worker, mbufs[i], PORT_UPLINK);
 }
 
+// A router of the underlay has dropped a tunnel packet. The next one that is too large is refused
+// here, where its sender can be told.
+void underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf, uint16_t peer, uint32_t mtu)
+{
+	struct neighbour *path = worker->tables->peers[peer].path;
+
+	worker_say(worker, "underlay", "the way to node %s carries %u bytes",
+		   worker->tables->peers[peer].name, mtu);
+	if (!worker->trace && mtu <= atomic_load_explicit(&path->path_mtu, memory_order_relaxed)) {
+		atomic_store_explicit(&path->path_learned, worker->now, memory_order_relaxed);
+		atomic_store_explicit(&path->path_mtu, mtu, memory_order_relaxed);
+	}
+	rte_pktmbuf_free(mbuf);
+}
+
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet)
 {
 	const struct underlay *underlay = &worker->tables->underlay;

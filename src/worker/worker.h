@@ -4,6 +4,7 @@
 // fast_path.c   later packets: parse, look up, apply, send
 // slow_path.c   first packets, and all that is no plain packet of a connection
 // reject.c      drops with an ICMP error to the sender
+// size.c        packets that are larger than their way
 // underlay.c    ARP and ND on the uplink
 // replicate.c   packets with several receivers
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
@@ -198,7 +199,19 @@ bool services_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 		      struct ingress ingress);
 void services_turn(struct worker *worker, bool new_second);
 
+// size.c: take the mbuf over. `mtu` is what an IP packet of it may have.
+void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		   struct ingress ingress, struct flow_action action, struct flow_hash hash,
+		   uint32_t mtu);
+// Of the sender's own network.
+void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
+			   const struct packet *packet, struct ingress ingress);
+// Of the way to the destination's node, as far as that is known still: false, and nothing is done.
+bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+
 // underlay.c
+void underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf, uint16_t peer, uint32_t mtu);
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);
 void underlay_to_host(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason);
 void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);

@@ -212,7 +212,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 
 	tables = fuzz_tables_make(yaml, sizeof(yaml) - 1, "a");
 	require(tables != NULL);
-	tables_set_uplink_mac(tables, &uplink);
+	tables_set_uplink(tables, &uplink, 1500);
 	return 0;
 }
 

@@ -261,7 +261,7 @@ int LLVMFuzzerInitialize(int *count, char ***argument_list)
 		snprintf(yaml, sizeof(yaml), "%s%s", node, policies[i]);
 		tables[i] = fuzz_tables_make(yaml, strlen(yaml), "a");
 		require(tables[i] != NULL);
-		tables_set_uplink_mac(tables[i], &uplink);
+		tables_set_uplink(tables[i], &uplink, 1500);
 	}
 	require(engine_open(&options, tables[0], &engine, &err) == 0);
 	take_worker(engine->workers[0]);

@@ -132,7 +132,8 @@ def test_full_size(lab, family):
     room = 1450 - (28 if family == "v4" else 48)
     payload = b"x" * (room - 14)
     for size, passes in ((room, True), (room + 1, False)):
-        frame = sub.frame(other, UDP(sport=fresh_port(), dport=53), family, payload=b"x" * (size - 14) + b"end of packet!")
+        frame = sub.frame(other, UDP(sport=fresh_port(), dport=53), family, payload=b"x" * (size - 14) + b"end of packet!",
+                          **({"flags": "DF"} if family == "v4" else {}))
         if passes:
             raw.send(tagged(frame, 7))
             assert bytes(other.wire.wait_for(lambda got: b"end of packet!" in bytes(got))) == bytes(frame)

@@ -101,7 +101,7 @@ void fixture_apply(struct layer_fixture *fixture, const char *yaml)
 			   ++fixture->generation, 1, &tables, &err) < 0)
 		fail_msg("%s", err.text);
 	if (!fixture->uplink_closed)
-		tables_set_uplink_mac(tables, &uplink);
+		tables_set_uplink(tables, &uplink, 1500);
 	tables_free(fixture->tables);
 	fixture->tables = tables;
 	compile_numbers_settle(&fixture->numbers);

@@ -31,7 +31,7 @@ static void open_nodes(struct layer_fixture nodes[2], bool v6)
 		fixture_open(&nodes[i], i ? "b" : "a");
 		fixture_apply(&nodes[i], yaml);
 	}
-	tables_set_uplink_mac(nodes[1].tables, &next_hop_mac);
+	tables_set_uplink(nodes[1].tables, &next_hop_mac, 0);
 }
 
 static void encapsulate(const struct layer_fixture *node, const struct frame *inner, uint32_t hash,

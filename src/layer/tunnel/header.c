@@ -54,6 +54,10 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 		return TUNNEL_DROP;
 	if (packet->kind == PACKET_ARP || packet->kind == PACKET_ND)
 		return TUNNEL_NEIGHBOUR;
+	if (packet->kind == PACKET_ICMP_ERROR &&
+	    mac_equal(&packet->destination_mac, &underlay->mac) &&
+	    tunnel_path_error(tables, packet, data, available, &outer->peer, &outer->mtu))
+		return TUNNEL_PATH_MTU;
 	if (packet->kind != PACKET_IP || packet->key.protocol != IPPROTO_UDP ||
 	    !ip_equal(&packet->destination, &underlay->vtep.address) ||
 	    !mac_equal(&packet->destination_mac, &underlay->mac))

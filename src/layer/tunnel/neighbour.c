@@ -33,5 +33,6 @@ struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_
 		return NULL;
 	entry = &neighbours->entries[neighbours->count++];
 	entry->address = *address;
+	entry->path_mtu = PATH_MTU_ANY;
 	return entry;
 }

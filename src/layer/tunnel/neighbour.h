@@ -1,8 +1,9 @@
-// Next hops on the underlay and their MAC addresses, found by Sluice's own ARP (RFC 826) and ND
-// (RFC 4861).
+// Addresses on the underlay. Of next hops, the MAC addresses, found by Sluice's own ARP (RFC 826)
+// and ND (RFC 4861); of tunnel addresses, the MTU of the way there, where the underlay says that it
+// is less than the uplink's (RFC 1191, RFC 8201).
 //
 // The set is kept across changes of configuration. Entries are made by the control thread; a MAC
-// address is read by any worker, and written by the worker that receives from the uplink.
+// address or MTU is read by any worker, and written by the one that receives it from the uplink.
 
 #pragma once
 
@@ -18,14 +19,21 @@
 #define NEIGHBOUR_REFRESH 20
 #define NEIGHBOUR_PROBES  3
 
+// The MTU of a way that nobody has complained about, and how many seconds a complaint holds (RFC
+// 1191 section 6.3).
+#define PATH_MTU_ANY	 UINT32_MAX
+#define PATH_MTU_SECONDS 600
+
 struct neighbour {
 	struct ip_address address;
-	_Atomic uint64_t mac;	 // in the 6 low bytes; 0: not known
-	_Atomic uint32_t used;	 // second of the last packet that needed it, if it was not fresh
-	_Atomic uint32_t wanted; // packets wait for it
-	uint32_t confirmed;	 // second
-	uint32_t asked;		 // second
-	uint32_t probes;	 // since the last answer
+	_Atomic uint64_t mac;	   // in the 6 low bytes; 0: not known
+	_Atomic uint32_t used;	   // second of the last packet that needed it, if it was not fresh
+	_Atomic uint32_t wanted;   // packets wait for it
+	uint32_t confirmed;	   // second
+	uint32_t asked;		   // second
+	uint32_t probes;	   // since the last answer
+	_Atomic uint32_t path_mtu; // bytes of an IP packet of the underlay, or PATH_MTU_ANY
+	_Atomic uint32_t path_learned; // second
 } __attribute__((aligned(64)));
 
 struct neighbours {

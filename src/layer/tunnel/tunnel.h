@@ -11,6 +11,8 @@
 
 #define VXLAN_PORT	  4789
 #define VXLAN_HEADER_SIZE 8
+// The lowest source port of ours.
+#define TUNNEL_SOURCE_PORT 0xc000
 #define TUNNEL_HEADER_SIZE_V4 \
 	(ETHERNET_HEADER_SIZE + IPV4_HEADER_SIZE + UDP_HEADER_SIZE + VXLAN_HEADER_SIZE)
 #define TUNNEL_HEADER_SIZE_V6 \
@@ -26,6 +28,7 @@ void tunnel_header_make(struct peer *peer, const struct underlay *underlay);
 enum tunnel_receive {
 	TUNNEL_INNER,	  // outer headers were read; `offset` is where the inner frame starts
 	TUNNEL_NEIGHBOUR, // ARP or ND of the underlay
+	TUNNEL_PATH_MTU,  // an error about one of our packets: `peer`, `mtu`
 	TUNNEL_DROP,
 };
 
@@ -34,6 +37,7 @@ struct tunnel_outer {
 	uint32_t end;	  // of the inner frame
 	uint16_t network; // number
 	uint16_t peer;
+	uint32_t mtu;		 // bytes of an outer IP packet; for TUNNEL_PATH_MTU
 	enum drop_reason reason; // for TUNNEL_DROP
 };
 
@@ -41,6 +45,11 @@ struct tunnel_outer {
 enum tunnel_receive tunnel_receive(const struct tables *tables, const struct packet *outer_packet,
 				   const uint8_t *data, uint32_t available,
 				   struct tunnel_outer *outer);
+
+// Is it an ICMP error of the underlay that says which MTU the way to a peer has? It must quote a
+// tunnel packet as this node sends them, and be plausible. RFC 1191, RFC 8201.
+bool tunnel_path_error(const struct tables *tables, const struct packet *packet,
+		       const uint8_t *data, uint32_t available, uint16_t *peer, uint32_t *mtu);
 
 // Puts the outer headers before the frame. `hash` chooses the source port, so that the underlay
 // spreads connections. The caller has made sure that the next hop's MAC address is known:
@@ -53,7 +62,7 @@ static inline enum drop_reason tunnel_encapsulate(const struct tables *tables,
 	const struct peer *peer = &tables->peers[endpoint->peer];
 	uint32_t inner = mbuf->pkt_len, l4 = inner + VXLAN_HEADER_SIZE + UDP_HEADER_SIZE;
 	uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(mbuf, peer->header_size);
-	uint16_t length, port = (uint16_t)(0xc000 | (hash & 0x3fff));
+	uint16_t length, port = (uint16_t)(TUNNEL_SOURCE_PORT | (hash & 0x3fff));
 	uint32_t vni;
 
 	if (unlikely(!header || l4 > 65535 - IPV4_HEADER_SIZE))

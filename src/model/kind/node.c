@@ -48,6 +48,9 @@ static void vtep_check(struct check *check, const Sluice__V1__Object *object, st
 		check_inside(check, object, "gateway", &gateway, &link);
 }
 
+#define UPLINK_MTU_MIN 1280
+#define UPLINK_MTU_MAX 9216
+
 static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 {
 	const Sluice__V1__Uplink *uplink = object->node->uplink;
@@ -68,6 +71,9 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 	default: // reported by the check that all messages have
 		break;
 	}
+	if (uplink->has_mtu_case && (uplink->mtu < UPLINK_MTU_MIN || uplink->mtu > UPLINK_MTU_MAX))
+		problems_add(check->problems, object, "uplink.mtu", "%u is not %d to %d",
+			     uplink->mtu, UPLINK_MTU_MIN, UPLINK_MTU_MAX);
 	if (!*uplink->host_interface)
 		return;
 	if (uplink->device_case == SLUICE__V1__UPLINK__DEVICE_NETDEV)
