@@ -7,6 +7,7 @@
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/services/services.h"
 #include "packet/datagram.h"
+#include "packet/fragment.h"
 #include "packet/header.h"
 
 // Largest message that is looked at.
@@ -275,6 +276,34 @@ static enum service receive_udp(struct request *request)
 	}
 }
 
+// Advertisements and servers' messages are never so long that they are cut: nobody may hide one in
+// fragments (RFC 6980, RFC 7113).
+static enum service receive_fragment(struct request *request)
+{
+	const struct packet *packet = request->packet;
+	const uint8_t *data = rte_pktmbuf_mtod(request->mbuf, const uint8_t *);
+	uint32_t available = rte_pktmbuf_data_len(request->mbuf), port;
+	bool v4 = ip_is_v4(&packet->source);
+	struct fragment fragment;
+
+	if (!fragment_read(data, available, packet, &fragment))
+		return SERVICE_NONE;
+	if (fragment.protocol == IPPROTO_ICMPV6 && ip_is_multicast(&packet->destination))
+		return drop(request, DROP_ND_MALFORMED);
+	// Further headers only hide what follows (RFC 7112).
+	if (!v4 && ip_is_multicast(&packet->destination) &&
+	    (fragment.protocol == IPPROTO_HOPOPTS || fragment.protocol == IPPROTO_ROUTING ||
+	     fragment.protocol == IPPROTO_DSTOPTS || fragment.protocol == IPPROTO_FRAGMENT))
+		return drop(request, DROP_EXTENSION_HEADERS);
+	if (fragment.protocol != IPPROTO_UDP || fragment.offset ||
+	    fragment.payload + 4u > available)
+		return SERVICE_NONE;
+	port = (uint32_t)data[fragment.payload + 2] << 8 | data[fragment.payload + 3];
+	return port == (v4 ? DHCP_CLIENT_PORT : DHCPV6_CLIENT_PORT)
+		       ? drop(request, DROP_DHCP_SPOOFED)
+		       : SERVICE_NONE;
+}
+
 enum service services_from_port(const struct tables *tables, const struct endpoint *source,
 				struct rte_mbuf *mbuf, const struct packet *packet,
 				struct router_schedule *schedule, uint32_t now,
@@ -300,8 +329,9 @@ enum service services_from_port(const struct tables *tables, const struct endpoi
 		return SERVICE_NONE;
 	if (packet->kind == PACKET_ND)
 		service = receive_nd(&request, schedule, now);
-	else if (packet->kind == PACKET_IP && packet->key.protocol == IPPROTO_UDP &&
-		 !(packet->key.flags & FLOW_KEY_FRAGMENT))
+	else if (packet->key.flags & FLOW_KEY_FRAGMENT)
+		service = receive_fragment(&request);
+	else if (packet->kind == PACKET_IP && packet->key.protocol == IPPROTO_UDP)
 		service = receive_udp(&request);
 	return service;
 }
