@@ -7,6 +7,11 @@ from packets import (ARP, BROADCAST, ICMP, IP, TCP, UDP, VXLAN, Dot1Q, Ether, IC
                      ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr,
                      ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
                      IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, ip_header)
+from scapy.layers.dhcp import BOOTP, DHCP
+from scapy.layers.dhcp6 import (DUID_LL, DHCP6_Advertise, DHCP6_Confirm, DHCP6_InfoRequest, DHCP6_Renew, DHCP6_Reply,
+                                DHCP6_Request, DHCP6_Solicit, DHCP6OptClientId, DHCP6OptIA_NA, DHCP6OptIAAddress)
+from scapy.layers.inet import IPOption_Router_Alert
+from scapy.layers.inet6 import ICMPv6MLDone, ICMPv6MLQuery, ICMPv6MLReport, RouterAlert
 
 # Few, so that rules and packets meet.
 PORTS = [22, 53, 80, 81, 443, 1000, 33434]
@@ -33,7 +38,7 @@ class World:
         self.seen = []  # (workload or None for the uplink, frame) that arrived or was sent, for answers to it
         vrfs = rng.choice([["t1"], ["t1"], ["t1", "t2"]])
         for number in range(1, rng.randint(2, 4)):
-            fields = {"mtu": rng.choice([1280, 1400, 1430])} if rng.random() < .4 else {}
+            fields = {"mtu": rng.choice([1280, 1400, 1430, 1500])} if rng.random() < .4 else {}
             lab.network(f"n{number}", number, vrf=rng.choice([*vrfs, None]), gateway=rng.random() < .8,
                         vni=rng.choice([None, None, None, 0]), **fields)
         self.groups = [f"g{number}" for number in range(rng.randint(0, 3))]
@@ -174,6 +179,68 @@ class World:
         return Ether(src=sender.mac, dst="33:33:ff:00:00:01") / \
             IPv6(src=source, dst=rng.choice(["ff02::1", self.address("v6")]), hlim=rng.choice([255, 255, 255, 64])) / message
 
+    def dhcp(self, sender):
+        """As a client does it, or nearly."""
+        rng = self.rng
+        mac = sender.mac if rng.random() < .9 else "52:54:00:99:99:99"
+        kind = rng.choice(["discover", "discover", "request", "request", "release", "inform", "decline", "offer", "ack"])
+        own = sender.address["v4"]
+        bound = kind in ("release", "inform") or rng.random() < .2
+        asked = own if rng.random() < .7 else self.address("v4")
+        server = sender.network.gateway.get("v4", "10.1.0.1")
+        options = [("message-type", kind), ("requested_addr", asked), ("server_id", server), "end"]
+        if rng.random() < .3:
+            del options[rng.choice([0, 1, 2])]
+        if rng.random() < .3:
+            options.insert(1, ("param_req_list", rng.choices(range(1, 255), k=rng.randint(1, 20))))
+        boot = BOOTP(op=2 if kind in ("offer", "ack") else 1, chaddr=bytes.fromhex(mac.replace(":", "")),
+                     xid=rng.getrandbits(32), ciaddr=own if bound else "0.0.0.0", flags=rng.choice([0, 0x8000]))
+        ports = {"sport": 68, "dport": 67} if boot.op == 1 else {"sport": 67, "dport": 68}
+        unicast = bound and rng.random() < .5
+        return Ether(src=sender.mac, dst=self.gateway_mac(sender.network) if unicast else BROADCAST) / \
+            IP(src=own if bound else "0.0.0.0", dst=server if unicast else "255.255.255.255") / UDP(**ports) / boot / \
+            DHCP(options=options)
+
+    def dhcpv6(self, sender):
+        rng = self.rng
+        duid = DHCP6OptClientId(duid=DUID_LL(lladdr=sender.mac))
+        association = DHCP6OptIA_NA(iaid=1, ianaopts=[DHCP6OptIAAddress(addr=self.address("v6"))]
+                                    if rng.random() < .5 else [])
+        message = rng.choice([DHCP6_Solicit, DHCP6_Solicit, DHCP6_Request, DHCP6_InfoRequest, DHCP6_Advertise, DHCP6_Reply,
+                              DHCP6_Confirm, DHCP6_Renew])(trid=rng.getrandbits(24))
+        body = message / duid / association if rng.random() < .9 else message
+        server = isinstance(message, (DHCP6_Advertise, DHCP6_Reply))
+        return Ether(src=sender.mac, dst="33:33:00:01:00:02") / IPv6(
+            src=rng.choice([link_local(sender.mac)] * 3 + [sender.address["v6"]]), dst="ff02::1:2") / UDP(
+                sport=547 if server else 546, dport=546 if server else 547) / body
+
+    def solicit_router(self, sender):
+        source = self.rng.choice([link_local(sender.mac), "::", sender.address["v6"]])
+        message = ICMPv6ND_RS() if source == "::" or self.rng.random() < .3 else \
+            ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=sender.mac)
+        return Ether(src=sender.mac, dst="33:33:00:00:00:02") / IPv6(src=source, dst="ff02::2", hlim=255) / message
+
+    def membership(self, sender):
+        """IGMP and MLD, from members and from who would like to be the querier."""
+        rng = self.rng
+        group = rng.choice(["224.0.0.251", "239.1.2.3", "239.1.2.4", "10.1.0.11"])
+        if rng.random() < .5:
+            kind = rng.choice([0x16, 0x16, 0x12, 0x17, 0x11])
+            data = bytes([kind, 0, 0, 0]) + ipaddress.ip_address(group).packed
+            if rng.random() < .3:
+                data = bytes([0x22, 0, 0, 0, 0, 0, 0, 1, rng.randint(1, 6), 0, 0, 0]) + ipaddress.ip_address(group).packed
+            total = sum(int.from_bytes(data[i:i + 2], "big") for i in range(0, len(data), 2))
+            total = (total & 0xffff) + (total >> 16)
+            data = data[:2] + (~total & 0xffff).to_bytes(2, "big") + data[4:]
+            to = {0x22: "224.0.0.22", 0x17: "224.0.0.2", 0x11: "224.0.0.1"}.get(data[0], group)
+            return Ether(src=sender.mac, dst=self.mac_for(sender, to)) / IP(
+                src=sender.address["v4"], dst=to, ttl=1, proto=2, options=[IPOption_Router_Alert()]) / Raw(data)
+        group = rng.choice(["ff05::1:3", "ff02::fb", "ff0e::7"])
+        message = rng.choice([ICMPv6MLReport(mladdr=group), ICMPv6MLDone(mladdr=group), ICMPv6MLQuery(mladdr="::")])
+        return Ether(src=sender.mac, dst=self.mac_for(sender, group)) / IPv6(
+            src=rng.choice([link_local(sender.mac), "::", sender.address["v6"]]), dst=group, hlim=1) / \
+            IPv6ExtHdrHopByHop(options=[RouterAlert()]) / message
+
     def answer(self, sender):
         """What somebody would say to a frame that it got, or says again of one that it sent."""
         rng = self.rng
@@ -239,6 +306,8 @@ class World:
             frame = self.arp(sender)
         elif kind < .50:
             frame = self.nd(sender)
+        elif kind < .60:
+            frame = rng.choice([self.dhcp, self.dhcpv6, self.solicit_router, self.membership])(sender)
         if frame is None:
             frame = self.ip(sender)
         if rng.random() < .05:
@@ -275,6 +344,3 @@ class World:
 
 def make(seed, lab):
     return World(random.Random(seed), lab)
-
-
-__all__ = ["ICMPv6ND_RS", "World", "make"]

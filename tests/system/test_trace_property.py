@@ -10,7 +10,7 @@ import time
 import pytest
 
 import random_world
-from packets import UDP, Ether, ICMPv6ND_NA, IPv6, Wire, told, who_has
+from packets import UDP, Ether, ICMPv6ND_NA, ICMPv6ND_RA, IPv6, Wire, told, who_has
 from test_grpc_client import Client
 
 WORLDS = int(os.environ.get("SLUICE_WORLDS", 40))
@@ -76,6 +76,8 @@ class Observer:
         for name, wire in self.wires.items():
             for frame in wire.drain():
                 data = bytes(frame)
+                if is_advertisement(frame):
+                    continue
                 for sub, workload in self.subs.get(name, {}).items():
                     if data[12:14] == b"\x81\0" and int.from_bytes(data[14:16], "big") == workload.vlan[1]:
                         self.pending[sub, data[:12] + data[16:]] += 1
@@ -86,6 +88,11 @@ class Observer:
         return self.pending
 
 
+def is_advertisement(frame):
+    """To all nodes: sent from time to time, and as an answer no more often than RFC 4861 section 6.2.6 allows."""
+    return ICMPv6ND_RA in frame and frame.dst == "33:33:00:00:00:01" and frame.src.startswith("02:53:4c")
+
+
 def is_of_the_host(frame):
     """The host's kernel speaks on the uplink too: MLD and router solicitations."""
     return IPv6 in frame and UDP not in frame and ICMPv6ND_NA not in frame
@@ -93,7 +100,8 @@ def is_of_the_host(frame):
 
 def expectation(answer):
     """Frames by port, drops by reason."""
-    outputs = collections.Counter((output.port, bytes(output.frame)) for output in answer.outputs)
+    outputs = collections.Counter((output.port, bytes(output.frame)) for output in answer.outputs
+                                  if not is_advertisement(Ether(output.frame)))
     drops = collections.Counter(step.text.rpartition(": ")[2] for step in answer.steps if step.layer == "drop")
     if answer.verdict == "drop":
         drops[answer.reason] += 1
