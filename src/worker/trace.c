@@ -21,11 +21,12 @@ void trace_refusal(struct worker *worker, uint16_t port, enum drop_reason reason
 {
 	struct engine_trace *trace = worker->trace;
 
-	if (trace->copied)
+	// Of a packet that was copied or cut, one piece may be dropped and another not.
+	if (trace->dropped || trace->copied) {
 		trace_say(worker, "drop", "%s: %s", tables_port_name(worker->tables, port),
 			  drop_reason_name(reason));
-	if (trace->dropped || trace->copied)
 		return;
+	}
 	trace->dropped = true;
 	trace->reason = reason;
 	trace->port = port;
