@@ -99,6 +99,9 @@
 	X(WORKER_QUEUE_FULL, "worker-queue-full",                                                  \
 	  "The worker that should go on with it is behind.")                                       \
 	X(NO_BUFFER, "no-buffer", "No packet buffer was free.")                                    \
+	X(OFFLOAD, "offload",                                                                      \
+	  "What the packet leaves to a network card (a checksum, segmentation) contradicts its "   \
+	  "headers, or is more than Sluice does.")                                                 \
 	X(RECEIVE_ERROR, "receive-error",                                                          \
 	  "The device handed over something broken, or there was no packet buffer for it.")        \
 	X(SEND_ERROR, "send-error", "The device refused a packet that it had taken.")

@@ -25,6 +25,7 @@ struct control_port {
 	// Of devices that were open before; the present one's are in `port`.
 	uint64_t send_errors;
 	uint64_t receive_errors;
+	uint64_t offload_errors;
 	char problem[512]; // why it can't be opened
 	uint32_t parent;   // the port whose device it uses, for a VLAN; else 0
 	bool wanted;	   // in the present objects

@@ -135,6 +135,7 @@ static void close_device(struct control_port *entry)
 	log_info("port %s: closed", entry->name);
 	entry->send_errors += entry->port->send_errors;
 	entry->receive_errors += entry->port->receive_errors;
+	entry->offload_errors += entry->port->offload_errors;
 	port_close(entry->port);
 	entry->port = NULL;
 	entry->closing = false;

@@ -33,6 +33,9 @@ int xdp_port_open(const char *name, const struct port_device *device,
 void port_init(struct port *port, const struct port_driver *driver, const char *name,
 	       uint16_t queues);
 
+// May the kernel be given, and does it give, UDP segmentation (USO)? Since Linux 6.2.
+bool kernel_has_uso(void);
+
 // Bytes of a frame around its IP packet: Ethernet and one VLAN tag.
 #define PORT_FRAME_OVERHEAD 18
 
@@ -44,6 +47,11 @@ static inline void port_count_send_error(struct port *port, uint64_t count)
 static inline void port_count_receive_error(struct port *port, uint64_t count)
 {
 	__atomic_fetch_add(&port->receive_errors, count, __ATOMIC_RELAXED);
+}
+
+static inline void port_count_offload_error(struct port *port, uint64_t count)
+{
+	__atomic_fetch_add(&port->offload_errors, count, __ATOMIC_RELAXED);
 }
 
 static inline void port_set_gone(struct port *port)

@@ -13,9 +13,11 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_interrupts.h>
+#include <rte_net.h>
 #include <rte_pci.h>
 
 #include "port/driver.h"
+#include "port/offload.h"
 
 #define DESCRIPTORS 1024
 
@@ -32,7 +34,8 @@ struct ethdev_port {
 	struct port port;
 	uint16_t id;
 	bool started;
-	bool chains; // sends mbuf chains as they are
+	bool chains;   // sends mbuf chains as they are
+	bool prepares; // finishes something by itself, and wants to see packets before
 	struct rte_device *device;
 	struct ethdev_queue queues[PORT_QUEUES_MAX];
 };
@@ -69,12 +72,47 @@ static uint16_t linear_send(struct ethdev_port *port, uint16_t index, struct rte
 	return taken;
 }
 
+// Says and writes what a device wants to find in a packet that it is to finish. Returns how many of
+// the first packets it can take.
+static uint16_t unfinished_prepare(struct ethdev_port *port, uint16_t index,
+				   struct rte_mbuf **packets, uint16_t count)
+{
+	uint64_t flags = 0;
+	uint16_t i;
+
+	for (i = 0; i < count; i++)
+		flags |= packets[i]->ol_flags;
+	if (likely(!(flags & PACKET_UNFINISHED)))
+		return count;
+	for (i = 0; i < count; i++) {
+		flags = packets[i]->ol_flags;
+		if (flags & RTE_MBUF_F_TX_TCP_SEG && flags & RTE_MBUF_F_TX_IPV4)
+			packets[i]->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+		if (flags & RTE_MBUF_F_TX_TCP_SEG && flags & RTE_MBUF_F_TX_OUTER_IPV4)
+			packets[i]->ol_flags |= RTE_MBUF_F_TX_OUTER_IP_CKSUM;
+		// Not every driver does it when asked to prepare.
+		if (flags & PACKET_UNFINISHED)
+			rte_net_intel_cksum_prepare(packets[i]);
+	}
+	return rte_eth_tx_prepare(port->id, index, packets, count);
+}
+
 static uint16_t ethdev_send(struct port *base, uint16_t index, struct rte_mbuf **packets,
 			    uint16_t count)
 {
 	struct ethdev_port *port = (struct ethdev_port *)base;
 	uint16_t i;
 
+	// Writes what the device wants to find in a checksum field.
+	if (port->prepares && count) {
+		count = unfinished_prepare(port, index, packets, count);
+		// One that can never be sent must not hold up the others.
+		if (unlikely(count == 0)) {
+			rte_pktmbuf_free(packets[0]);
+			port_count_send_error(base, 1);
+			return 1;
+		}
+	}
 	if (!port->chains)
 		for (i = 0; i < count; i++)
 			if (unlikely(packets[i]->nb_segs > 1))
@@ -233,6 +271,34 @@ static int queues_setup(struct ethdev_port *port, const struct port_device *devi
 	return 0;
 }
 
+// What of its offloads is used. Both TCP and UDP checksums or none, to be told apart by nobody.
+static uint64_t offloads_choose(struct ethdev_port *port, uint64_t capabilities)
+{
+	const uint64_t checksums = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	// Of the IP headers of segments.
+	const uint64_t tso = RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	const uint64_t tunnel =
+		RTE_ETH_TX_OFFLOAD_VXLAN_TNL_TSO | RTE_ETH_TX_OFFLOAD_OUTER_IPV4_CKSUM;
+	uint64_t used = capabilities & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+
+	port->port.offloads = 0;
+	if (!used || (capabilities & checksums) != checksums)
+		return used;
+	used |= checksums;
+	port->port.offloads = PORT_OFFLOAD_CHECKSUM;
+	if ((capabilities & tso) == tso) {
+		used |= tso;
+		port->port.offloads |= PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6;
+		if ((capabilities & tunnel) == tunnel) {
+			used |= tunnel;
+			port->port.offloads |=
+				PORT_OFFLOAD_TUNNEL_CHECKSUM | PORT_OFFLOAD_TUNNEL_TSO;
+		}
+	}
+	port->prepares = true;
+	return used;
+}
+
 static int device_start(struct ethdev_port *port, const struct port_device *device,
 			const struct port_environment *environment, bool interrupts,
 			struct error *err)
@@ -258,8 +324,7 @@ static int device_start(struct ethdev_port *port, const struct port_device *devi
 	if (device->mtu + (uint32_t)PORT_FRAME_OVERHEAD > room)
 		configuration.rxmode.offloads =
 			information.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	// Checksum and segmentation offloads come here.
-	configuration.txmode.offloads = information.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	configuration.txmode.offloads = offloads_choose(port, information.tx_offload_capa);
 	port->chains = configuration.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (port->port.queues > 1) {
 		configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;

@@ -1,5 +1,3 @@
-// Checksums and segmentation in software.
-
 #include "port/offload.h"
 
 #include <netinet/in.h>
@@ -7,290 +5,331 @@
 
 #include <rte_ether.h>
 #include <rte_ip.h>
-#include <rte_mbuf.h>
 #include <rte_tcp.h>
-#include <rte_udp.h>
+
+#include "port/crc32c.h"
+#include "port/layout.h"
 
 // Missing in bookworm's headers.
 #define GSO_UDP_L4 5
 
-static void frame_read(const struct frame *frame, uint32_t offset, uint32_t length, uint8_t *to)
+#define TCP_CHECKSUM  16
+#define UDP_CHECKSUM  6
+#define SCTP_CHECKSUM 8
+
+// A sender can't be allowed any number of segments: the smallest of TCP is Linux's limit for an MSS
+// (48) without options, of UDP there are as many as Linux sends at once.
+#define TCP_SEGMENT_MIN	 32
+#define UDP_SEGMENTS_MAX 128
+#define UFO_FRAGMENT_MIN 256
+
+// What is asked for.
+enum request {
+	REQUEST_CHECKSUM,
+	REQUEST_TCP,
+	REQUEST_USO,
+	REQUEST_UFO,
+};
+
+// Writes the complement of the sum behind `start` plus `sum` to `field`.
+static bool sum_complete(struct rte_mbuf *packet, uint32_t start, uint32_t field, uint32_t sum)
 {
-	uint32_t part;
+	uint16_t data;
 
-	if (offset < frame->head_length) {
-		part = RTE_MIN(length, frame->head_length - offset);
-		memcpy(to, frame->head + offset, part);
-		to += part;
-		offset += part;
-		length -= part;
-	}
-	if (length)
-		memcpy(to, frame->tail + (offset - frame->head_length), length);
-}
-
-struct rte_mbuf *frame_copy(const struct frame *frame, uint32_t offset, uint32_t length,
-			    uint16_t reserve, struct rte_mempool *pool)
-{
-	struct rte_mbuf *first = NULL, *last = NULL, *mbuf;
-	uint32_t part;
-
-	do {
-		mbuf = rte_pktmbuf_alloc(pool);
-		if (!mbuf) {
-			rte_pktmbuf_free(first);
-			return NULL;
-		}
-		if (!first) {
-			first = mbuf;
-		} else {
-			last->next = mbuf;
-			first->nb_segs++;
-		}
-		last = mbuf;
-		part = RTE_MIN(length, (uint32_t)rte_pktmbuf_tailroom(mbuf) - reserve);
-		frame_read(frame, offset, part, rte_pktmbuf_mtod(mbuf, uint8_t *) + reserve);
-		mbuf->data_len = (uint16_t)(part + reserve);
-		first->pkt_len += part + reserve;
-		offset += part;
-		length -= part;
-		reserve = 0;
-	} while (length);
-	return first;
-}
-
-bool checksum_complete(struct rte_mbuf *packet, uint16_t start, uint16_t offset)
-{
-	uint32_t field = (uint32_t)start + offset;
-	uint16_t sum;
-
-	if (field + 2 > packet->data_len || start >= packet->pkt_len)
+	if (rte_raw_cksum_mbuf(packet, start, packet->pkt_len - start, &data) < 0)
 		return false;
-	if (rte_raw_cksum_mbuf(packet, start, packet->pkt_len - start, &sum) < 0)
-		return false;
-	sum = (uint16_t)~sum;
+	sum += data;
+	sum = (sum & 0xffff) + (sum >> 16);
+	data = (uint16_t) ~(sum + (sum >> 16));
 	// For UDP zero would mean that there is none; for TCP both stand for the same.
-	if (sum == 0)
-		sum = 0xffff;
-	memcpy(rte_pktmbuf_mtod_offset(packet, uint8_t *, field), &sum, sizeof(sum));
+	if (data == 0)
+		data = 0xffff;
+	memcpy(rte_pktmbuf_mtod_offset(packet, uint8_t *, field), &data, sizeof(data));
 	return true;
 }
 
-static uint16_t read16(const uint8_t *bytes)
+bool packet_complete_checksum(struct rte_mbuf *packet)
 {
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
+	uint8_t *data = rte_pktmbuf_mtod(packet, uint8_t *);
+	struct layout layout;
+	uint32_t field;
 
-static void write16(uint8_t *bytes, uint32_t value)
-{
-	bytes[0] = (uint8_t)(value >> 8);
-	bytes[1] = (uint8_t)value;
-}
-
-// Finds the IP header behind the Ethernet header at `offset`.
-static bool level_parse(const struct frame *frame, uint32_t offset, struct segmenter_level *level)
-{
-	const uint8_t *head = frame->head;
-	uint32_t end = frame->head_length, tags;
-	uint16_t type;
-	uint8_t next;
-
-	offset += 12;
-	for (tags = 0;; tags++) {
-		if (offset + 2 > end)
-			return false;
-		type = read16(head + offset);
-		offset += 2;
-		if ((type != RTE_ETHER_TYPE_VLAN && type != RTE_ETHER_TYPE_QINQ) || tags == 2)
-			break;
-		offset += 2;
-	}
-	level->ip = (uint16_t)offset;
-	level->v6 = type == RTE_ETHER_TYPE_IPV6;
-	if (type == RTE_ETHER_TYPE_IPV4) {
-		if (offset + 20 > end || head[offset] >> 4 != 4 || (head[offset] & 15) < 5)
-			return false;
-		level->protocol = head[offset + 9];
-		level->transport = (uint16_t)(offset + (head[offset] & 15) * 4u);
-		return true;
-	}
-	if (!level->v6 || offset + 40 > end || head[offset] >> 4 != 6)
+	if (!layout_of_flags(packet, &layout))
 		return false;
-	next = head[offset + 6];
-	offset += 40;
-	while (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
-		if (offset + 8 > end)
-			return false;
-		next = head[offset];
-		offset += (head[offset + 1] + 1u) * 8;
-	}
-	level->protocol = next;
-	level->transport = (uint16_t)offset;
-	return offset < end;
+	field = layout.l4 + (layout.protocol == IPPROTO_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
+	memset(data + field, 0, 2);
+	if (!sum_complete(packet, layout.l4, field,
+			  layout_pseudo_sum(data, &layout, packet->pkt_len - layout.l4)))
+		return false;
+	packet_set_complete(packet);
+	return true;
 }
 
-// Can the headers of the tunnel at `level` be repeated for each packet?
-static bool tunnel_repeatable(const struct frame *frame, const struct segmenter_level *level)
+// Whatever protocol it is: the field at `start + offset` holds the part of the sum that is not in
+// the packet behind `start`.
+static enum offload_verdict other_complete(struct rte_mbuf *packet, const struct layout *layout,
+					   uint32_t start, uint32_t offset)
 {
-	switch (level->protocol) {
-	case IPPROTO_IPIP:
-	case IPPROTO_IPV6:
-		return true;
-	case IPPROTO_UDP:
-		return level->transport + 8u <= frame->head_length;
-	case IPPROTO_GRE:
-		// Not with a checksum or sequence numbers.
-		return level->transport + 4u <= frame->head_length &&
-		       (read16(frame->head + level->transport) & 0x9000) == 0;
+	uint32_t field = start + offset;
+
+	packet_set_complete(packet);
+	if (field + 2 > packet->data_len || start >= packet->pkt_len)
+		return OFFLOAD_BROKEN;
+	if (layout && layout->protocol == IPPROTO_SCTP && !layout->fragment &&
+	    start == layout->l4 && offset == SCTP_CHECKSUM)
+		return layout->end <= packet->pkt_len && start + 12 <= layout->end &&
+				       field + 4 <= packet->data_len &&
+				       crc32c_complete(packet, start, layout->end, field)
+			       ? OFFLOAD_READY
+			       : OFFLOAD_BROKEN;
+	return sum_complete(packet, start, field, 0) ? OFFLOAD_READY : OFFLOAD_BROKEN;
+}
+
+// `outer` is of the tunnel that `inner` is in, or NULL. False: the mbuf's fields are too small.
+static bool flags_set(struct rte_mbuf *packet, const struct layout *inner,
+		      const struct layout *outer)
+{
+	uint32_t l2 = inner->l3 - (outer ? outer->l4 : 0u), l3 = (uint32_t)(inner->l4 - inner->l3);
+	bool tcp = inner->protocol == IPPROTO_TCP;
+
+	packet_set_complete(packet);
+	if (l2 > 127 || l3 > 511)
+		return false;
+	if (outer) {
+		if (outer->l3 > 127 || outer->l4 - outer->l3 > 511)
+			return false;
+		packet->outer_l2_len = outer->l3 & 127;
+		packet->outer_l3_len = (uint32_t)(outer->l4 - outer->l3) & 511;
+		packet->ol_flags = outer->v6 ? RTE_MBUF_F_TX_OUTER_IPV6 : RTE_MBUF_F_TX_OUTER_IPV4;
+	}
+	packet->l2_len = l2 & 127;
+	packet->l3_len = l3 & 511;
+	packet->l4_len = 8;
+	if (tcp)
+		packet->l4_len =
+			(*rte_pktmbuf_mtod_offset(packet, uint8_t *, inner->l4 + 12) >> 4) * 4u;
+	packet->ol_flags |= (inner->v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
+			    (tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+	return true;
+}
+
+// Is it TCP or UDP, whole and nothing behind it, with lengths that agree?
+static bool is_regular(const struct rte_mbuf *packet, const struct layout *layout)
+{
+	const uint8_t *l4 = rte_pktmbuf_mtod_offset(packet, const uint8_t *, layout->l4);
+	uint32_t header;
+
+	if (layout->fragment || layout->end != packet->pkt_len ||
+	    layout->l4 + 8u > packet->data_len)
+		return false;
+	if (layout->protocol == IPPROTO_UDP)
+		return read16(l4 + 4) == layout->end - layout->l4;
+	if (layout->protocol != IPPROTO_TCP || layout->l4 + 20u > packet->data_len)
+		return false;
+	header = (l4[12] >> 4) * 4u;
+	return header >= 20 && layout->l4 + header <= packet->data_len;
+}
+
+static bool size_allowed(enum request request, uint32_t payload, uint32_t size)
+{
+	switch (request) {
+	case REQUEST_TCP:
+		return size >= TCP_SEGMENT_MIN;
+	case REQUEST_USO:
+		return size && (payload + size - 1) / size <= UDP_SEGMENTS_MAX;
+	case REQUEST_UFO:
+		return size >= UFO_FRAGMENT_MIN;
 	default:
 		return false;
 	}
 }
 
-// Finds the IP header whose transport header is at `transport`, whatever tunnel it is in: the
-// lengths must fit.
-static bool inner_find(const struct frame *frame, uint16_t transport, uint8_t protocol,
-		       struct segmenter_level *level)
+// Adds the segmentation to the flags of a regular packet.
+static enum offload_verdict segmentation_accept(struct rte_mbuf *packet,
+						const struct layout *layout, enum request request,
+						uint16_t size)
 {
-	const uint8_t *head = frame->head;
-	uint16_t words;
+	uint32_t payload = packet->pkt_len - layout->l4 - packet->l4_len;
 
-	level->transport = transport;
-	level->protocol = protocol;
-	for (words = 5; words <= 15 && words * 4 < transport; words++) {
-		level->ip = (uint16_t)(transport - words * 4);
-		level->v6 = false;
-		if (head[level->ip] == (0x40 | words) && head[level->ip + 9] == protocol &&
-		    read16(head + level->ip + 2) == frame->length - level->ip)
-			return true;
+	if (layout->protocol != (request == REQUEST_TCP ? IPPROTO_TCP : IPPROTO_UDP) ||
+	    !size_allowed(request, payload, size))
+		return OFFLOAD_BROKEN;
+	// The offset of a fragment counts by eight bytes.
+	if (request == REQUEST_UFO) {
+		size &= (uint16_t)~7;
+		payload += 8;
 	}
-	if (transport <= 40)
-		return false;
-	level->ip = (uint16_t)(transport - 40);
-	level->v6 = true;
-	return head[level->ip] >> 4 == 6 && head[level->ip + 6] == protocol &&
-	       read16(head + level->ip + 4) == frame->length - transport;
+	if (payload <= size)
+		return OFFLOAD_READY;
+	packet->tso_segsz = size;
+	packet->ol_flags |= request == REQUEST_TCP ? RTE_MBUF_F_TX_TCP_SEG : RTE_MBUF_F_TX_UDP_SEG;
+	if (request == REQUEST_UFO)
+		packet->ol_flags |= PACKET_UFO;
+	return OFFLOAD_READY;
 }
 
-bool segmenter_begin(struct segmenter *segmenter, const struct frame *frame,
-		     const struct virtio_net_hdr *header)
+static bool checksum_field(const struct virtio_net_hdr *header, uint8_t *protocol)
 {
-	uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN, protocol;
-	struct segmenter_level *level = segmenter->levels;
-	uint32_t length;
+	*protocol = header->csum_offset == TCP_CHECKSUM ? IPPROTO_TCP : IPPROTO_UDP;
+	return header->csum_offset == TCP_CHECKSUM || header->csum_offset == UDP_CHECKSUM;
+}
 
-	segmenter->frame = *frame;
-	segmenter->index = 0;
-	segmenter->segment_size = header->gso_size;
-	segmenter->level_count = 1;
-	if (type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6)
-		protocol = IPPROTO_TCP;
-	else if (type == GSO_UDP_L4)
-		protocol = IPPROTO_UDP;
+static bool request_read(const struct virtio_net_hdr *header, const struct layout *layout,
+			 enum request *request)
+{
+	switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		*request = REQUEST_CHECKSUM;
+		return true;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		*request = REQUEST_TCP;
+		return !layout->v6;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		*request = REQUEST_TCP;
+		return layout->v6;
+	case GSO_UDP_L4:
+		*request = REQUEST_USO;
+		return true;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		*request = REQUEST_UFO;
+		return true;
+	default:
+		return false;
+	}
+}
+
+enum offload_verdict offload_from_virtio(struct rte_mbuf *packet,
+					 const struct virtio_net_hdr *header)
+{
+	bool segmentation = header->gso_type != VIRTIO_NET_HDR_GSO_NONE, inside, known;
+	struct layout outer, inner;
+	enum request request;
+	uint8_t protocol;
+
+	packet_set_complete(packet);
+	if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return segmentation ? OFFLOAD_BROKEN : OFFLOAD_READY;
+	known = layout_find(packet, &outer);
+	inside = known && header->csum_start > outer.l4;
+	inner = outer;
+	if (!known || !checksum_field(header, &protocol) || header->csum_start < outer.l4 ||
+	    outer.end != packet->pkt_len || outer.fragment ||
+	    (inside && !layout_find_inner(packet, header->csum_start, protocol, &inner)) ||
+	    inner.protocol != protocol || (inside && inner.l3 < outer.l4) ||
+	    !is_regular(packet, &inner) || !flags_set(packet, &inner, inside ? &outer : NULL)) {
+		packet_set_complete(packet);
+		return segmentation ? OFFLOAD_BROKEN
+				    : other_complete(packet, known ? &outer : NULL,
+						     header->csum_start, header->csum_offset);
+	}
+	if (!segmentation)
+		return OFFLOAD_READY;
+	// The type is of the inner packet.
+	if (!request_read(header, &inner, &request) || (inside && request == REQUEST_UFO))
+		return OFFLOAD_BROKEN;
+	if (segmentation_accept(packet, &inner, request, header->gso_size) != OFFLOAD_READY)
+		return OFFLOAD_BROKEN;
+	return inside && packet->ol_flags & PACKET_SEGMENTATION ? OFFLOAD_CUT : OFFLOAD_READY;
+}
+
+enum offload_verdict offload_from_vhost(struct rte_mbuf *packet)
+{
+	bool segmentation = packet->ol_flags & RTE_MBUF_F_RX_LRO;
+	bool checksum =
+		(packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	uint16_t size = packet->tso_segsz;
+	struct layout layout;
+	bool known;
+
+	packet_set_complete(packet);
+	if (!checksum)
+		return segmentation ? OFFLOAD_BROKEN : OFFLOAD_READY;
+	known = layout_find(packet, &layout);
+	if (known && is_regular(packet, &layout) && flags_set(packet, &layout, NULL)) {
+		if (!segmentation)
+			return OFFLOAD_READY;
+		// The library knows no other type for UDP.
+		return segmentation_accept(
+			packet, &layout, layout.protocol == IPPROTO_TCP ? REQUEST_TCP : REQUEST_UFO,
+			size);
+	}
+	packet_set_complete(packet);
+	if (segmentation || !known)
+		return OFFLOAD_BROKEN;
+	switch (layout.protocol) {
+	case IPPROTO_TCP:
+		return other_complete(packet, &layout, layout.l4, TCP_CHECKSUM);
+	case IPPROTO_UDP:
+		return other_complete(packet, &layout, layout.l4, UDP_CHECKSUM);
+	case IPPROTO_SCTP:
+		return other_complete(packet, &layout, layout.l4, SCTP_CHECKSUM);
+	default:
+		return OFFLOAD_BROKEN;
+	}
+}
+
+bool offload_to_virtio(struct rte_mbuf *packet, struct virtio_net_hdr *header)
+{
+	uint8_t *data = rte_pktmbuf_mtod(packet, uint8_t *);
+	struct layout layout;
+	uint16_t sum;
+
+	memset(header, 0, sizeof(*header));
+	if (!layout_of_flags(packet, &layout))
+		return false;
+	header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	header->csum_start = layout.l4;
+	header->csum_offset = layout.protocol == IPPROTO_TCP ? TCP_CHECKSUM : UDP_CHECKSUM;
+	sum = layout_pseudo_sum(data, &layout, packet->pkt_len - layout.l4);
+	memcpy(data + layout.l4 + header->csum_offset, &sum, sizeof(sum));
+	if (!(packet->ol_flags & PACKET_SEGMENTATION))
+		return true;
+	header->gso_size = packet->tso_segsz;
+	header->hdr_len = (uint16_t)(layout.l4 + packet->l4_len);
+	if (packet->ol_flags & PACKET_UFO)
+		header->gso_type = VIRTIO_NET_HDR_GSO_UDP;
+	else if (packet->ol_flags & RTE_MBUF_F_TX_UDP_SEG)
+		header->gso_type = GSO_UDP_L4;
 	else
-		return false;
-	if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || header->gso_size == 0 ||
-	    header->csum_start + 20u > frame->head_length || !level_parse(frame, 0, level))
-		return false;
-	if (header->csum_start > level->transport) {
-		if (!tunnel_repeatable(frame, level) ||
-		    !inner_find(frame, header->csum_start, protocol, ++level))
-			return false;
-		segmenter->level_count = 2;
-	}
-	if (header->csum_start != level->transport || level->protocol != protocol)
-		return false;
-	length = level->transport + 8u;
-	if (protocol == IPPROTO_TCP) {
-		length = level->transport + (frame->head[level->transport + 12] >> 4) * 4u;
-		if (length < level->transport + 20u)
-			return false;
-	}
-	// Headers go into the first mbuf whole; they are far smaller than any.
-	if (length > frame->head_length || length > 512 || length >= frame->length)
-		return false;
-	segmenter->header_length = (uint16_t)length;
-	segmenter->offset = length;
+		header->gso_type = layout.v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+	// Only the first segment may tell of the smaller window (RFC 3168 section 6.1.2).
+	if (layout.protocol == IPPROTO_TCP && data[layout.l4 + 13] & RTE_TCP_CWR_FLAG)
+		header->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
 	return true;
 }
 
-// Writes lengths and checksum of the IP header at `level` for a packet of `length` bytes.
-static void ip_fix(uint8_t *data, const struct segmenter_level *level, uint32_t length,
-		   uint16_t index)
+bool packet_encapsulate(struct rte_mbuf *packet, bool outer_v4, uint16_t outer_l3, uint16_t between)
 {
-	uint8_t *ip = data + level->ip;
-	uint16_t sum;
+	uint32_t l2 = packet->l2_len + (uint32_t)between;
 
-	if (level->v6) {
-		write16(ip + 4, length - level->ip - 40);
+	// A tunnel of the sender's own: there is no form for two.
+	if (packet->ol_flags & PACKET_TUNNELLED) {
+		if (packet->ol_flags & PACKET_SEGMENTATION)
+			return false;
+		return packet_complete_checksum(packet);
+	}
+	if (l2 > 127)
+		return false;
+	packet->l2_len = l2 & 127;
+	packet->outer_l2_len = RTE_ETHER_HDR_LEN;
+	packet->outer_l3_len = outer_l3 & 511;
+	packet->ol_flags |= RTE_MBUF_F_TX_TUNNEL_VXLAN |
+			    (outer_v4 ? RTE_MBUF_F_TX_OUTER_IPV4 : RTE_MBUF_F_TX_OUTER_IPV6);
+	return true;
+}
+
+void packet_decapsulate(struct rte_mbuf *packet, uint16_t size)
+{
+	uint32_t before = packet->outer_l2_len + packet->outer_l3_len + packet->l2_len;
+
+	// What was missing was the outer checksum, which nobody needs any more.
+	if (!(packet->ol_flags & PACKET_TUNNELLED) || before < size + (uint32_t)RTE_ETHER_HDR_LEN ||
+	    before - size > 127) {
+		packet_set_complete(packet);
 		return;
 	}
-	write16(ip + 2, length - level->ip);
-	write16(ip + 4, read16(ip + 4) + (uint32_t)index);
-	write16(ip + 10, 0);
-	sum = (uint16_t)~rte_raw_cksum(ip, (ip[0] & 15) * 4u);
-	memcpy(ip + 10, &sum, sizeof(sum));
-}
-
-// Puts the sum of the pseudo header into the transport's checksum field at `field`, and completes
-// it.
-static void transport_fix(struct rte_mbuf *packet, const struct segmenter_level *level,
-			  uint16_t field)
-{
-	uint8_t *data = rte_pktmbuf_mtod(packet, uint8_t *);
-	uint8_t pseudo[40] = {0};
-	uint32_t length = packet->pkt_len - level->transport, addresses = level->v6 ? 32 : 8;
-	uint16_t sum;
-
-	memcpy(pseudo, data + level->ip + (level->v6 ? 8 : 12), addresses);
-	pseudo[addresses + 1] = level->protocol;
-	write16(pseudo + addresses + 2, length >> 16);
-	write16(pseudo + addresses + 4, length);
-	sum = rte_raw_cksum(pseudo, addresses + 6);
-	memcpy(data + level->transport + field, &sum, sizeof(sum));
-	checksum_complete(packet, level->transport, field);
-}
-
-struct rte_mbuf *segmenter_next(struct segmenter *segmenter, struct rte_mempool *pool)
-{
-	const struct segmenter_level *inner = &segmenter->levels[segmenter->level_count - 1];
-	uint32_t begin = segmenter->offset, part, sequence;
-	uint16_t index = segmenter->index++, i;
-	struct rte_mbuf *packet;
-	uint8_t *data, *transport;
-	bool last;
-
-	part = RTE_MIN((uint32_t)segmenter->segment_size, segmenter->frame.length - begin);
-	segmenter->offset += part;
-	last = segmenter_done(segmenter);
-	packet = frame_copy(&segmenter->frame, begin, part, segmenter->header_length, pool);
-	if (!packet)
-		return NULL;
-	data = rte_pktmbuf_mtod(packet, uint8_t *);
-	memcpy(data, segmenter->frame.head, segmenter->header_length);
-	for (i = 0; i < segmenter->level_count; i++)
-		ip_fix(data, &segmenter->levels[i], packet->pkt_len, index);
-	transport = data + inner->transport;
-	if (inner->protocol == IPPROTO_TCP) {
-		memcpy(&sequence, transport + 4, sizeof(sequence));
-		sequence = htonl(ntohl(sequence) + begin - segmenter->header_length);
-		memcpy(transport + 4, &sequence, sizeof(sequence));
-		if (!last)
-			transport[13] &= (uint8_t) ~(RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG);
-		if (index > 0)
-			transport[13] &= (uint8_t)~RTE_TCP_CWR_FLAG;
-		transport_fix(packet, inner, 16);
-	} else {
-		write16(transport + 4, packet->pkt_len - inner->transport);
-		transport_fix(packet, inner, 6);
-	}
-	if (segmenter->level_count == 2 && segmenter->levels[0].protocol == IPPROTO_UDP) {
-		transport = data + segmenter->levels[0].transport;
-		write16(transport + 4, packet->pkt_len - segmenter->levels[0].transport);
-		// Zero means that the sender does without; otherwise the inner packet is covered
-		// too.
-		if (read16(transport + 6) != 0)
-			transport_fix(packet, &segmenter->levels[0], 6);
-	}
-	return packet;
+	packet->l2_len = (before - size) & 127;
+	packet->outer_l2_len = 0;
+	packet->outer_l3_len = 0;
+	packet->ol_flags &= ~(PACKET_TUNNELLED | RTE_MBUF_F_TX_TUNNEL_MASK);
 }

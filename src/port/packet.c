@@ -1,5 +1,5 @@
 // A netdev by AF_PACKET sockets: works with every interface, and carries what the kernel has left
-// unfinished (partial checksums, large sends), which is finished here.
+// unfinished (partial checksums, large sends), in both directions.
 
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -15,33 +15,41 @@
 #include "port/driver.h"
 #include "port/filter.h"
 #include "port/interface.h"
+#include "port/landing.h"
 #include "port/offload.h"
+#include "port/segment.h"
 
 // The kernel's largest frame with headers; what is larger (BIG TCP) is dropped.
-#define TAIL_SIZE	       (65536 + 512)
-#define SEGMENTS_MAX	       64
-#define RECEIVE_BUFFER	       (4 << 20)
+#define TAIL_SIZE      (65536 + 512)
+#define SEGMENTS_MAX   64
+#define RECEIVE_BUFFER (4 << 20)
+// Reads without a large frame after which many small ones at a time are expected.
+#define LARGE_READS	       64
 #define FANOUT_IGNORE_OUTGOING 0x4000 // missing in bookworm's headers
 
-// One frame being received: its beginning goes right into a mbuf, the rest, seldom any, behind
-// `tail`.
+// One frame being received. Large ones are expected in buffers for all of them; else in one buffer,
+// and the rest, seldom any, goes behind `tail`.
 struct slot {
-	struct rte_mbuf *head;
 	uint8_t *tail;
 	struct virtio_net_hdr header;
-	struct iovec parts[3];
+	struct iovec parts[LANDING_FRAME + 1];
 	char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 };
 
 struct packet_queue {
 	int fd;
-	uint16_t slot_next; // of the frames received, the first not handed on
-	uint16_t slot_count;
-	bool segmenting; // the slot at slot_next is a large frame, begun
+	// Received and not handed on; those of `cut` are to be cut first.
+	struct rte_mbuf *pending[PORT_BURST];
+	uint32_t cut; // bits
+	uint16_t pending_next;
+	uint16_t pending_count;
+	bool cutting; // the one at pending_next is begun
 	struct segmenter segmenter;
+	uint16_t large; // reads for which large frames are expected
 	uint8_t *tails;
 	struct slot slots[PORT_BURST];
 	struct mmsghdr messages[PORT_BURST];
+	struct virtio_net_hdr send_headers[PORT_BURST];
 	struct iovec send_parts[PORT_BURST][SEGMENTS_MAX + 1];
 	struct mmsghdr send_messages[PORT_BURST];
 };
@@ -50,6 +58,7 @@ struct packet_port {
 	struct port port;
 	struct rte_mempool *pool;
 	unsigned int interface_index;
+	bool uplink;
 	int promiscuous_fd;
 	int guard_fd; // keeps Sluice's packets from the kernel; -1: none
 	bool down;
@@ -73,46 +82,52 @@ static void failure_note(struct packet_port *port)
 		port_set_gone(&port->port);
 }
 
-// Fills the first `count` slots. Returns how many are ready to be received into.
-static uint16_t slots_prepare(struct packet_queue *queue, struct rte_mempool *pool, uint16_t count)
+// Prepares up to `count` slots. Returns how many are ready to be received into.
+static uint16_t slots_prepare(struct packet_queue *queue, struct port_landing *landing,
+			      struct rte_mempool *pool, uint16_t count)
 {
+	uint16_t each = queue->large ? LANDING_FRAME : 1, i;
 	struct slot *slot;
-	uint16_t i;
 
+	if (queue->large)
+		count = RTE_MIN(count, LANDING_FRAMES);
+	if (!landing_fill(landing, pool, (uint32_t)count * each)) {
+		count = 1;
+		if (!landing_fill(landing, pool, each))
+			return 0;
+	}
 	for (i = 0; i < count; i++) {
 		slot = &queue->slots[i];
-		if (!slot->head) {
-			slot->head = rte_pktmbuf_alloc(pool);
-			if (!slot->head)
-				break;
-		}
-		slot->parts[1].iov_base = rte_pktmbuf_mtod(slot->head, void *);
-		slot->parts[1].iov_len = rte_pktmbuf_tailroom(slot->head);
+		landing_parts(landing, (uint32_t)i * each, each, slot->parts + 1);
+		if (each == 1)
+			slot->parts[2] = (struct iovec){slot->tail, TAIL_SIZE};
+		queue->messages[i].msg_hdr.msg_iovlen = each == 1 ? 3 : each + 1u;
 		queue->messages[i].msg_hdr.msg_controllen = sizeof(slot->control);
 	}
-	return i;
+	return count;
 }
 
-static void queue_read(struct packet_port *port, struct packet_queue *queue, uint16_t count)
+// Appends what lies behind `tail` to a packet.
+static bool tail_append(struct rte_mbuf *packet, const uint8_t *tail, uint32_t length,
+			struct rte_mempool *pool)
 {
-	int received;
+	struct rte_mbuf *last = packet;
+	uint32_t part;
 
-	queue->slot_next = 0;
-	queue->slot_count = 0;
-	count = slots_prepare(queue, port->pool, count);
-	if (count == 0)
-		return;
-	received = recvmmsg(queue->fd, queue->messages, count, MSG_DONTWAIT, NULL);
-	if (received > 0) {
-		queue->slot_count = (uint16_t)received;
-		if (unlikely(__atomic_load_n(&port->down, __ATOMIC_RELAXED)))
-			down_set(port, false);
-	} else if (received < 0 && errno != EAGAIN && errno != EINTR) {
-		// EINVAL: a frame that its virtio header can't describe; the kernel has dropped it.
-		if (errno == EINVAL)
-			port_count_receive_error(&port->port, 1);
-		failure_note(port);
+	while (length) {
+		last->next = rte_pktmbuf_alloc(pool);
+		if (!last->next)
+			return false;
+		last = last->next;
+		part = RTE_MIN(length, (uint32_t)rte_pktmbuf_tailroom(last));
+		memcpy(rte_pktmbuf_mtod(last, void *), tail, part);
+		last->data_len = (uint16_t)part;
+		packet->nb_segs++;
+		packet->pkt_len += part;
+		tail += part;
+		length -= part;
 	}
+	return true;
 }
 
 // Puts back the VLAN tag that the kernel took out.
@@ -140,73 +155,111 @@ static struct rte_mbuf *tag_restore(const struct msghdr *message, struct rte_mbu
 								   : ETH_P_8021Q);
 	tag[1] = htons(data->tp_vlan_tci);
 	memcpy(start + 2 * ETH_ALEN, tag, sizeof(tag));
+	packet_grow_header(packet, sizeof(tag));
 	return packet;
 }
 
-// A frame that is one packet. Takes the slot's mbuf.
-static struct rte_mbuf *slot_packet(struct packet_port *port, struct slot *slot, uint32_t length)
+// The frame in slot `index`, whose buffers begin at `first`. NULL: it was lost, and counted.
+static struct rte_mbuf *slot_take(struct packet_port *port, struct packet_queue *queue,
+				  struct port_landing *landing, uint16_t index, uint16_t each,
+				  enum offload_verdict *verdict)
 {
-	struct rte_mbuf *packet = slot->head, *rest;
-	uint32_t head = RTE_MIN(length, (uint32_t)slot->parts[1].iov_len);
-	struct frame tail;
-
-	slot->head = NULL;
-	packet->data_len = (uint16_t)head;
-	packet->pkt_len = head;
-	if (length > head) {
-		tail = (struct frame){
-			.head = slot->tail, .head_length = length - head, .length = length - head};
-		rest = frame_copy(&tail, 0, tail.length, 0, port->pool);
-		if (!rest || rte_pktmbuf_chain(packet, rest) < 0) {
-			rte_pktmbuf_free(rest);
-			goto drop;
-		}
-	}
-	if (slot->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
-	    !checksum_complete(packet, slot->header.csum_start, slot->header.csum_offset))
-		goto drop;
-	return packet;
-drop:
-	rte_pktmbuf_free(packet);
-	return NULL;
-}
-
-// The next packet of the frame at slot_next, or NULL if one was lost. Goes on to the next slot
-// behind its last.
-static struct rte_mbuf *slot_take(struct packet_port *port, struct packet_queue *queue)
-{
-	struct slot *slot = &queue->slots[queue->slot_next];
-	struct mmsghdr *message = &queue->messages[queue->slot_next];
-	uint32_t length = message->msg_len - (uint32_t)sizeof(slot->header);
-	struct rte_mbuf *packet = NULL;
-	struct frame frame;
+	const struct mmsghdr *message = &queue->messages[index];
+	uint32_t length = message->msg_len - (uint32_t)sizeof(struct virtio_net_hdr), head, first;
+	struct slot *slot = &queue->slots[index];
+	struct rte_mbuf *packet;
 
 	if (message->msg_len < sizeof(slot->header) + ETH_HLEN ||
-	    message->msg_hdr.msg_flags & MSG_TRUNC)
-		goto next;
-	if (slot->header.gso_type == VIRTIO_NET_HDR_GSO_NONE) {
-		packet = tag_restore(&message->msg_hdr, slot_packet(port, slot, length));
-		goto next;
-	}
-	if (!queue->segmenting) {
-		frame.head = slot->parts[1].iov_base;
-		frame.head_length = RTE_MIN(length, (uint32_t)slot->parts[1].iov_len);
-		frame.tail = slot->tail;
-		frame.length = length;
-		if (!segmenter_begin(&queue->segmenter, &frame, &slot->header))
-			goto next;
-		queue->segmenting = true;
-	}
-	packet = tag_restore(&message->msg_hdr, segmenter_next(&queue->segmenter, port->pool));
-	if (!segmenter_done(&queue->segmenter))
-		goto out;
-next:
-	queue->segmenting = false;
-	queue->slot_next++;
-out:
-	if (!packet)
+	    message->msg_hdr.msg_flags & MSG_TRUNC) {
 		port_count_receive_error(&port->port, 1);
+		return NULL;
+	}
+	head = each == 1 ? RTE_MIN(length, (uint32_t)slot->parts[1].iov_len) : length;
+	first = (uint32_t)index * each;
+	packet = landing_take(landing, first, first + each, head);
+	if (length > rte_pktmbuf_data_len(packet))
+		queue->large = LARGE_READS;
+	if (packet->pkt_len < head || !tail_append(packet, slot->tail, length - head, port->pool)) {
+		rte_pktmbuf_free(packet);
+		port_count_receive_error(&port->port, 1);
+		return NULL;
+	}
+	*verdict = offload_from_virtio(packet, &slot->header);
+	if (*verdict == OFFLOAD_BROKEN) {
+		rte_pktmbuf_free(packet);
+		port_count_offload_error(&port->port, 1);
+		return NULL;
+	}
+	// Outer headers are read and removed once for each packet.
+	if (port->uplink && packet->ol_flags & PACKET_SEGMENTATION)
+		*verdict = OFFLOAD_CUT;
 	return packet;
+}
+
+static void queue_read(struct packet_port *port, uint16_t index, uint16_t count)
+{
+	struct packet_queue *queue = port->queues[index];
+	struct port_landing *landing = port->port.landings[index];
+	uint16_t each = queue->large ? LANDING_FRAME : 1;
+	enum offload_verdict verdict = OFFLOAD_READY;
+	struct rte_mbuf *packet;
+	int received, i;
+
+	queue->pending_next = 0;
+	queue->pending_count = 0;
+	queue->cut = 0;
+	count = slots_prepare(queue, landing, port->pool, count);
+	if (count == 0)
+		return;
+	received = recvmmsg(queue->fd, queue->messages, count, MSG_DONTWAIT, NULL);
+	if (received < 0) {
+		// EINVAL: a frame that its virtio header can't describe; the kernel has dropped it.
+		if (errno == EINVAL)
+			port_count_receive_error(&port->port, 1);
+		if (errno != EAGAIN && errno != EINTR)
+			failure_note(port);
+		return;
+	}
+	if (unlikely(__atomic_load_n(&port->down, __ATOMIC_RELAXED)))
+		down_set(port, false);
+	if (queue->large)
+		queue->large--;
+	for (i = 0; i < received; i++) {
+		packet = slot_take(port, queue, landing, (uint16_t)i, each, &verdict);
+		packet = tag_restore(&queue->messages[i].msg_hdr, packet);
+		if (!packet)
+			continue;
+		if (unlikely(verdict == OFFLOAD_CUT))
+			queue->cut |= UINT32_C(1) << queue->pending_count;
+		queue->pending[queue->pending_count++] = packet;
+	}
+	landing_settle(landing);
+}
+
+// The next segment of the packet that is to be cut at pending_next, or NULL if one was lost.
+static struct rte_mbuf *segment_take(struct packet_port *port, struct packet_queue *queue)
+{
+	struct rte_mbuf *packet = queue->pending[queue->pending_next], *segment = NULL;
+	uint32_t left = 1;
+
+	if (!queue->cutting) {
+		queue->cutting = segmenter_begin(&queue->segmenter, packet, !port->uplink);
+		if (!queue->cutting)
+			port_count_offload_error(&port->port, 1);
+	}
+	if (queue->cutting) {
+		left = segmenter_left(&queue->segmenter);
+		segment = segmenter_next(&queue->segmenter, port->pool);
+		left -= segmenter_left(&queue->segmenter);
+		if (!segment)
+			port_count_receive_error(&port->port, left);
+		if (!segmenter_done(&queue->segmenter))
+			return segment;
+	}
+	rte_pktmbuf_free(packet);
+	queue->cutting = false;
+	queue->pending_next++;
+	return segment;
 }
 
 static uint16_t packet_receive(struct port *base, uint16_t index, struct rte_mbuf **packets,
@@ -218,27 +271,32 @@ static uint16_t packet_receive(struct port *base, uint16_t index, struct rte_mbu
 	bool read = false;
 
 	while (taken < count) {
-		if (queue->slot_next == queue->slot_count) {
+		if (queue->pending_next == queue->pending_count) {
 			if (read)
 				break;
-			queue_read(port, queue, RTE_MIN(PORT_BURST, count - taken));
+			queue_read(port, index, RTE_MIN(PORT_BURST, count - taken));
 			read = true;
 			continue;
 		}
-		packets[taken] = slot_take(port, queue);
-		if (packets[taken])
+		if (likely(!(queue->cut & UINT32_C(1) << queue->pending_next)))
+			packets[taken++] = queue->pending[queue->pending_next++];
+		else if ((packets[taken] = segment_take(port, queue)))
 			taken++;
 	}
 	return taken;
 }
 
-// One message for a packet: an empty virtio header, for packets are complete, and its segments.
+// One message for a packet: a virtio header that says what is left to the kernel, and its segments.
 static bool message_fill(struct packet_queue *queue, uint16_t index, struct rte_mbuf *packet)
 {
 	struct msghdr *message = &queue->send_messages[index].msg_hdr;
 	size_t segments = 0;
 
 	if (packet->nb_segs > SEGMENTS_MAX)
+		return false;
+	if (likely(!(packet->ol_flags & PACKET_UNFINISHED)))
+		memset(&queue->send_headers[index], 0, sizeof(queue->send_headers[index]));
+	else if (!offload_to_virtio(packet, &queue->send_headers[index]))
 		return false;
 	for (; packet; packet = packet->next) {
 		queue->send_parts[index][++segments].iov_base = rte_pktmbuf_mtod(packet, void *);
@@ -286,7 +344,7 @@ static bool packet_arm(struct port *base, uint16_t index, int *fd)
 	const struct packet_queue *queue = ((struct packet_port *)base)->queues[index];
 
 	*fd = -1;
-	if (queue->slot_next < queue->slot_count)
+	if (queue->pending_next < queue->pending_count)
 		return false;
 	// A socket whose interface is gone reports nothing but errors, and those without end.
 	if (!port_is_gone(base))
@@ -312,8 +370,8 @@ static void queue_free(struct packet_queue *queue)
 
 	if (!queue)
 		return;
-	for (i = 0; i < PORT_BURST; i++)
-		rte_pktmbuf_free(queue->slots[i].head);
+	for (i = queue->pending_next; i < queue->pending_count; i++)
+		rte_pktmbuf_free(queue->pending[i]);
 	if (queue->tails)
 		munmap(queue->tails, (size_t)TAIL_SIZE * PORT_BURST);
 	if (queue->fd >= 0)
@@ -390,7 +448,6 @@ static int socket_open(struct packet_queue *queue, const struct interface *inter
 static int queue_open(struct packet_queue **result, const struct interface *interface,
 		      const struct filter *filter, struct error *err)
 {
-	static const struct virtio_net_hdr empty;
 	struct packet_queue *queue = calloc(1, sizeof(*queue));
 	struct slot *slot;
 	int i;
@@ -410,13 +467,10 @@ static int queue_open(struct packet_queue **result, const struct interface *inte
 		slot = &queue->slots[i];
 		slot->tail = queue->tails + (size_t)i * TAIL_SIZE;
 		slot->parts[0] = (struct iovec){&slot->header, sizeof(slot->header)};
-		slot->parts[2] = (struct iovec){slot->tail, TAIL_SIZE};
 		queue->messages[i].msg_hdr.msg_iov = slot->parts;
-		queue->messages[i].msg_hdr.msg_iovlen = 3;
 		queue->messages[i].msg_hdr.msg_control = slot->control;
-		// sendmmsg only reads it.
-		queue->send_parts[i][0].iov_base = (void *)(uintptr_t)&empty;
-		queue->send_parts[i][0].iov_len = sizeof(empty);
+		queue->send_parts[i][0].iov_base = &queue->send_headers[i];
+		queue->send_parts[i][0].iov_len = sizeof(queue->send_headers[i]);
 		queue->send_messages[i].msg_hdr.msg_iov = queue->send_parts[i];
 	}
 	return socket_open(queue, interface, filter, err);
@@ -461,6 +515,11 @@ int packet_port_open(const char *name, const struct port_device *device,
 	port->pool = environment->pool;
 	port->interface_index = interface->index;
 	port->port.mac = interface->mac;
+	port->port.offloads = PORT_OFFLOAD_CHECKSUM | PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6 |
+			      PORT_OFFLOAD_UFO | PORT_OFFLOAD_TUNNEL_CHECKSUM;
+	if (kernel_has_uso())
+		port->port.offloads |= PORT_OFFLOAD_USO;
+	port->uplink = device->uplink;
 	port->guard_fd = -1;
 	port->promiscuous_fd = interface_hold_promiscuous(interface, err);
 	if (port->promiscuous_fd < 0)

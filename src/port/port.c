@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "port/driver.h"
@@ -57,6 +58,15 @@ int port_open(const char *name, const struct port_device *device,
 	if (!(*port)->mtu)
 		(*port)->mtu = device->mtu;
 	return 0;
+}
+
+bool kernel_has_uso(void)
+{
+	struct utsname kernel;
+	int major, minor;
+
+	return uname(&kernel) == 0 && sscanf(kernel.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 2));
 }
 
 void port_close(struct port *port)

@@ -19,6 +19,7 @@
 struct rte_mbuf;
 struct rte_mempool;
 struct port;
+struct port_landing;
 
 #define PORT_NAME_SIZE	64
 #define PORT_QUEUES_MAX 16
@@ -75,7 +76,18 @@ struct port_environment {
 	struct rte_rcu_qsbr *workers; // the workers' quiescent state; a sleeping worker is offline
 };
 
-// Counters of one worker for one port; written by that worker only.
+// What a port finishes by itself in packets that it sends (port/offload.h).
+#define PORT_OFFLOAD_CHECKSUM	     1 // of TCP and UDP
+#define PORT_OFFLOAD_TSO4	     2 // these include the checksum
+#define PORT_OFFLOAD_TSO6	     4
+#define PORT_OFFLOAD_USO	     8
+#define PORT_OFFLOAD_UFO	     16
+#define PORT_OFFLOAD_TUNNEL_CHECKSUM 32 // of a packet in a tunnel
+#define PORT_OFFLOAD_TUNNEL_TSO	     64
+
+// Counters of one worker for one port; written by that worker only. A packet that is to be cut
+// counts as one where it comes in, and where it leaves as it is; its segments count each where they
+// are made before they leave.
 struct port_counters {
 	uint64_t rx_packets;
 	uint64_t rx_bytes;
@@ -88,12 +100,15 @@ struct port_driver {
 	const char *name;
 
 	// Receives up to `count` packets; each is whole in its mbuf chain, all headers in the first
-	// segment (at least 256 bytes of the packet, or all of it). Checksums are complete.
+	// segment (at least 256 bytes of the packet, or all of it). It is complete, or says in the
+	// form of port/offload.h what is missing, and that was checked. From an uplink it is never
+	// to be cut.
 	uint16_t (*receive)(struct port *port, uint16_t queue, struct rte_mbuf **packets,
 			    uint16_t count);
 
 	// Sends up to `count` packets and returns how many were taken; those are the driver's and
-	// freed by it. The rest stays the caller's. A mbuf may be a chain.
+	// freed by it. The rest stays the caller's. A mbuf may be a chain. No more is left to do in
+	// a packet than port->offloads says.
 	uint16_t (*send)(struct port *port, uint16_t queue, struct rte_mbuf **packets,
 			 uint16_t count);
 
@@ -127,11 +142,15 @@ struct port {
 	// The interface behind it was removed: it stays down until the port is closed and opened
 	// anew. Set by a worker or driver thread, read by any.
 	bool gone;
+	// PORT_OFFLOAD_ bits. A guest's may change while it runs: written by any thread, relaxed.
+	uint32_t offloads;
 	// Packets that send took and the device then refused (too large, no room for a copy), and
 	// packets from the device that were broken or found no buffer. Written by workers, read by
 	// any thread.
 	uint64_t send_errors;
 	uint64_t receive_errors;
+	// Packets whose virtio header contradicted them, likewise.
+	uint64_t offload_errors;
 	// The device's own MAC address, and the largest IP packet in bytes that it carries; for
 	// uplinks.
 	struct mac_address mac;
@@ -139,6 +158,9 @@ struct port {
 	// Eventfd of the worker of each queue, or -1; set by the control thread before workers see
 	// the port.
 	int wake_fds[PORT_QUEUES_MAX];
+	// What the worker of each queue lends it to receive into; likewise. Not NULL while it
+	// receives.
+	struct port_landing *landings[PORT_QUEUES_MAX];
 };
 
 // Opens the device. On success `*port` is the caller's until port_close. On failure nothing is left

@@ -17,25 +17,22 @@
 
 #include "port/driver.h"
 #include "port/interface.h"
+#include "port/landing.h"
 #include "port/offload.h"
 
 #define SEGMENTS_MAX 64
 
-struct tap_queue {
-	int fd;
-	uint16_t part_count;
-	struct virtio_net_hdr header;
-	// The chain that the next packet is read into; parts[0] is the header.
-	struct rte_mbuf *chain;
-	struct iovec parts[SEGMENTS_MAX + 1];
-};
+// Missing in bookworm's headers.
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
 
 struct tap_port {
 	struct port port;
 	struct rte_mempool *pool;
-	uint32_t frame_size; // largest
 	bool down;
-	struct tap_queue queues[PORT_QUEUES_MAX];
+	int fds[PORT_QUEUES_MAX];
 };
 
 static void failure_note(struct tap_port *port)
@@ -53,74 +50,40 @@ static inline void success_note(struct tap_port *port)
 		__atomic_store_n(&port->down, false, __ATOMIC_RELAXED);
 }
 
-// A chain with room for the largest frame.
-static bool chain_prepare(struct tap_port *port, struct tap_queue *queue)
+// A frame that was read into the landing.
+static struct rte_mbuf *frame_take(struct tap_port *port, struct port_landing *landing,
+				   uint32_t length, const struct virtio_net_hdr *header)
 {
-	struct rte_mbuf *first = NULL, *mbuf;
-	uint32_t room = 0;
-	uint16_t count = 0;
+	struct rte_mbuf *packet = landing_take(landing, 0, LANDING_FRAME, length);
 
-	if (queue->chain)
-		return true;
-	while (room < port->frame_size && count < SEGMENTS_MAX) {
-		mbuf = rte_pktmbuf_alloc(port->pool);
-		if (!mbuf) {
-			rte_pktmbuf_free(first);
-			return false;
-		}
-		count++;
-		queue->parts[count].iov_base = rte_pktmbuf_mtod(mbuf, void *);
-		queue->parts[count].iov_len = rte_pktmbuf_tailroom(mbuf);
-		room += rte_pktmbuf_tailroom(mbuf);
-		if (first) {
-			rte_pktmbuf_lastseg(first)->next = mbuf;
-			first->nb_segs++;
-		} else {
-			first = mbuf;
-		}
-	}
-	queue->part_count = count + 1;
-	queue->chain = first;
-	return true;
+	landing_settle(landing);
+	if (likely(offload_from_virtio(packet, header) == OFFLOAD_READY))
+		return packet;
+	rte_pktmbuf_free(packet);
+	port_count_offload_error(&port->port, 1);
+	return NULL;
 }
 
-// Makes a packet of `length` bytes of the chain, and frees what it does not reach.
-static struct rte_mbuf *chain_take(struct tap_queue *queue, uint32_t length)
-{
-	struct rte_mbuf *packet = queue->chain, *mbuf = packet;
-
-	queue->chain = NULL;
-	packet->pkt_len = length;
-	packet->nb_segs = 1;
-	for (;; mbuf = mbuf->next) {
-		mbuf->data_len = (uint16_t)RTE_MIN(length, (uint32_t)rte_pktmbuf_tailroom(mbuf));
-		length -= mbuf->data_len;
-		if (length == 0)
-			break;
-		packet->nb_segs++;
-	}
-	rte_pktmbuf_free(mbuf->next);
-	mbuf->next = NULL;
-	return packet;
-}
-
-static uint16_t tap_receive(struct port *base, uint16_t index, struct rte_mbuf **packets,
+static uint16_t tap_receive(struct port *base, uint16_t queue, struct rte_mbuf **packets,
 			    uint16_t count)
 {
 	struct tap_port *port = (struct tap_port *)base;
-	struct tap_queue *queue = &port->queues[index];
-	struct rte_mbuf *packet;
+	struct port_landing *landing = base->landings[queue];
+	struct iovec parts[LANDING_FRAME + 1];
+	struct virtio_net_hdr header;
 	uint16_t taken = 0, attempts;
 	ssize_t length;
 
+	parts[0] = (struct iovec){&header, sizeof(header)};
 	for (attempts = 0; attempts < count; attempts++) {
-		if (!chain_prepare(port, queue))
+		if (!landing_fill(landing, port->pool, LANDING_FRAME))
 			break;
-		length = readv(queue->fd, queue->parts, queue->part_count);
+		landing_parts(landing, 0, LANDING_FRAME, parts + 1);
+		length = readv(port->fds[queue], parts, LANDING_FRAME + 1);
 		if (length < 0) {
 			if (errno == EAGAIN)
 				break;
-			// EFAULT: longer than the chain, for somebody raised the MTU.
+			// EFAULT: longer than all the buffers (BIG TCP).
 			if (errno == EFAULT) {
 				port_count_receive_error(base, 1);
 				continue;
@@ -128,52 +91,55 @@ static uint16_t tap_receive(struct port *base, uint16_t index, struct rte_mbuf *
 			failure_note(port);
 			break;
 		}
-		length -= (ssize_t)sizeof(queue->header);
-		if (length <= 0 || (uint32_t)length > queue->chain->buf_len * SEGMENTS_MAX) {
+		length -= (ssize_t)sizeof(header);
+		if (length <= 0) {
 			port_count_receive_error(base, 1);
 			continue;
 		}
-		packet = chain_take(queue, (uint32_t)length);
-		// Large sends would be cut by the segmenter here, as in packet.c, if TUNSETOFFLOAD
-		// allowed them; now the kernel completes what it can before we see it.
-		if (queue->header.gso_type != VIRTIO_NET_HDR_GSO_NONE ||
-		    (queue->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
-		     !checksum_complete(packet, queue->header.csum_start,
-					queue->header.csum_offset))) {
-			rte_pktmbuf_free(packet);
-			port_count_receive_error(base, 1);
-			continue;
-		}
-		packets[taken++] = packet;
+		packets[taken] = frame_take(port, landing, (uint32_t)length, &header);
+		if (packets[taken])
+			taken++;
 	}
 	if (taken)
 		success_note(port);
 	return taken;
 }
 
-static uint16_t tap_send(struct port *base, uint16_t index, struct rte_mbuf **packets,
-			 uint16_t count)
+// False, and errno: it was not written.
+static bool frame_write(int fd, struct rte_mbuf *packet)
 {
-	static const struct virtio_net_hdr empty;
-	struct tap_port *port = (struct tap_port *)base;
+	struct virtio_net_hdr header = {0};
 	struct iovec parts[SEGMENTS_MAX + 1];
 	struct rte_mbuf *segment;
-	uint16_t taken;
-	int used;
+	int used = 1;
 
-	// writev only reads it.
-	parts[0] = (struct iovec){(void *)(uintptr_t)&empty, sizeof(empty)};
+	if (packet->ol_flags & PACKET_UNFINISHED && !offload_to_virtio(packet, &header)) {
+		errno = EINVAL;
+		return false;
+	}
+	parts[0] = (struct iovec){&header, sizeof(header)};
+	for (segment = packet; segment && used <= SEGMENTS_MAX; segment = segment->next)
+		parts[used++] =
+			(struct iovec){rte_pktmbuf_mtod(segment, void *), segment->data_len};
+	if (segment) {
+		errno = EMSGSIZE;
+		return false;
+	}
+	return writev(fd, parts, used) >= 0;
+}
+
+static uint16_t tap_send(struct port *base, uint16_t queue, struct rte_mbuf **packets,
+			 uint16_t count)
+{
+	struct tap_port *port = (struct tap_port *)base;
+	uint16_t taken;
+
 	for (taken = 0; taken < count; taken++) {
-		used = 1;
-		for (segment = packets[taken]; segment && used <= SEGMENTS_MAX;
-		     segment = segment->next)
-			parts[used++] = (struct iovec){rte_pktmbuf_mtod(segment, void *),
-						       segment->data_len};
-		if (!segment && writev(port->queues[index].fd, parts, used) >= 0) {
+		if (likely(frame_write(port->fds[queue], packets[taken]))) {
 			success_note(port);
 			continue;
 		}
-		if (!segment && errno != EINVAL && errno != EMSGSIZE && errno != EFAULT) {
+		if (errno != EINVAL && errno != EMSGSIZE && errno != EFAULT) {
 			failure_note(port);
 			break;
 		}
@@ -187,7 +153,7 @@ static uint16_t tap_send(struct port *base, uint16_t index, struct rte_mbuf **pa
 static bool tap_arm(struct port *base, uint16_t queue, int *fd)
 {
 	// Readable as long as there are packets. One that was removed is always in error.
-	*fd = port_is_gone(base) ? -1 : ((struct tap_port *)base)->queues[queue].fd;
+	*fd = port_is_gone(base) ? -1 : ((struct tap_port *)base)->fds[queue];
 	return true;
 }
 
@@ -209,11 +175,9 @@ static void tap_close(struct port *base)
 	int i;
 
 	// The interface goes with its last descriptor.
-	for (i = 0; i < PORT_QUEUES_MAX; i++) {
-		rte_pktmbuf_free(port->queues[i].chain);
-		if (port->queues[i].fd >= 0)
-			close(port->queues[i].fd);
-	}
+	for (i = 0; i < PORT_QUEUES_MAX; i++)
+		if (port->fds[i] >= 0)
+			close(port->fds[i]);
 	free(port);
 }
 
@@ -234,12 +198,27 @@ struct tap_making {
 	int result;
 };
 
+// Lets the kernel leave to us what it leaves to a network card. What we leave to the kernel it
+// takes in any case.
+static int offloads_set(const struct tap_making *making, int fd)
+{
+	const unsigned int offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	struct port *port = &making->port->port;
+
+	port->offloads = PORT_OFFLOAD_CHECKSUM | PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6 |
+			 PORT_OFFLOAD_UFO | PORT_OFFLOAD_TUNNEL_CHECKSUM;
+	if (ioctl(fd, TUNSETOFFLOAD, offloads | TUN_F_USO4 | TUN_F_USO6) == 0) {
+		port->offloads |= PORT_OFFLOAD_USO;
+		return 0;
+	}
+	return ioctl(fd, TUNSETOFFLOAD, offloads);
+}
+
 static int queue_attach(const struct tap_making *making, int index)
 {
-	struct tap_queue *queue = &making->port->queues[index];
 	const char *name = making->device->name;
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-	int size = sizeof(struct virtio_net_hdr);
+	int size = sizeof(struct virtio_net_hdr), fd;
 
 	if (making->port->port.queues > 1)
 		request.ifr_flags |= IFF_MULTI_QUEUE;
@@ -247,15 +226,16 @@ static int queue_attach(const struct tap_making *making, int index)
 	if (index == 0)
 		request.ifr_flags = (short)(request.ifr_flags | IFF_TUN_EXCL);
 	memcpy(request.ifr_name, name, strlen(name));
-	queue->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (queue->fd < 0)
+	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
 		return error_errno(making->err, "/dev/net/tun");
-	if (ioctl(queue->fd, TUNSETIFF, &request) < 0) {
+	making->port->fds[index] = fd;
+	if (ioctl(fd, TUNSETIFF, &request) < 0) {
 		if (errno == EBUSY || errno == EEXIST)
 			return error_set(making->err, "tap %s: the interface exists already", name);
 		return error_errno(making->err, "tap %s", name);
 	}
-	if (ioctl(queue->fd, TUNSETVNETHDRSZ, &size) < 0 || ioctl(queue->fd, TUNSETOFFLOAD, 0) < 0)
+	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0 || offloads_set(making, fd) < 0)
 		return error_errno(making->err, "tap %s: options", name);
 	return 0;
 }
@@ -345,12 +325,8 @@ int tap_port_open(const char *name, const struct port_device *device,
 		return error_errno(err, "tap %s", device->name);
 	port_init(&port->port, &tap_driver, name, device->queues);
 	port->pool = environment->pool;
-	port->frame_size = device->mtu + PORT_FRAME_OVERHEAD;
-	for (i = 0; i < PORT_QUEUES_MAX; i++) {
-		port->queues[i].fd = -1;
-		port->queues[i].parts[0].iov_base = &port->queues[i].header;
-		port->queues[i].parts[0].iov_len = sizeof(port->queues[i].header);
-	}
+	for (i = 0; i < PORT_QUEUES_MAX; i++)
+		port->fds[i] = -1;
 	making.port = port;
 	errno = pthread_create(&thread, NULL, tap_make, &making);
 	if (errno) {

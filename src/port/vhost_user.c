@@ -3,8 +3,8 @@
 //
 // vhost_user/connection.c   who is at the other end
 // vhost_user/socket.c       the path of a socket that is made here
+// vhost_user/allowance.c    how many packet buffers a guest may take at a time
 
-#include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +13,8 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "port/landing.h"
+#include "port/offload.h"
 #include "port/vhost_user/vhost_user.h"
 
 static inline int receive_vid(struct vhost_port *port, uint16_t queue)
@@ -22,6 +24,31 @@ static inline int receive_vid(struct vhost_port *port, uint16_t queue)
 	if (!guest || !__atomic_load_n(&guest->tx_enabled[queue], __ATOMIC_ACQUIRE))
 		return -1;
 	return guest->vid;
+}
+
+// Takes packets off the ring. A guest's memory is copied once; what it said of a packet is held
+// against the copy.
+static uint16_t ring_take(struct vhost_port *port, uint16_t queue, int vid,
+			  struct rte_mbuf **packets, uint16_t count)
+{
+	struct allowance *allowance = &port->queues[queue].allowance;
+	uint16_t received, taken = 0, i;
+
+	allowance_set(allowance, (uint32_t)count * LANDING_FRAME);
+	received = rte_vhost_dequeue_burst(vid, queue * 2 + 1, allowance->pool, packets, count);
+	if (unlikely(allowance->lost))
+		port_count_receive_error(&port->port, 1);
+	for (i = 0; i < received; i++) {
+		packets[taken] = packets[i];
+		if (unlikely(packets[i]->ol_flags) &&
+		    offload_from_vhost(packets[i]) != OFFLOAD_READY) {
+			rte_pktmbuf_free(packets[i]);
+			port_count_offload_error(&port->port, 1);
+			continue;
+		}
+		taken++;
+	}
+	return taken;
 }
 
 static uint16_t vhost_receive(struct port *base, uint16_t queue, struct rte_mbuf **packets,
@@ -39,8 +66,7 @@ static uint16_t vhost_receive(struct port *base, uint16_t queue, struct rte_mbuf
 	vid = receive_vid(port, queue);
 	if (vid < 0 || taken == count)
 		return taken;
-	return taken + rte_vhost_dequeue_burst(vid, queue * 2 + 1, port->environment->pool,
-					       packets + taken, count - taken);
+	return taken + ring_take(port, queue, vid, packets + taken, count - taken);
 }
 
 static uint16_t vhost_send(struct port *base, uint16_t queue, struct rte_mbuf **packets,
@@ -81,8 +107,7 @@ static bool ring_has_packet(struct vhost_port *port, uint16_t queue, int vid)
 	struct vhost_queue *state = &port->queues[queue];
 
 	if (!state->stashed)
-		state->stashed = rte_vhost_dequeue_burst(vid, queue * 2 + 1,
-							 port->environment->pool, &state->stash, 1);
+		state->stashed = ring_take(port, queue, vid, &state->stash, 1);
 	return state->stashed;
 }
 
@@ -129,6 +154,7 @@ static void vhost_free(struct vhost_port *port)
 			rte_pktmbuf_free(port->queues[queue].stash);
 		if (port->queues[queue].epoll_fd >= 0)
 			close(port->queues[queue].epoll_fd);
+		allowance_close(&port->queues[queue].allowance);
 	}
 	free(port);
 }
@@ -160,29 +186,15 @@ static const struct port_driver vhost_driver = {
 
 static int vhost_start(struct vhost_port *port, const struct port_device *device, struct error *err)
 {
-	// Offloads come here: once packets carry their offload state, these features may stay.
-	// Without them guests hand over complete packets and expect complete ones.
-	const uint64_t offloads = 1ULL << VIRTIO_NET_F_CSUM | 1ULL << VIRTIO_NET_F_GUEST_CSUM |
-				  1ULL << VIRTIO_NET_F_GSO | 1ULL << VIRTIO_NET_F_HOST_TSO4 |
-				  1ULL << VIRTIO_NET_F_HOST_TSO6 | 1ULL << VIRTIO_NET_F_HOST_ECN |
-				  1ULL << VIRTIO_NET_F_HOST_UFO | 1ULL << VIRTIO_NET_F_GUEST_TSO4 |
-				  1ULL << VIRTIO_NET_F_GUEST_TSO6 | 1ULL << VIRTIO_NET_F_GUEST_ECN |
-				  1ULL << VIRTIO_NET_F_GUEST_UFO;
 	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
 
 	if (!device->server)
 		flags |= RTE_VHOST_USER_CLIENT;
-	// Else a guest's descriptors for one packet of many megabytes would take all packet
-	// buffers.
-	if (device->mtu + (uint32_t)PORT_FRAME_OVERHEAD + RTE_PKTMBUF_HEADROOM <=
-	    rte_pktmbuf_data_room_size(port->environment->pool))
-		flags |= RTE_VHOST_USER_LINEARBUF_SUPPORT;
 	if (rte_vhost_driver_register(port->path, flags) < 0)
 		return error_set(err, "%s: vhost-user socket cannot be registered", port->path);
 	// Callbacks may come from now on.
 	vhost_connections_begin(port);
-	if (rte_vhost_driver_disable_features(port->path, offloads) < 0 ||
-	    rte_vhost_driver_callback_register(port->path, &vhost_connections) < 0) {
+	if (rte_vhost_driver_callback_register(port->path, &vhost_connections) < 0) {
 		vhost_stop(port);
 		return error_set(err, "%s: vhost-user cannot be set up", port->path);
 	}
@@ -226,6 +238,10 @@ int vhost_user_port_open(const char *name, const struct port_device *device,
 		port->queues[i].epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (port->queues[i].epoll_fd < 0) {
 			error_errno(err, "%s: epoll", port->path);
+			goto fail;
+		}
+		if (!allowance_open(&port->queues[i].allowance, environment->pool)) {
+			error_set(err, "%s: no memory", port->path);
 			goto fail;
 		}
 	}

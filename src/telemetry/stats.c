@@ -24,6 +24,8 @@ static struct port_counters add_up(const struct control *control, const struct c
 		entry->send_errors + (entry->port ? entry->port->send_errors : 0);
 	sum.drops[DROP_RECEIVE_ERROR] +=
 		entry->receive_errors + (entry->port ? entry->port->receive_errors : 0);
+	sum.drops[DROP_OFFLOAD] +=
+		entry->offload_errors + (entry->port ? entry->port->offload_errors : 0);
 	return sum;
 }
 

@@ -11,6 +11,7 @@
 #include <rte_malloc.h>
 
 #include "layer/compile.h"
+#include "port/offload.h"
 #include "worker/worker.h"
 
 // Turns of the loop without a packet before a worker thinks of sleeping: some tens of microseconds.
@@ -21,8 +22,10 @@
 #define AGE_BUSY 64
 #define AGE_IDLE 4096
 
-// Data room of a packet buffer: an Ethernet frame of usual size in one piece.
+// Data room of a packet buffer: an Ethernet frame of usual size in one piece. Behind it are bytes
+// that nobody uses: completing a checksum, rte_vhost 22.11 may write one byte too far.
 #define PACKET_ROOM  RTE_MBUF_DEFAULT_BUF_SIZE
+#define PACKET_GUARD 64
 #define PACKET_CACHE 256
 
 int packet_context_offset = -1;
@@ -184,6 +187,19 @@ static int tracer_open(struct engine *engine, struct error *err)
 	return 0;
 }
 
+static void guard_buffer(struct rte_mempool *pool, void *opaque, void *object, unsigned int index)
+{
+	((struct rte_mbuf *)object)->buf_len -= PACKET_GUARD;
+}
+
+// Takes a flag that DPDK leaves to programs.
+static bool reserve_flag(void)
+{
+	static const struct rte_mbuf_dynflag ufo = {.name = "sluice_ufo"};
+
+	return rte_mbuf_dynflag_register_bitnum(&ufo, PACKET_UFO_BIT) == PACKET_UFO_BIT;
+}
+
 static int open_shared(struct engine *engine, struct error *err)
 {
 	static const struct rte_mbuf_dynfield context = {
@@ -193,21 +209,22 @@ static int open_shared(struct engine *engine, struct error *err)
 	};
 	uint32_t readers = engine->options.worker_count + 1;
 	uint32_t packets = (uint32_t)(((uint64_t)engine->options.packet_memory << 20) /
-				      (PACKET_ROOM + sizeof(struct rte_mbuf) + 64));
+				      (PACKET_ROOM + PACKET_GUARD + sizeof(struct rte_mbuf) + 64));
 
 	packet_context_offset = rte_mbuf_dynfield_register(&context);
-	if (packet_context_offset < 0)
+	if (packet_context_offset < 0 || !reserve_flag())
 		return error_set(err, "no room in packet buffers: %s", rte_strerror(rte_errno));
 	engine->readers =
 		rte_zmalloc("readers", rte_rcu_qsbr_get_memsize(readers), RTE_CACHE_LINE_SIZE);
 	if (!engine->readers || rte_rcu_qsbr_init(engine->readers, readers) != 0)
 		return error_set(err, "no memory for the readers' state");
 	rte_rcu_qsbr_thread_register(engine->readers, engine->options.worker_count);
-	engine->pool = rte_pktmbuf_pool_create("packets", packets, PACKET_CACHE, 0, PACKET_ROOM,
-					       SOCKET_ID_ANY);
+	engine->pool = rte_pktmbuf_pool_create("packets", packets, PACKET_CACHE, 0,
+					       PACKET_ROOM + PACKET_GUARD, SOCKET_ID_ANY);
 	if (!engine->pool)
 		return error_set(err, "no memory for %u packet buffers (--memory): %s", packets,
 				 rte_strerror(rte_errno));
+	rte_mempool_obj_iter(engine->pool, guard_buffer, NULL);
 	if (!neighbours_open(&engine->neighbours))
 		return error_set(err, "no memory for next hops");
 	return flow_table_open(engine->options.connections, engine->options.worker_count,
@@ -277,6 +294,7 @@ static void worker_free(struct worker *worker)
 	if (worker->event_fd >= 0)
 		close(worker->event_fd);
 	reject_close(worker);
+	landing_free(&worker->landing);
 	rte_free(worker);
 }
 
@@ -327,6 +345,7 @@ static bool assign_queues(struct engine *engine, struct tables *tables)
 			uint32_t worker = (binding->first_worker + queue) % workers;
 
 			binding->port->wake_fds[queue] = engine->workers[worker]->event_fd;
+			binding->port->landings[queue] = &engine->workers[worker]->landing;
 			if (!poll_add(&tables->polls[worker], (uint16_t)number, queue))
 				return false;
 		}

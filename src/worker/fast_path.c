@@ -103,6 +103,8 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 		case TUNNEL_INNER:
 			cut(mbuf, outer.end);
 			rte_pktmbuf_adj(mbuf, (uint16_t)outer.offset);
+			if (unlikely(mbuf->ol_flags & PACKET_UNFINISHED))
+				packet_decapsulate(mbuf, (uint16_t)outer.offset);
 			reason = parse_next(burst, mbuf);
 			if (unlikely(outer_packet->l3_offset > ETHERNET_HEADER_SIZE) &&
 			    !vlan_receive(worker, mbuf, outer_packet, PORT_UPLINK))

@@ -1,4 +1,19 @@
+// Gathers packets for a port into bursts. Here is the one place where what a packet leaves
+// unfinished is finished, for ports that don't do it themselves.
+
+#include "port/offload.h"
+#include "port/segment.h"
 #include "worker/worker.h"
+
+// Where a burst goes.
+struct way_out {
+	struct worker *worker;
+	struct port *port;
+	struct port_counters *counters;
+	uint16_t queue;
+	uint16_t tag;		  // bytes of a VLAN tag, which don't count
+	enum drop_reason blocked; // why it takes no more in this turn
+};
 
 // The queue of `binding` that is this worker's, or -1.
 static int own_queue(const struct worker *worker, const struct port_binding *binding)
@@ -9,14 +24,110 @@ static int own_queue(const struct worker *worker, const struct port_binding *bin
 	return queue < binding->port->queues ? (int)queue : -1;
 }
 
+// Sends what the port can take as it is. What it does not take is dropped and counted.
+static void send_finished(struct way_out *way, struct rte_mbuf **packets, uint32_t count)
+{
+	struct port *port = way->port;
+	uint32_t sent = 0;
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		bytes += packets[i]->pkt_len - way->tag;
+	while (sent < count) {
+		uint16_t taken = port->driver->send(port, way->queue, packets + sent,
+						    (uint16_t)(count - sent));
+
+		if (!taken)
+			break;
+		sent += taken;
+	}
+	for (uint32_t i = sent; i < count; i++)
+		bytes -= packets[i]->pkt_len - way->tag;
+	if (unlikely(sent < count)) {
+		// Asked only now: that a port is up again may be seen by sending alone.
+		way->blocked = port->driver->up(port) ? DROP_QUEUE_FULL : DROP_PORT_DOWN;
+		way->counters->drops[way->blocked] += count - sent;
+		rte_pktmbuf_free_bulk(packets + sent, count - sent);
+	}
+	way->counters->tx_packets += sent;
+	way->counters->tx_bytes += bytes;
+}
+
+// Packets that gather behind others for a port.
+struct finished {
+	uint32_t count;
+	struct rte_mbuf *packets[PORT_BURST];
+};
+
+static void finished_add(struct way_out *way, struct finished *finished, struct rte_mbuf *packet)
+{
+	finished->packets[finished->count++] = packet;
+	if (finished->count == PORT_BURST) {
+		send_finished(way, finished->packets, finished->count);
+		finished->count = 0;
+	}
+}
+
+static void send_segments(struct way_out *way, struct finished *finished, struct rte_mbuf *packet,
+			  uint32_t offloads)
+{
+	uint32_t checksum = packet->ol_flags & PACKET_TUNNELLED ? PORT_OFFLOAD_TUNNEL_CHECKSUM
+								: PORT_OFFLOAD_CHECKSUM;
+	struct segmenter segmenter;
+
+	if (!segmenter_begin(&segmenter, packet, !(offloads & checksum))) {
+		way->counters->drops[DROP_OFFLOAD]++;
+		rte_pktmbuf_free(packet);
+		return;
+	}
+	while (!segmenter_done(&segmenter) && !way->blocked) {
+		uint32_t left = segmenter_left(&segmenter);
+		struct rte_mbuf *segment = segmenter_next(&segmenter, way->worker->engine->pool);
+
+		if (segment)
+			finished_add(way, finished, segment);
+		else
+			way->counters->drops[DROP_NO_BUFFER] += left - segmenter_left(&segmenter);
+	}
+	// The rest would only make holes.
+	if (way->blocked)
+		way->counters->drops[way->blocked] += segmenter_left(&segmenter);
+	rte_pktmbuf_free(packet);
+}
+
+// Sends packets of which some are unfinished.
+static void send_unfinished(struct way_out *way, struct rte_mbuf **packets, uint32_t count)
+{
+	uint32_t offloads = __atomic_load_n(&way->port->offloads, __ATOMIC_RELAXED);
+	struct finished finished = {0};
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct rte_mbuf *packet = packets[i];
+
+		if (way->blocked) {
+			way->counters->drops[way->blocked]++;
+			rte_pktmbuf_free(packet);
+		} else if (offload_suffices(packet->ol_flags, offloads)) {
+			finished_add(way, &finished, packet);
+		} else if (packet->ol_flags & PACKET_SEGMENTATION) {
+			send_segments(way, &finished, packet, offloads);
+		} else if (packet_complete_checksum(packet)) {
+			finished_add(way, &finished, packet);
+		} else {
+			way->counters->drops[DROP_OFFLOAD]++;
+			rte_pktmbuf_free(packet);
+		}
+	}
+	if (finished.count)
+		send_finished(way, finished.packets, finished.count);
+}
+
 void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 {
 	const struct port_binding *binding = tables_port(worker->tables, buffer->port);
-	struct port_counters *counters;
-	uint32_t count = buffer->count, sent = 0;
-	uint64_t bytes = 0;
-	enum drop_reason reason;
-	struct port *port;
+	struct way_out way = {.worker = worker};
+	uint32_t count = buffer->count;
+	uint64_t flags = 0;
 	int queue;
 
 	if (unlikely(worker->trace)) {
@@ -30,10 +141,10 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
 	}
-	port = binding->port;
-	counters = &binding->counters[worker->index];
-	if (unlikely(!port)) {
-		counters->drops[DROP_PORT_DOWN] += count;
+	way.port = binding->port;
+	way.counters = &binding->counters[worker->index];
+	if (unlikely(!way.port)) {
+		way.counters->drops[DROP_PORT_DOWN] += count;
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
 	}
@@ -43,32 +154,20 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 				   binding->first_worker);
 		return;
 	}
+	way.queue = (uint16_t)queue;
 	if (unlikely(binding->vlan)) {
 		uint32_t tagged = vlan_send(buffer->packets, count, binding->vlan);
 
-		counters->drops[DROP_NO_BUFFER] += count - tagged;
+		way.counters->drops[DROP_NO_BUFFER] += count - tagged;
 		count = tagged;
+		way.tag = VLAN_TAG_SIZE;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		bytes += buffer->packets[i]->pkt_len;
-	while (sent < count) {
-		uint16_t taken = port->driver->send(port, (uint16_t)queue, buffer->packets + sent,
-						    (uint16_t)(count - sent));
-
-		if (!taken)
-			break;
-		sent += taken;
-	}
-	for (uint32_t i = sent; i < count; i++)
-		bytes -= buffer->packets[i]->pkt_len;
-	if (unlikely(sent < count)) {
-		// Asked only now: that a port is up again may be seen by sending alone.
-		reason = port->driver->up(port) ? DROP_QUEUE_FULL : DROP_PORT_DOWN;
-		counters->drops[reason] += count - sent;
-		rte_pktmbuf_free_bulk(buffer->packets + sent, count - sent);
-	}
-	counters->tx_packets += sent;
-	counters->tx_bytes += bytes - (binding->vlan ? sent * VLAN_TAG_SIZE : 0);
+		flags |= buffer->packets[i]->ol_flags;
+	if (likely(!(flags & PACKET_UNFINISHED)))
+		send_finished(&way, buffer->packets, count);
+	else
+		send_unfinished(&way, buffer->packets, count);
 }
 
 void transmit_flush_all(struct worker *worker)

@@ -1,6 +1,7 @@
 // VLAN tags between a workload and Sluice (IEEE 802.1Q): they come off where a packet is received,
 // and on where it is sent; nothing between sees them.
 
+#include "port/offload.h"
 #include "worker/worker.h"
 
 static void tag_remove(struct rte_mbuf *mbuf, struct packet *packet)
@@ -9,12 +10,11 @@ static void tag_remove(struct rte_mbuf *mbuf, struct packet *packet)
 
 	memmove(data + VLAN_TAG_SIZE, data, 12);
 	rte_pktmbuf_adj(mbuf, VLAN_TAG_SIZE);
+	packet_grow_header(mbuf, -VLAN_TAG_SIZE);
 	packet->l3_offset -= VLAN_TAG_SIZE;
 	if (packet->l4_offset)
 		packet->l4_offset -= VLAN_TAG_SIZE;
 	packet->length -= VLAN_TAG_SIZE;
-	if (mbuf->l2_len)
-		mbuf->l2_len -= VLAN_TAG_SIZE;
 }
 
 uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet,
@@ -66,10 +66,9 @@ static struct rte_mbuf *tag_insert(struct rte_mbuf *mbuf, uint16_t vlan)
 		rte_pktmbuf_free(mbuf);
 		return NULL;
 	}
+	packet_grow_header(mbuf, VLAN_TAG_SIZE);
 	memmove(data, data + VLAN_TAG_SIZE, 12);
 	memcpy(data + 12, tag, VLAN_TAG_SIZE);
-	if (mbuf->l2_len)
-		mbuf->l2_len += VLAN_TAG_SIZE;
 	return mbuf;
 }
 

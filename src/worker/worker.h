@@ -26,6 +26,7 @@
 
 #include "base/rate_limit.h"
 #include "layer/walk.h"
+#include "port/landing.h"
 #include "worker/engine.h"
 #include "worker/replicate.h"
 
@@ -89,6 +90,7 @@ struct worker {
 
 	struct burst burst;
 	struct replicator replicator;
+	struct port_landing landing; // lent to the ports that it receives from
 	pthread_t thread;
 
 	// Of a worker that only traces, else NULL: it sends nothing, and changes no state but its

@@ -20,6 +20,8 @@
 #include <rte_mbuf.h>
 
 #include "base/log.h"
+#include "port/landing.h"
+#include "port/offload.h"
 #include "port/port.h"
 
 struct side {
@@ -83,6 +85,23 @@ static bool kind_parse(char *text, struct port_device *device)
 	return true;
 }
 
+// Finishes what the other side does not, but cuts nothing.
+static uint16_t finish(struct side *to, struct rte_mbuf **packets, uint16_t count)
+{
+	uint16_t i, kept = 0;
+
+	for (i = 0; i < count; i++) {
+		if (offload_suffices(packets[i]->ol_flags, to->port->offloads) ||
+		    (!(packets[i]->ol_flags & PACKET_SEGMENTATION) &&
+		     packet_complete_checksum(packets[i])))
+			packets[kept++] = packets[i];
+		else
+			rte_pktmbuf_free(packets[i]);
+	}
+	to->dropped += (uint64_t)(count - kept);
+	return kept;
+}
+
 static uint16_t pump(struct side *from, struct side *to)
 {
 	struct rte_mbuf *packets[PORT_BURST];
@@ -92,12 +111,13 @@ static uint16_t pump(struct side *from, struct side *to)
 		count = from->port->driver->receive(from->port, queue, packets, PORT_BURST);
 		if (count == 0)
 			continue;
+		from->received += count;
+		total += count;
+		count = finish(to, packets, count);
 		sent = to->port->driver->send(to->port, queue % to->port->queues, packets, count);
 		rte_pktmbuf_free_bulk(packets + sent, count - sent);
-		from->received += count;
 		to->sent += sent;
 		to->dropped += count - sent;
-		total += count;
 	}
 	return total;
 }
@@ -185,6 +205,7 @@ int main(int argc, char **argv)
 	struct port_environment environment;
 	struct port_device device = {.mtu = 1500, .queues = 1, .mode = PORT_MODE_NONE};
 	struct side sides[2] = {0};
+	static struct port_landing landing;
 	struct error err;
 	int option, i, seconds = 0, wake_fd, queue, status = 1;
 	bool statistics = false;
@@ -226,9 +247,11 @@ int main(int argc, char **argv)
 			fprintf(stderr, "%s\n", err.text);
 			goto out;
 		}
-		for (queue = 0; queue < PORT_QUEUES_MAX; queue++)
+		for (queue = 0; queue < PORT_QUEUES_MAX; queue++) {
+			sides[i].port->landings[queue] = &landing;
 			__atomic_store_n(&sides[i].port->wake_fds[queue], wake_fd,
 					 __ATOMIC_RELEASE);
+		}
 	}
 	printf("ready\n");
 	fflush(stdout);
@@ -240,6 +263,7 @@ out:
 	rte_rcu_qsbr_thread_offline(environment.workers, 0);
 	for (i = 0; i < 2; i++)
 		port_close(sides[i].port);
+	landing_free(&landing);
 	// All mbufs must have come back.
 	if (rte_mempool_in_use_count(environment.pool) != 0) {
 		fprintf(stderr, "%u mbufs leaked\n", rte_mempool_in_use_count(environment.pool));

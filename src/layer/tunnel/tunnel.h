@@ -8,6 +8,7 @@
 #include "layer/tunnel/neighbour.h"
 #include "layer/walk.h"
 #include "packet/header.h"
+#include "port/offload.h"
 
 #define VXLAN_PORT	  4789
 #define VXLAN_HEADER_SIZE 8
@@ -60,11 +61,17 @@ static inline enum drop_reason tunnel_encapsulate(const struct tables *tables,
 						  struct rte_mbuf *mbuf, uint32_t hash)
 {
 	const struct peer *peer = &tables->peers[endpoint->peer];
-	uint32_t inner = mbuf->pkt_len, l4 = inner + VXLAN_HEADER_SIZE + UDP_HEADER_SIZE;
-	uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(mbuf, peer->header_size);
+	// Where it is to be cut, each segment gets its lengths then.
+	uint32_t inner = packet_wire_size(mbuf), l4 = inner + VXLAN_HEADER_SIZE + UDP_HEADER_SIZE;
 	uint16_t length, port = (uint16_t)(TUNNEL_SOURCE_PORT | (hash & 0x3fff));
+	uint8_t *header;
 	uint32_t vni;
 
+	if (unlikely(mbuf->ol_flags & PACKET_UNFINISHED) &&
+	    !packet_encapsulate(mbuf, peer->v4, peer->v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE,
+				UDP_HEADER_SIZE + VXLAN_HEADER_SIZE))
+		return DROP_OFFLOAD;
+	header = (uint8_t *)rte_pktmbuf_prepend(mbuf, peer->header_size);
 	if (unlikely(!header || l4 > 65535 - IPV4_HEADER_SIZE))
 		return DROP_TOO_BIG;
 	if (peer->v4) {

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/virtio_net.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ static void active_choose(struct vhost_port *port)
 	for (i = 0; i < GUESTS_MAX; i++)
 		if (port->guests[i].running && (!best || port->guests[i].serial > best->serial))
 			best = &port->guests[i];
+	__atomic_store_n(&port->port.offloads, best ? best->offloads : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&port->active, best, __ATOMIC_RELEASE);
 	port_wake(&port->port);
 }
@@ -202,6 +204,30 @@ static void connection_end(int vid)
 	guest->vid = -1;
 }
 
+// What the guest's driver finishes of a packet that it gets.
+static uint32_t offloads_negotiated(int vid)
+{
+	static const struct {
+		uint32_t feature;
+		uint32_t offload;
+	} table[] = {
+		{VIRTIO_NET_F_GUEST_TSO4, PORT_OFFLOAD_TSO4},
+		{VIRTIO_NET_F_GUEST_TSO6, PORT_OFFLOAD_TSO6},
+		{VIRTIO_NET_F_GUEST_UFO, PORT_OFFLOAD_UFO},
+	};
+	uint32_t offloads = PORT_OFFLOAD_CHECKSUM, i;
+	uint64_t features;
+
+	// The others need this one (virtio 1.2 section 5.1.3.1).
+	if (rte_vhost_get_negotiated_features(vid, &features) < 0 ||
+	    !(features & 1ULL << VIRTIO_NET_F_GUEST_CSUM))
+		return 0;
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (features & 1ULL << table[i].feature)
+			offloads |= table[i].offload;
+	return offloads;
+}
+
 static int device_begin(int vid)
 {
 	struct vhost_port *port = port_of_vid(vid);
@@ -211,6 +237,7 @@ static int device_begin(int vid)
 		return -1;
 	guest->running = true;
 	guest->serial = ++port->serials;
+	guest->offloads = offloads_negotiated(vid);
 	active_choose(port);
 	log_info("port %s: %s: connected", port->port.name, port->path);
 	return 0;

@@ -12,6 +12,7 @@
 #include <rte_vhost.h>
 
 #include "port/driver.h"
+#include "port/vhost_user/allowance.h"
 
 // Connections to one socket at a time. More than one comes up when the other end starts anew before
 // its old connection is seen to be closed; the newest one that is ready carries the traffic.
@@ -22,7 +23,8 @@
 struct guest {
 	int vid; // -1: free
 	bool running;
-	uint64_t serial; // order in which they became ready
+	uint64_t serial;   // order in which they became ready
+	uint32_t offloads; // PORT_OFFLOAD_ bits
 	// Of each queue pair, is the guest's tx (rx) ring enabled? Read by workers.
 	bool tx_enabled[PORT_QUEUES_MAX];
 	bool rx_enabled[PORT_QUEUES_MAX];
@@ -42,6 +44,7 @@ struct vhost_queue {
 	struct rte_mbuf *stash;
 	// Whose notifications are on, since arm; -1: nobody's.
 	int armed_vid;
+	struct allowance allowance;
 };
 
 struct vhost_port {
