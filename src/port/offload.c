@@ -21,7 +21,6 @@
 // (48) without options, of UDP there are as many as Linux sends at once.
 #define TCP_SEGMENT_MIN	 32
 #define UDP_SEGMENTS_MAX 128
-#define UFO_FRAGMENT_MIN 256
 
 // What is asked for.
 enum request {

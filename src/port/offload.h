@@ -35,6 +35,9 @@
 #define PACKET_UFO_BIT 40
 #define PACKET_UFO     (UINT64_C(1) << PACKET_UFO_BIT)
 
+// Fragments of fewer bytes are not accepted.
+#define UFO_FRAGMENT_MIN 256
+
 // Bytes of the largest frame that the packet becomes on a wire. This, not pkt_len, is held against
 // an MTU.
 static inline uint32_t packet_wire_size(const struct rte_mbuf *packet)

@@ -9,8 +9,8 @@
 // Of one packet. The largest one there can be needs so many for an MTU of 576 bytes.
 #define FRAGMENTS_MAX 128
 
-static uint32_t fragment(struct worker *worker, const struct rte_mbuf *mbuf,
-			 const struct packet *packet, uint32_t mtu, struct rte_mbuf **fragments)
+static uint32_t fragment(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+			 uint32_t mtu, struct rte_mbuf **fragments)
 {
 	uint32_t count;
 
@@ -18,11 +18,26 @@ static uint32_t fragment(struct worker *worker, const struct rte_mbuf *mbuf,
 	if (packet->ip_length <= mtu || (mbuf->ol_flags & PACKET_SEGMENTATION) ||
 	    !gateway_may_fragment(mbuf, packet))
 		return 0;
+	// It covers all fragments.
+	if (mbuf->ol_flags & PACKET_UNFINISHED && !packet_complete_checksum(mbuf))
+		return 0;
 	count = gateway_fragment(mbuf, packet, mtu, worker->engine->pool, fragments, FRAGMENTS_MAX);
 	if (count)
 		worker_say(worker, "size", "%u bytes are cut into %u fragments of at most %u",
 			   packet->ip_length, count, mtu);
 	return count;
+}
+
+// A datagram that is to be cut into fragments anyway gets smaller ones.
+static bool fragments_shrink(struct rte_mbuf *mbuf, const struct packet *packet, uint32_t mtu)
+{
+	uint32_t header = mbuf->l3_len;
+
+	if (!(mbuf->ol_flags & PACKET_UFO) || !gateway_may_fragment(mbuf, packet) ||
+	    mtu < header + UFO_FRAGMENT_MIN)
+		return false;
+	mbuf->tso_segsz = (uint16_t)((mtu - header) & ~7U);
+	return true;
 }
 
 void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -34,6 +49,10 @@ void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 
 	if ((action.flags & FLOW_ACTION_ROUTE) && packet->ttl <= 1) {
 		worker_reject(worker, mbuf, packet, ingress, DROP_TTL);
+		return;
+	}
+	if (unlikely(fragments_shrink(mbuf, packet, mtu))) {
+		fast_path_forward(worker, mbuf, packet, ingress, action, hash);
 		return;
 	}
 	count = fragment(worker, mbuf, packet, mtu, fragments);
