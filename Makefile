@@ -9,7 +9,7 @@ SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_st
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitize.supp:print_suppressions=0
 
-.PHONY: all demo test test-unit test-system test-sanitize bench lint fuzz coverage reference format clean
+.PHONY: all demo test test-unit test-system test-sanitize lab bench lint fuzz coverage reference format clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD) sluiced sluice
@@ -43,6 +43,11 @@ test-sanitize:
 	ninja -C build-sanitize
 	$(SANITIZERS) meson test -C build-sanitize --print-errorlogs --timeout-multiplier 4
 	$(SANITIZERS) SLUICE_BUILD=$(CURDIR)/build-sanitize $(PYTEST) tests/system
+
+# Guests under QEMU, without KVM: some minutes on two cores.
+lab: all
+	scripts/install-packages build test lab
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/lab
 
 bench: all
 	scripts/install-packages bench
