@@ -31,8 +31,10 @@ class Guest:
                    "-object", f"memory-backend-memfd,id=memory,size={memory}M,share=on",
                    "-chardev", f"socket,id=console,path={self._path('console')},server=on,wait=off",
                    "-serial", "chardev:console", "-qmp", f"unix:{self._path('qmp')},server=on,wait=off"]
-        if image != (None, None):
+        if kernel:
             command += ["-kernel", kernel, "-initrd", initramfs, "-append", KERNEL]
+        else:  # the firmware speaks over the serial port too
+            command[command.index("pc,memory-backend=memory")] += ",graphics=off"
         for number, nic in enumerate(nics):
             command += self._nic(number, dict(nic))
         self.log = open(directory / f"{name}.qemu.log", "w", encoding="utf-8")
@@ -121,6 +123,19 @@ class Guest:
             if gateway := workload.network.gateway.get(family):
                 commands.append(f"ip {'-6 ' if family == 'v6' else ''}route replace default via {gateway} dev {interface}")
         self.run("; ".join(commands))
+
+    def find_addresses(self, interface="eth0"):
+        """By udhcpc, and by dhcpcd what IPv6 has for it: router advertisements and DHCPv6."""
+        self.run(f"ip link set {interface} up; udhcpc -i {interface} -s /etc/udhcpc -O mtu -b -t 20 -A 1")
+        self.run(f"dhcpcd -6 -w -c /bin/true {interface}")
+
+    def addresses(self, interface="eth0"):
+        """Those that are no link-local ones."""
+        text = self.run(f"ip -o addr show dev {interface} scope global")
+        return {"v6" if ":" in address else "v4": address for address in re.findall(r" inet6? (\S+)/", text)}
+
+    def mtu(self, interface="eth0"):
+        return int(self.run(f"cat /sys/class/net/{interface}/mtu"))
 
     def ping(self, address, count=1, timeout=5):
         return self.succeeds(f"ping -q -c {count} -W {timeout} {shlex.quote(address)}")

@@ -9,13 +9,13 @@ import subprocess
 # In the order in which they are loaded.
 MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover",
            "net_failover", "virtio_net", "llc", "stp", "garp", "mrp", "8021q"]
-PROGRAMS = ["iperf3", "ethtool", "ip", "ss", "tracepath"]
+PROGRAMS = ["iperf3", "ethtool", "ip", "ss", "tracepath", "dhcpcd"]
 HERE = pathlib.Path(__file__).resolve().parent
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-mkdir -p /run /tmp /var/run /dev/pts
+mkdir -p /tmp /run/dhcpcd /var/lib/dhcpcd /var/run
 {modules}
 ip link set lo up
 exec /agent < /dev/ttyS0 > /dev/ttyS0 2>&1
@@ -40,6 +40,7 @@ ip addr replace "$ip/$mask" dev "$interface"
 for gateway in $router; do ip route replace default via "$gateway" dev "$interface"; done
 set > "/run/dhcp.$interface"
 """
+PASSWD = "root:x:0:0::/:/bin/sh\ndhcpcd:x:100:100::/run/dhcpcd:/bin/false\n_dhcpcd:x:100:100::/run/dhcpcd:/bin/false\n"
 
 
 def _run(*command, **options):
@@ -105,7 +106,7 @@ def build(directory):
             _put(root, file, f"modules/{name}.ko")
             lines.append(f"insmod /modules/{name}.ko")
     for name, text in (("init", INIT.replace("{modules}", "\n".join(lines))), ("agent", AGENT),
-                       ("etc/udhcpc", UDHCPC)):
+                       ("etc/udhcpc", UDHCPC), ("etc/passwd", PASSWD), ("etc/dhcpcd.conf", "duid\n")):
         (root / name).write_text(text, encoding="utf-8")
         (root / name).chmod(0o755)
     files = _run("find", ".", "-mindepth", "1", cwd=root)

@@ -21,8 +21,8 @@ def add_guest(lab, name, node, mode, network="blue", queues=1, **fields):
 @pytest.fixture(scope="module")
 def lab(make_lab):
     lab = make_lab(nodes=("a", "b"), underlay="v4", options=["--memory", "64"])
-    lab.network("blue", 1)
-    lab.network("red", 2)
+    lab.network("blue", 1, mtu=1400)
+    lab.network("red", 2, mtu=1400)
     lab.workload("near", "a", "blue", kernel=True)
     lab.workload("raw", "a", "red")
     lab.up()
@@ -42,22 +42,32 @@ def left(lab, start_guest):
 
 @pytest.fixture(scope="module")
 def right(lab, start_guest):
-    guest = start_guest("right", lab, [lab["right"].nic])
+    guest = start_guest("right", lab, [{**lab["right"].nic, "host_mtu": 1380}])
     guest.port = lab["right"]
     return guest
 
 
 @pytest.fixture(scope="module")
 def guests(left, right):
-    """Both boot at the same time."""
+    """Both boot at the same time, and find out for themselves who they are."""
     for guest in (left, right):
         guest.boot()
-        guest.configure(guest.port)
+        guest.find_addresses()
     return left, right
 
 
 def state(lab, node, name):
     return lab.nodes[node].stats()["ports"][name]["state"]
+
+
+def test_addresses(guests):
+    """DHCP, router advertisements and DHCPv6; the MTU by DHCP, or by the virtual card where that knows it."""
+    left, right = guests
+    for guest in guests:
+        assert guest.addresses() == guest.port.address
+        assert guest.port.network.gateway["v4"] in guest.run("ip route show default")
+        assert "via fe80::" in guest.run("ip -6 route show default")
+    assert left.mtu() == 1400 and right.mtu() == 1380
 
 
 def test_ping(lab, guests, family):
@@ -129,20 +139,21 @@ def test_vlan(lab, guests, family):
     assert int(lab.nodes["a"].stats()["ports"]["left-red"]["rxPackets"]) > 0
 
 
-def test_reset(lab, guests, family):
+def test_reset(lab, guests):
     """The guest's system starts anew while its device is in use."""
     guest = guests[0]
-    guest.background(f"ping -i 0.01 {lab['near'].address[family]}")
+    guest.background(f"ping -i 0.01 {lab['near'].address['v4']}")
     guest.reset()
-    guest.configure(guest.port)
-    assert lab["near"].ping(lab["left"], family)
-    assert guest.ping(lab["right"].address[family])
+    guest.find_addresses()
+    assert guest.addresses() == guest.port.address
+    for family in ("v4", "v6"):
+        assert lab["near"].ping(lab["left"], family) and guest.ping(lab["right"].address[family])
 
 
 def test_driver_comes_and_goes(lab, guests):
     guest = guests[0]
     for _ in range(2):
-        guest.run("rmmod virtio_net")
+        guest.run("killall udhcpc; dhcpcd -x eth0; rmmod virtio_net")
         eventually(lambda: state(lab, "a", "left") == "down")
         guest.run("insmod /modules/virtio_net.ko")
         guest.configure(guest.port)
@@ -151,8 +162,9 @@ def test_driver_comes_and_goes(lab, guests):
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_sluice_starts_anew(lab, guests, end):
-    """Either side makes the socket; the guests are not told and find all as it was."""
+    """Either side makes the socket; the guests are not told, keep their addresses, and renew them."""
     left, right = guests
+    left.find_addresses()
     for node in lab.nodes.values():
         getattr(node, end)()
     assert not left.ping(right.port.address["v4"], timeout=1)
@@ -166,6 +178,10 @@ def test_sluice_starts_anew(lab, guests, end):
         assert lab["near"].ping(lab["left"], family)
     right.serve(right.port.address["v4"])
     assert left.iperf(right.port.address["v4"], seconds=1)["end"]["sum_received"]["bytes"] > 1 << 20
+    left.run("rm /run/dhcp.eth0; kill -USR1 $(pidof udhcpc)")
+    eventually(lambda: left.succeeds("grep -q 10.1.0.1 /run/dhcp.eth0"))
+    for guest in guests:
+        assert guest.addresses() == guest.port.address
 
 
 VARIANTS = [{"packed": "on"}, {"mrg_rxbuf": "off"}, {"event_idx": "off"}, {"indirect_desc": "off"},
