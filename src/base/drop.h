@@ -69,8 +69,15 @@
 	X(SECURITY_GROUP_INGRESS, "security-group-ingress",                                        \
 	  "No ingress rule of the receiver's security groups allows the connection.")              \
 	X(NO_CONNECTION, "no-connection",                                                          \
-	  "An ICMP error, an ICMP answer or a TCP reset that belongs to no live connection.")      \
+	  "An ICMP error, an ICMP answer, a TCP packet but a SYN or an SCTP packet but an INIT "   \
+	  "that belongs to no live connection.")                                                   \
 	X(TCP_FLAGS, "tcp-flags", "TCP flags that no implementation sends.")                       \
+	X(TCP_WINDOW, "tcp-window",                                                                \
+	  "A TCP packet whose sequence or acknowledgement number is outside the connection's "     \
+	  "windows or does not fit its handshake, or an ICMP error about such a one.")             \
+	X(SCTP_TAG, "sctp-tag",                                                                    \
+	  "An SCTP packet whose verification tag or chunk is not one of the association, or an "   \
+	  "ICMP error about such a one.")                                                          \
 	X(CONNECTION_TABLE_FULL, "connection-table-full",                                          \
 	  "A new connection, and the table holds as many as it may.")                              \
 	X(UNKNOWN_VNI, "unknown-vni", "A tunnel packet with a VNI that no network has.")           \

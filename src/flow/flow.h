@@ -33,30 +33,46 @@ enum flow_direction_index {
 	FLOW_REPLY,
 };
 
+// A rule that let the connection in: the group's number (control keeps their names) and the rule's
+// index in it. Group 0: no rule was needed.
+struct flow_rule {
+	uint16_t group;
+	uint16_t rule;
+};
+
 struct flow_direction {
 	struct flow_key key;
 	flow_ingress ingress;
 	_Atomic uint64_t action; // struct flow_action
 	_Atomic uint32_t
 		generation; // of the tables that `action` was made with; 0: the layers have to look
-	uint32_t spare;
+	union {
+		// That let the connection in: for the original direction the opener's egress, for
+		// the reply direction the other side's ingress.
+		struct flow_rule rule;
+		uint32_t free; // the table's, of a connection that has ended
+	};
 };
 
 _Static_assert(sizeof(struct flow_direction) == 64, "one cache line decides");
 
-// name, text, seconds without a packet until it ends. TCP: RFC 9293, RFC 5382; UDP: RFC 4787.
-#define FLOW_STATES(X)                      \
-	X(UNREPLIED, "unreplied", 30)       \
-	X(REPLIED, "replied", 120)          \
-	X(ICMP, "icmp", 30)                 \
-	X(OTHER, "other", 600)              \
-	X(SYN_SENT, "syn-sent", 60)         \
-	X(SYN_RECEIVED, "syn-received", 60) \
-	X(PICKED_UP, "picked-up", 120)      \
-	X(ESTABLISHED, "established", 7440) \
-	X(CLOSING, "closing", 120)          \
-	X(TIME_WAIT, "time-wait", 60)       \
-	X(CLOSED, "closed", 10)
+// name, text, seconds without a packet until it ends. TCP: RFC 9293, RFC 5382; UDP: RFC 4787; SCTP:
+// RFC 9260.
+#define FLOW_STATES(X)                               \
+	X(UNREPLIED, "unreplied", 30)                \
+	X(REPLIED, "replied", 120)                   \
+	X(ICMP, "icmp", 30)                          \
+	X(OTHER, "other", 600)                       \
+	X(SYN_SENT, "syn-sent", 60)                  \
+	X(SYN_RECEIVED, "syn-received", 60)          \
+	X(PICKED_UP, "picked-up", 120)               \
+	X(ESTABLISHED, "established", 7440)          \
+	X(CLOSING, "closing", 240)                   \
+	X(TIME_WAIT, "time-wait", 60)                \
+	X(CLOSED, "closed", 10)                      \
+	X(SCTP_OPENING, "sctp-opening", 60)          \
+	X(SCTP_ESTABLISHED, "sctp-established", 600) \
+	X(SCTP_SHUTDOWN, "sctp-shutdown", 60)
 
 enum flow_state {
 #define X(name, text, seconds) FLOW_STATE_##name,
@@ -65,26 +81,46 @@ enum flow_state {
 	FLOW_STATE_COUNT,
 };
 
-// A rule that let the connection in: the group's number (control keeps their names) and the rule's
-// index in it. Group 0: no rule was needed.
-struct flow_rule {
-	uint16_t group;
-	uint16_t rule;
-};
+// What flow_account.state holds above the enum flow_state.
+#define FLOW_STATE_MASK	       0xffu
+#define FLOW_FIN(direction)    (0x100u << (direction)) // the direction has sent FIN
+#define FLOW_SCALED(direction) (0x400u << (direction)) // its SYN had a window scale
+// Sequence numbers or tags are not held against anything: the connection was picked up in the
+// middle, or its network does not want it.
+#define FLOW_LOOSE 0x1000u
+// The opener has sent a SYN on the live connection: it may have forgotten it.
+#define FLOW_RENEWED 0x2000u
+// SCTP: INIT ACK seen.
+#define FLOW_ANSWERED 0x4000u
 
+// flow_account.flags
+#define FLOW_LIVE    1
+#define FLOW_ONE_WAY 2 // no key for replies
+// Several workers have accounted packets of one direction: what one of them wrote may have been
+// lost to another.
+#define FLOW_RACED 4
+
+// Counters of a direction and its windows are written by the worker that has the direction's
+// packets. Arrays are by direction.
 struct flow_account {
 	uint64_t packets[2];
 	uint64_t bytes[2];
-	uint32_t last_seen;	   // seconds of the table's clock
-	uint32_t created;	   // likewise
-	struct flow_rule rules[2]; // of the opener's egress and of the other side's ingress
-	_Atomic uint8_t state;	   // enum flow_state
-	_Atomic uint8_t closed;	   // bit of each direction that sent FIN
-	uint8_t one_way;	   // no key for replies
-	uint8_t live;
-	uint32_t next;	     // in a list of free entries
-	uint64_t free_after; // token of the grace period that ends its use by other workers
+	uint32_t last_seen; // seconds of the table's clock
+	uint32_t created;   // likewise
+	union {
+		struct {
+			_Atomic uint32_t end[2];    // behind the last octet that it has sent
+			_Atomic uint32_t ack[2];    // the last octet that it has acknowledged
+			_Atomic uint16_t window[2]; // largest that it has offered, not scaled
+		};
+		_Atomic uint32_t tag[2]; // SCTP: verification tag of its packets
+	};
+	_Atomic uint16_t state; // enum flow_state, and the bits above
+	_Atomic uint8_t flags;	// changed by the owner only
+	_Atomic uint8_t scales; // of the windows: 4 bits a direction
 };
+
+_Static_assert(sizeof(struct flow_account) == 64, "one cache line accounts");
 
 struct flow {
 	struct flow_direction direction[2];
@@ -94,7 +130,18 @@ struct flow {
 _Static_assert(sizeof(struct flow) == 192, "three cache lines");
 
 const char *flow_state_name(enum flow_state state);
+// Where the network does not say otherwise.
 uint32_t flow_state_timeout(enum flow_state state);
+
+static inline enum flow_state flow_state_get(const struct flow_account *account)
+{
+	return atomic_load_explicit(&account->state, memory_order_relaxed) & FLOW_STATE_MASK;
+}
+
+static inline bool flow_has(const struct flow_account *account, uint8_t flag)
+{
+	return atomic_load_explicit(&account->flags, memory_order_relaxed) & flag;
+}
 
 static inline struct flow_action flow_action_get(const struct flow_direction *direction)
 {

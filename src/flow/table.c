@@ -193,15 +193,34 @@ static void leave_key(struct flow_table *table, const struct flow_key *key,
 	}
 }
 
+// An ended connection's place keeps the number of the next one to be used again and the token of
+// the grace period that ends its use by other workers, where only its owner writes: others may
+// still be accounting.
+static void keep_token(struct flow *flow, uint64_t token)
+{
+	flow->direction[FLOW_REPLY].free = (uint32_t)token;
+	flow->account.created = (uint32_t)(token >> 32);
+}
+
+static uint64_t kept_token(const struct flow *flow)
+{
+	return (uint64_t)flow->account.created << 32 | flow->direction[FLOW_REPLY].free;
+}
+
+static void set_flags(struct flow *flow, uint8_t flags)
+{
+	atomic_store_explicit(&flow->account.flags, flags, memory_order_release);
+}
+
 // A number for a new connection: the oldest that was given back, if nobody can still be reading it,
 // or a fresh one.
 static uint32_t take_number(struct flow_table *table, struct flow_table_worker *own)
 {
 	uint32_t number = own->free_head;
 
-	if (number && rte_rcu_qsbr_check(table->readers, table->flows[number].account.free_after,
-					 false) == 1) {
-		own->free_head = table->flows[number].account.next;
+	if (number &&
+	    rte_rcu_qsbr_check(table->readers, kept_token(&table->flows[number]), false) == 1) {
+		own->free_head = table->flows[number].direction[FLOW_ORIGINAL].free;
 		if (!own->free_head)
 			own->free_tail = 0;
 		return number;
@@ -225,21 +244,39 @@ static uint32_t take_number(struct flow_table *table, struct flow_table_worker *
 
 static void give_number(struct flow_table *table, struct flow_table_worker *own, uint32_t number)
 {
-	struct flow_account *account = &table->flows[number].account;
+	struct flow *flow = &table->flows[number];
 
-	account->live = 0;
-	account->next = 0;
-	account->free_after = rte_rcu_qsbr_start(table->readers);
+	set_flags(flow, 0);
+	atomic_thread_fence(memory_order_release);
+	flow->direction[FLOW_ORIGINAL].free = 0;
+	keep_token(flow, rte_rcu_qsbr_start(table->readers));
 	if (own->free_tail)
-		table->flows[own->free_tail].account.next = number;
+		table->flows[own->free_tail].direction[FLOW_ORIGINAL].free = number;
 	else
 		own->free_head = number;
 	own->free_tail = number;
 }
 
-static uint8_t due_time(const struct flow *flow, uint32_t now)
+// The network that counts is the one in which the connection was opened.
+static uint32_t end_time(const struct flow_table_worker *own, const struct flow *flow)
 {
-	uint32_t end = flow->account.last_seen + flow_state_timeout(flow->account.state);
+	enum flow_state state = flow_state_get(&flow->account);
+	uint32_t timeout = flow_state_timeout(state), last = flow->account.last_seen;
+
+	if (own->times.by_network) {
+		uint16_t network = flow->direction[FLOW_ORIGINAL].key.network;
+		const uint32_t *times =
+			network < own->times.count ? own->times.by_network[network] : NULL;
+
+		if (times)
+			timeout = times[state];
+	}
+	return last + timeout;
+}
+
+static uint8_t due_time(const struct flow_table_worker *own, const struct flow *flow, uint32_t now)
+{
+	uint32_t end = end_time(own, flow);
 	uint32_t wait = (int32_t)(end - now) > 0 ? end - now : 1;
 
 	return (uint8_t)(now + (wait < AGE_LOOK ? wait : AGE_LOOK));
@@ -258,13 +295,13 @@ flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, cons
 	entry = &table->flows[number];
 	memcpy(entry, flow, sizeof(*entry));
 	entry->account.created = entry->account.last_seen = now;
-	entry->account.live = 1;
+	set_flags(entry, flow->account.flags | FLOW_LIVE);
 	if (!enter_key(table, &entry->direction[FLOW_ORIGINAL].key, reference,
-		       due_time(entry, now))) {
+		       due_time(own, entry, now))) {
 		give_number(table, own, number);
 		return 0;
 	}
-	if (!entry->account.one_way &&
+	if (!flow_has(&entry->account, FLOW_ONE_WAY) &&
 	    !enter_key(table, &entry->direction[FLOW_REPLY].key, reference | FLOW_REPLY, 0)) {
 		leave_key(table, &entry->direction[FLOW_ORIGINAL].key, reference);
 		give_number(table, own, number);
@@ -280,7 +317,7 @@ void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference
 	uint32_t number = reference >> 1;
 
 	leave_key(table, &flow->direction[FLOW_ORIGINAL].key, number << 1);
-	if (!flow->account.one_way)
+	if (!flow_has(&flow->account, FLOW_ONE_WAY))
 		leave_key(table, &flow->direction[FLOW_REPLY].key, number << 1 | FLOW_REPLY);
 	give_number(table, &table->worker[worker], number);
 	table->worker[worker].removed++;
@@ -289,6 +326,7 @@ void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference
 static uint32_t age_bucket(struct flow_table *table, uint32_t worker, struct flow_bucket *bucket,
 			   uint32_t now)
 {
+	const struct flow_table_worker *own = &table->worker[worker];
 	uint32_t ended = 0;
 
 	for (unsigned int i = 0; i < FLOW_BUCKET_SLOTS; i++) {
@@ -301,9 +339,8 @@ static uint32_t age_bucket(struct flow_table *table, uint32_t worker, struct flo
 		    (int8_t)(bucket->due[i] - (uint8_t)now) > 0)
 			continue;
 		flow = flow_table_get(table, reference);
-		if ((int32_t)(flow->account.last_seen + flow_state_timeout(flow->account.state) -
-			      now) > 0) {
-			bucket->due[i] = due_time(flow, now);
+		if ((int32_t)(end_time(own, flow) - now) > 0) {
+			bucket->due[i] = due_time(own, flow, now);
 			continue;
 		}
 		flow_table_remove(table, worker, reference);
@@ -366,11 +403,18 @@ void flow_table_visit(const struct flow_table *table, uint32_t *position, uint32
 		end = table->max + 1;
 	for (; number < end && limit > 0; number++) {
 		const struct flow *flow = &table->flows[number];
+		struct flow copy;
 
-		if (!flow->account.live)
+		if (!flow_has(&flow->account, FLOW_LIVE))
+			continue;
+		atomic_thread_fence(memory_order_acquire);
+		copy = *flow;
+		// It may have ended meanwhile, and the copy be of something else.
+		atomic_thread_fence(memory_order_acquire);
+		if (!flow_has(&flow->account, FLOW_LIVE))
 			continue;
 		limit--;
-		if (!visit(flow, context)) {
+		if (!visit(&copy, context)) {
 			number++;
 			break;
 		}

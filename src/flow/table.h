@@ -22,7 +22,7 @@
 
 #define FLOW_TABLE_WORKERS_MAX 64
 #define FLOW_BUCKET_SLOTS      8
-#define FLOW_TABLE_LAYOUT      1
+#define FLOW_TABLE_LAYOUT      2
 
 // A connection's number and, in bit 0, a direction. 0: none.
 typedef uint32_t flow_reference;
@@ -41,7 +41,15 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line to find");
 
 struct flow_table;
 
+// Idle times that a network has of its own: seconds by state, NULL for the usual ones.
+struct flow_times {
+	const uint32_t *const *by_network;
+	uint32_t count;
+};
+
 struct flow_table_worker {
+	struct flow_times times; // set by the worker for as long as they are valid
+
 	uint64_t created;
 	uint64_t removed;
 	uint32_t free_head,
@@ -142,7 +150,7 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 			       struct flow_hash hash);
 
 // Adds a connection. `flow` has keys, ingress, actions and account filled; its reply key is entered
-// unless account.one_way. Both keys' shards must be the worker's own, and neither key be in the
+// unless FLOW_ONE_WAY. Both keys' shards must be the worker's own, and neither key be in the
 // table. Returns the reference of the original direction, or 0 where the table is full.
 flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, const struct flow *flow,
 				 uint32_t now);
@@ -157,7 +165,8 @@ uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
 
 uint64_t flow_table_count(const struct flow_table *table);
 
-// Calls `visit` for connections, from number `*position` on (0 at first), at most `limit` of them;
-// false from it ends the round. `*position` is 0 again after the last one. Any registered reader.
+// Calls `visit` for copies of connections, from number `*position` on (0 at first), at most `limit`
+// of them; false from it ends the round. `*position` is 0 again after the last one. Any registered
+// reader.
 void flow_table_visit(const struct flow_table *table, uint32_t *position, uint32_t limit,
 		      bool (*visit)(const struct flow *flow, void *context), void *context);

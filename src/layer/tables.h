@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/lookup.h"
+#include "flow/table.h"
 #include "port/port.h"
 
 struct neighbour;
@@ -33,6 +34,10 @@ struct network {
 	uint16_t mtu;
 	uint32_t vni; // 0: stays inside the node
 	struct mac_address gateway_mac;
+	// Of the connections that are opened in it.
+	bool mid_stream_pickup;
+	bool window_check;
+	uint32_t *idle_times; // seconds by enum flow_state; NULL: the usual ones
 	struct subnet *subnets;
 	uint32_t subnet_count;
 	// Who gets copies of what is for everybody: endpoints of this node's ports, by port number;
@@ -152,6 +157,7 @@ struct tables {
 	struct domain_prefix *allowed;
 	uint32_t allowed_count;
 
+	struct flow_times times;   // of networks that have idle times of their own
 	struct services *services; // DHCP, DHCPv6, router advertisements
 	void *layers[LAYER_MAX];   // each layer's own
 };

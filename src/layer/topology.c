@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "layer/multicast/receivers.h"
+#include "layer/tracking/compile.h"
 #include "layer/tunnel/tunnel.h"
 #include "model/network_mtu.h"
 
@@ -106,6 +107,8 @@ static int compile_networks(struct compile *compile, struct error *err)
 		network->multicast_burst = network->multicast_rate;
 		if (object->multicast && object->multicast->has_burst_case)
 			network->multicast_burst = object->multicast->burst;
+		if (!tracking_compile(network, object->connection_tracking))
+			return no_memory(err);
 		network->subnets = calloc(object->n_subnets + 1, sizeof(*network->subnets));
 		if (!network->subnets)
 			return no_memory(err);
@@ -117,7 +120,7 @@ static int compile_networks(struct compile *compile, struct error *err)
 				return -1;
 	}
 	qsort(tables->subnets, tables->subnet_count, sizeof(*tables->subnets), compare_domains);
-	return 0;
+	return tracking_collect(tables) ? 0 : no_memory(err);
 }
 
 static int find_next_hop(struct compile *compile, struct peer *peer, struct error *err)
@@ -383,6 +386,7 @@ int topology_compile(struct compile *compile, struct error *err)
 
 void topology_free(struct tables *tables)
 {
+	tracking_free(tables);
 	for (uint32_t i = 0; tables->networks && i < tables->network_count; i++) {
 		free(tables->networks[i].subnets);
 		free(tables->networks[i].local);

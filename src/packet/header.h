@@ -15,6 +15,14 @@
 #define UDP_HEADER_SIZE	 8
 #define ICMP_HEADER_SIZE 8
 #define ARP_PACKET_SIZE	 28
+#define SCTP_HEADER_SIZE 12
+#define SCTP_INIT_SIZE	 20 // of the chunk without parameters
+
+// RFC 9293 section 3.2, RFC 7323 section 2
+#define TCP_OPTION_END	 0
+#define TCP_OPTION_NONE	 1
+#define TCP_OPTION_SCALE 3
+#define TCP_SCALE_MAX	 14
 
 #define ICMP_ECHO_REPLY	   0
 #define ICMP_ECHO_REQUEST  8

@@ -58,7 +58,35 @@ struct packet {
 	uint8_t icmp_type;
 	uint8_t icmp_code;
 	uint8_t icmp_reply; // the answer to a query
+	// What connection tracking reads of a transport header, in host byte order. Of an ICMP
+	// error the sequence number or tag that it quotes, and nothing else.
+	union {
+		struct {
+			uint32_t tcp_seq;
+			uint32_t tcp_end; // behind payload, SYN and FIN
+			uint32_t tcp_ack;
+			uint16_t tcp_window; // as it stands there, not scaled
+			uint8_t tcp_scale;   // shift + 1 by the option of a SYN; 0: no such option
+		};
+		struct {
+			uint32_t sctp_tag;	    // verification tag
+			uint32_t sctp_initiate_tag; // of INIT and INIT ACK
+			uint16_t sctp_chunks;	// bit of each chunk type below 16 before the first
+						// DATA
+			uint8_t sctp_reflected; // T bit: the tag is the sender's own
+		};
+	};
 };
+
+// RFC 9260 section 3.2
+#define SCTP_INIT	       1
+#define SCTP_INIT_ACK	       2
+#define SCTP_ABORT	       6
+#define SCTP_SHUTDOWN	       7
+#define SCTP_SHUTDOWN_ACK      8
+#define SCTP_COOKIE_ECHO       10
+#define SCTP_COOKIE_ACK	       11
+#define SCTP_SHUTDOWN_COMPLETE 14
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02

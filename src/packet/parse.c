@@ -11,9 +11,20 @@
 // most).
 #define EXTENSION_HEADERS_MAX 8
 
+// Control chunks of an SCTP packet that are looked at.
+#define SCTP_CHUNKS_MAX 16
+
 static uint16_t read16(const uint8_t *data)
 {
 	uint16_t value;
+
+	memcpy(&value, data, sizeof(value));
+	return value;
+}
+
+static uint32_t read32(const uint8_t *data)
+{
+	uint32_t value;
 
 	memcpy(&value, data, sizeof(value));
 	return value;
@@ -133,10 +144,12 @@ static enum drop_reason skip_extension_headers(const uint8_t *data, uint32_t ava
 // The IPv4 or IPv6 packet that an ICMP error quotes: the key of the packet that caused the error,
 // as far as the quote goes. Quotes may be cut, so the lengths in them are not held against what is
 // there.
-static bool parse_quote(const uint8_t *data, uint32_t available, bool v4, struct flow_key *key)
+static bool parse_quote(const uint8_t *data, uint32_t available, bool v4, struct flow_key *key,
+			uint32_t *number)
 {
 	uint32_t l4;
 
+	*number = 0;
 	// Each family's errors are about its own packets.
 	if (available < 1 || data[0] >> 4 != (v4 ? 4 : 6))
 		return false;
@@ -171,10 +184,13 @@ static bool parse_quote(const uint8_t *data, uint32_t available, bool v4, struct
 	}
 	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP ||
 	    key->protocol == IPPROTO_SCTP) {
-		if (l4 + 4 > available)
+		// Every error quotes at least so much (RFC 792, RFC 4443 section 3). Who can't say
+		// what is in it may have seen nothing of the connection (RFC 5927).
+		if (l4 + 8 > available)
 			return false;
 		key->source_port = read16(data + l4);
 		key->destination_port = read16(data + l4 + 2);
+		*number = ntohl(read32(data + l4 + 4));
 	} else if (key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6) {
 		// An error about an error must not exist (RFC 1122 section 3.2.2).
 		if (l4 + 8 > available || icmp_error(key->protocol, data[l4]))
@@ -205,10 +221,98 @@ static enum drop_reason parse_icmp(const uint8_t *data, uint32_t available, uint
 	packet->kind = PACKET_ICMP_ERROR;
 	end = end < available ? end : available;
 	if (!parse_quote(data + l4 + ICMP_HEADER_SIZE, end - l4 - ICMP_HEADER_SIZE,
-			 packet->key.protocol == IPPROTO_ICMP, &quoted))
+			 packet->key.protocol == IPPROTO_ICMP, &quoted, &packet->tcp_seq))
 		return DROP_MALFORMED;
 	// The error travels against what it quotes.
 	packet->key = flow_key_reverse(&quoted, 0);
+	return DROP_NONE;
+}
+
+// The window scale option of a SYN (RFC 7323 section 2). Options that contradict themselves are
+// read differently by different systems: no connection begins with them.
+static enum drop_reason parse_syn_options(const uint8_t *data, uint32_t size, uint8_t *scale)
+{
+	for (uint32_t at = 0; at < size && data[at] != TCP_OPTION_END;) {
+		uint32_t length;
+
+		if (data[at] == TCP_OPTION_NONE) {
+			at++;
+			continue;
+		}
+		if (at + 2 > size)
+			return DROP_MALFORMED;
+		length = data[at + 1];
+		if (length < 2 || at + length > size)
+			return DROP_MALFORMED;
+		if (data[at] == TCP_OPTION_SCALE) {
+			if (length != 3)
+				return DROP_MALFORMED;
+			*scale = (data[at + 2] < TCP_SCALE_MAX ? data[at + 2] : TCP_SCALE_MAX) + 1;
+		}
+		at += length;
+	}
+	return DROP_NONE;
+}
+
+static enum drop_reason parse_tcp(const uint8_t *data, uint32_t available, uint32_t room,
+				  struct packet *packet)
+{
+	const uint8_t *tcp = data + packet->l4_offset;
+	uint32_t header = (tcp[12] >> 4) * 4u;
+
+	if (header < TCP_HEADER_SIZE)
+		return DROP_MALFORMED;
+	if (header > room)
+		return DROP_TRUNCATED;
+	packet->tcp_flags = tcp[13];
+	packet->tcp_seq = ntohl(read32(tcp + 4));
+	packet->tcp_ack = ntohl(read32(tcp + 8));
+	packet->tcp_window = ntohs(read16(tcp + 14));
+	packet->tcp_end = packet->tcp_seq + room - header + (tcp[13] & 1u) + (tcp[13] >> 1 & 1u);
+	if (!(tcp[13] & TCP_SYN))
+		return DROP_NONE;
+	if (packet->l4_offset + header > available)
+		return DROP_EXTENSION_HEADERS;
+	return parse_syn_options(tcp + TCP_HEADER_SIZE, header - TCP_HEADER_SIZE,
+				 &packet->tcp_scale);
+}
+
+// Which chunks are there: control chunks come first, INIT, INIT ACK and SHUTDOWN COMPLETE alone
+// (RFC 9260 section 6.10). What is not contiguous is not looked at.
+static enum drop_reason parse_sctp(const uint8_t *data, uint32_t available, uint32_t end,
+				   struct packet *packet)
+{
+	uint32_t at = packet->l4_offset + SCTP_HEADER_SIZE;
+
+	packet->sctp_tag = ntohl(read32(data + packet->l4_offset + 4));
+	for (unsigned int count = 0;
+	     count < SCTP_CHUNKS_MAX && at + 4 <= available && at + 4 <= end; count++) {
+		uint8_t type = data[at];
+		uint32_t length = ntohs(read16(data + at + 2));
+
+		if (length < 4)
+			return DROP_MALFORMED;
+		if (at + length > end)
+			return DROP_TRUNCATED;
+		if (type == 0)
+			break;
+		if (type == SCTP_INIT || type == SCTP_INIT_ACK) {
+			if (length < SCTP_INIT_SIZE || count != 0 || end - at >= length + 4)
+				return DROP_MALFORMED;
+			if (at + 8 > available)
+				return DROP_EXTENSION_HEADERS;
+			packet->sctp_initiate_tag = ntohl(read32(data + at + 4));
+			// Section 8.5.1.
+			if (!packet->sctp_initiate_tag ||
+			    (type == SCTP_INIT && packet->sctp_tag != 0))
+				return DROP_MALFORMED;
+		}
+		if (type == SCTP_ABORT || type == SCTP_SHUTDOWN_COMPLETE)
+			packet->sctp_reflected = data[at + 1] & 1;
+		if (type < 16)
+			packet->sctp_chunks |= (uint16_t)(1u << type);
+		at += (length + 3) & ~3u;
+	}
 	return DROP_NONE;
 }
 
@@ -228,7 +332,7 @@ static enum drop_reason parse_l4(const uint8_t *data, uint32_t available, uint32
 		needed = UDP_HEADER_SIZE;
 		break;
 	case IPPROTO_SCTP:
-		needed = 12;
+		needed = SCTP_HEADER_SIZE;
 		break;
 	default:
 		return DROP_NONE;
@@ -245,15 +349,11 @@ static enum drop_reason parse_l4(const uint8_t *data, uint32_t available, uint32
 	}
 	key->source_port = read16(data + l4);
 	key->destination_port = read16(data + l4 + 2);
-	if (key->protocol == IPPROTO_TCP) {
-		uint32_t header = (data[l4 + 12] >> 4) * 4u;
-
-		if (header < TCP_HEADER_SIZE)
-			return DROP_MALFORMED;
-		if (header > room)
-			return DROP_TRUNCATED;
-		packet->tcp_flags = data[l4 + 13];
-	} else if (key->protocol == IPPROTO_UDP) {
+	if (key->protocol == IPPROTO_TCP)
+		return parse_tcp(data, available, room, packet);
+	if (key->protocol == IPPROTO_SCTP)
+		return parse_sctp(data, available, end, packet);
+	if (key->protocol == IPPROTO_UDP) {
 		uint16_t length = ntohs(read16(data + l4 + 4));
 
 		if (length < UDP_HEADER_SIZE)
@@ -367,6 +467,19 @@ static enum drop_reason parse_ipv6(const uint8_t *data, uint32_t available, uint
 	return parse_l4(data, available, end, packet);
 }
 
+// As memset does it; but that would be a call or a string instruction, which cost more than the
+// stores.
+static void packet_clear(struct packet *packet)
+{
+	struct line {
+		uint64_t words[8];
+	} *lines = (struct line *)packet;
+
+	_Static_assert(sizeof(*packet) == 2 * sizeof(struct line), "two lines");
+	lines[0] = (struct line){{0}};
+	lines[1] = (struct line){{0}};
+}
+
 enum drop_reason packet_parse(const uint8_t *data, uint32_t available, uint32_t length,
 			      struct packet *packet)
 {
@@ -374,7 +487,7 @@ enum drop_reason packet_parse(const uint8_t *data, uint32_t available, uint32_t 
 	enum drop_reason reason;
 	uint16_t type;
 
-	memset(packet, 0, sizeof(*packet));
+	packet_clear(packet);
 	packet->length = length;
 	if (available < ETHERNET_HEADER_SIZE)
 		return DROP_TRUNCATED;

@@ -44,17 +44,20 @@ static const char *name_of(const struct numbers *numbers, uint32_t number)
 	return number <= numbers->max && numbers->names[number] ? numbers->names[number] : "-";
 }
 
-static void rule_text(const struct control *control, const struct flow_rule rules[2], char *text,
+static void rule_text(const struct control *control, const struct flow *flow, char *text,
 		      size_t size)
 {
 	size_t length = 0;
 
 	text[0] = 0;
-	for (unsigned int i = 0; i < 2; i++)
-		if (rules[i].group && length < size)
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct flow_rule *rule = &flow->direction[i].rule;
+
+		if (rule->group && length < size)
 			length += (size_t)snprintf(
 				text + length, size - length, "%s%s[%u]", length ? ", " : "",
-				name_of(&control->numbers.groups, rules[i].group), rules[i].rule);
+				name_of(&control->numbers.groups, rule->group), rule->rule);
+	}
 }
 
 static char *unconst(const char *text)
@@ -82,10 +85,10 @@ static bool visit(const struct flow *flow, void *context)
 	message->source_port = ntohs(key->source_port);
 	message->destination = ip_format(&key->destination, state->destination);
 	message->destination_port = ntohs(key->destination_port);
-	message->state = unconst(flow_state_name(account->state));
+	message->state = unconst(flow_state_name(flow_state_get(account)));
 	message->packets = account->packets[0] + account->packets[1];
 	message->bytes = account->bytes[0] + account->bytes[1];
-	rule_text(control, account->rules, state->rule, sizeof(state->rule));
+	rule_text(control, flow, state->rule, sizeof(state->rule));
 	message->rule = state->rule;
 	message->age = engine_now(control->engine) - account->created;
 	state->found = true;

@@ -9,9 +9,6 @@
 #include "packet/packet.h"
 #include "telemetry/telemetry.h"
 
-#define SCTP_HEADER_SIZE 12
-#define SCTP_INIT_SIZE	 20
-
 static void write16(uint8_t *to, uint32_t value)
 {
 	to[0] = (uint8_t)(value >> 8);

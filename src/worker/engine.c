@@ -84,6 +84,7 @@ static void run(struct worker *worker)
 
 		rte_rcu_qsbr_quiescent(engine->readers, worker->index);
 		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
+		worker->flows->worker[worker->index].times = worker->tables->times;
 		packets = receive_all(worker);
 		packets += hand_over_receive(worker);
 		packets += replicate_turn(worker);

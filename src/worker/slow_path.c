@@ -62,6 +62,11 @@ static bool same_place(const struct worker *worker, flow_reference reference,
 	return (expected ^ flow_ingress_make(ingress, &none, &none)) >> 32 == 0;
 }
 
+static enum drop_reason outside_reason(const struct packet *packet)
+{
+	return packet->key.protocol == IPPROTO_SCTP ? DROP_SCTP_TAG : DROP_TCP_WINDOW;
+}
+
 // An ICMP error passes if the connection that it quotes is alive, judged for itself each time.
 static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		    struct ingress ingress, struct flow_hash hash)
@@ -74,6 +79,12 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 	if (!reference || !same_place(worker, reference, ingress) ||
 	    !ip_equal(&packet->destination, &packet->key.destination)) {
 		worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
+		return;
+	}
+	if (!flow_state_quotes(&flow_table_get(worker->flows, reference)->account, !(reference & 1),
+			       packet)) {
+		worker_say(worker, "connection", "an error about nothing that a live one has sent");
+		worker_drop(worker, mbuf, ingress.port, outside_reason(packet));
 		return;
 	}
 	worker_say(worker, "connection", "an error about a live one");
@@ -102,14 +113,21 @@ static void answer(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 	}
 }
 
-// The first packet of a connection, on the worker that owns it.
+static void set_rules(struct flow *flow, const struct walk *walk)
+{
+	flow->direction[FLOW_ORIGINAL].rule = walk->rules[0];
+	flow->direction[FLOW_REPLY].rule = walk->rules[1];
+}
+
+// The first packet of a connection, on the worker that owns it. If it may open one, the connection
+// `replaced` ends (0: there is none).
 static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 			    const struct packet *packet, struct ingress ingress,
-			    struct flow_hash hash)
+			    struct flow_hash hash, flow_reference replaced)
 {
 	struct walk walk = walk_make(worker, packet, ingress);
-	enum drop_reason reason = flow_state_may_open(packet);
-	struct flow flow = {.account = {.live = 0}};
+	enum drop_reason reason = flow_state_may_open(packet, true);
+	struct flow flow = {.account = {.packets = {0}}};
 	struct flow_direction *original = &flow.direction[FLOW_ORIGINAL];
 
 	if (reason != DROP_NONE) {
@@ -129,24 +147,40 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	case VERDICT_NEXT:
 		break;
 	}
+	reason = flow_state_may_open(packet, walk.network->mid_stream_pickup);
+	if (reason != DROP_NONE) {
+		worker_drop(worker, mbuf, ingress.port, reason);
+		return;
+	}
 	original->key = packet->key;
 	original->ingress =
 		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
 	flow_action_set(original, walk.action, worker->tables->generation);
-	flow.account.one_way = packet->key.flags & FLOW_KEY_ONE_WAY;
-	if (!flow.account.one_way)
+	if (packet->key.flags & FLOW_KEY_ONE_WAY)
+		flow.account.flags = FLOW_ONE_WAY;
+	else
 		walk_predict_reply(&walk, &flow.direction[FLOW_REPLY]);
-	flow.account.packets[FLOW_ORIGINAL] = 1;
-	flow.account.bytes[FLOW_ORIGINAL] = packet->length;
-	flow.account.state = (uint8_t)flow_state_first(packet);
-	flow.account.closed = packet->tcp_flags & TCP_FIN ? 1 << FLOW_ORIGINAL : 0;
-	memcpy(flow.account.rules, walk.rules, sizeof(flow.account.rules));
+	flow_account_count(&flow.account, FLOW_ORIGINAL, packet->length);
+	flow_state_open(&flow.account, packet, !walk.network->window_check);
+	set_rules(&flow, &walk);
+	if (replaced && !worker->trace)
+		flow_table_remove(worker->flows, worker->index, replaced);
 	if (!worker->trace &&
 	    !flow_table_insert(worker->flows, worker->index, &flow, worker->now)) {
 		worker_drop(worker, mbuf, ingress.port, DROP_CONNECTION_TABLE_FULL);
 		return;
 	}
 	fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+}
+
+// Which rules of tracking hold: those of the network in which the connection was opened.
+static const struct network *network_of(const struct worker *worker, const struct flow *flow)
+{
+	static const struct network none = {.window_check = true};
+	const struct network *network =
+		tables_network(worker->tables, flow->direction[FLOW_ORIGINAL].key.network);
+
+	return network ? network : &none;
 }
 
 // Judges one direction of a live connection anew. False: the packet was dropped, and the connection
@@ -177,7 +211,83 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	}
 	direction->ingress = from;
 	flow_action_set(direction, walk.action, worker->tables->generation);
-	memcpy(flow->account.rules, walk.rules, sizeof(walk.rules));
+	set_rules(flow, &walk);
+	if (!network_of(worker, flow)->window_check)
+		flow_state_loosen(&flow->account);
+	return true;
+}
+
+// Are all of the port's packets this worker's?
+static bool sole_worker(const struct worker *worker, uint16_t port)
+{
+	const struct port_binding *binding = tables_port(worker->tables, port);
+
+	return binding && binding->port && binding->port->queues == 1 &&
+	       binding->first_worker == worker->index;
+}
+
+// May other workers than one have a direction's packets?
+static bool several_workers(const struct worker *worker, const struct flow *flow)
+{
+	if (worker->tables->worker_count == 1)
+		return false;
+	if (flow_has(&flow->account, FLOW_RACED))
+		return true;
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct port_binding *binding =
+			tables_port(worker->tables, (uint16_t)(flow->direction[i].ingress >> 48));
+
+		if (!binding || !binding->port || binding->port->queues > 1)
+			return true;
+	}
+	return false;
+}
+
+// Accounts a packet of a live connection, on the worker that owns it. False: the packet was
+// dropped, or has opened a new connection.
+static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    struct ingress ingress, struct flow_hash hash, flow_reference reference,
+		    struct flow *flow)
+{
+	struct flow_account *account = &flow->account;
+
+	switch (flow_account_packet(account, reference & 1, packet, packet->length, worker->now)) {
+	case FLOW_GOES_ON:
+		break;
+	case FLOW_PASSES:
+		worker_say(worker, "connection", "the packet changes nothing in it");
+		flow_account_count(account, reference & 1, packet->length);
+		return true;
+	case FLOW_RENEWS:
+		flow_state_renew(account, packet);
+		flow_account_count(account, reference & 1, packet->length);
+		break;
+	case FLOW_OUTSIDE:
+		if (flow_state_tolerates(account, reference & 1, packet,
+					 several_workers(worker, flow),
+					 network_of(worker, flow)->mid_stream_pickup)) {
+			flow_account_count(account, reference & 1, packet->length);
+			account->last_seen = worker->now;
+			break;
+		}
+		worker_drop(worker, mbuf, ingress.port, outside_reason(packet));
+		return false;
+	case FLOW_REOPENS:
+		worker_say(worker, "connection", "the packet opens it anew");
+		open_connection(worker, mbuf, packet, ingress, hash, reference);
+		return false;
+	case FLOW_ENDS:
+		if (!worker->trace)
+			flow_table_remove(worker->flows, worker->index, reference);
+		worker_drop(worker, mbuf, ingress.port, outside_reason(packet));
+		return false;
+	case FLOW_BREAKS:
+		worker_drop(worker, mbuf, ingress.port, DROP_TCP_FLAGS);
+		return false;
+	}
+	// Its numbers are there now, while another worker may be accounting the next packet.
+	if (!sole_worker(worker, ingress.port))
+		atomic_fetch_or_explicit(&account->flags, FLOW_RACED, memory_order_relaxed);
 	return true;
 }
 
@@ -197,14 +307,14 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	}
 	if (!reference) {
 		worker_say(worker, "connection", "new");
-		open_connection(worker, mbuf, packet, ingress, hash);
+		open_connection(worker, mbuf, packet, ingress, hash, 0);
 		return;
 	}
 	flow = flow_table_get(worker->flows, reference);
 	if (unlikely(worker->trace)) {
 		worker_say(worker, "connection", "%s a live one, %s",
 			   reference & 1 ? "a reply in" : "belongs to",
-			   flow_state_name(flow->account.state));
+			   flow_state_name(flow_state_get(&flow->account)));
 		copy = *flow;
 		flow = &copy;
 	}
@@ -214,21 +324,8 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
 	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
 		return;
-	switch (flow_account_packet(&flow->account, reference & 1, packet, packet->length,
-				    worker->now)) {
-	case FLOW_GOES_ON:
+	if (account(worker, mbuf, packet, ingress, hash, reference, flow))
 		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
-		break;
-	case FLOW_REOPENS:
-		worker_say(worker, "connection", "the packet opens it anew");
-		if (!worker->trace)
-			flow_table_remove(worker->flows, worker->index, reference);
-		open_connection(worker, mbuf, packet, ingress, hash);
-		break;
-	case FLOW_BREAKS:
-		worker_drop(worker, mbuf, ingress.port, DROP_TCP_FLAGS);
-		break;
-	}
 }
 
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

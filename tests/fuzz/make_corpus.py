@@ -93,7 +93,9 @@ def packets():
     v4 = {
         "tcp": tcp(a, b), "tcp-fin": tcp(a, b, flags=0x11), "udp": udp(a, b),
         "options": udp(a, b, options=b"\1" * 12),
-        "sctp": ip(a, b, 132, bytes(16)), "gre": ip(a, b, 47, bytes(8)),
+        "sctp": ip(a, b, 132, bytes(12) + b"\1\0\0\x14" + b"\1" * 16),
+        "sctp-chunks": ip(a, b, 132, bytes(12) + b"\x0a\0\0\5aaaa" + b"\3\0\0\4" + b"\0\3\0\x14" + bytes(16)),
+        "gre": ip(a, b, 47, bytes(8)),
         "first-fragment": udp(a, b, fragment=0x2000), "later-fragment": udp(a, b, fragment=3),
         "echo": icmp(a, b, 8), "echo-reply": icmp(a, b, 0), "timestamp": icmp(a, b, 13),
         "error": icmp(a, b, 3, payload=tcp(b, a)), "error-cut": icmp(a, b, 11, payload=udp(b, a)[:24]),

@@ -39,6 +39,8 @@ class World:
         vrfs = rng.choice([["t1"], ["t1"], ["t1", "t2"]])
         for number in range(1, rng.randint(2, 4)):
             fields = {"mtu": rng.choice([1280, 1400, 1430, 1500])} if rng.random() < .4 else {}
+            if rng.random() < .5:
+                fields["connectionTracking"] = {"midStreamPickup": rng.random() < .5, "windowCheck": rng.random() < .7}
             lab.network(f"n{number}", number, vrf=rng.choice([*vrfs, None]), gateway=rng.random() < .8,
                         vni=rng.choice([None, None, None, 0]), **fields)
         self.groups = [f"g{number}" for number in range(rng.randint(0, 3))]

@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
+from conversation import Conversation
 from node import eventually
-from packets import ICMP, TCP, UDP, fresh_port, port_unreachable
+from packets import ICMP, UDP, fresh_port, port_unreachable
 
 INGRESS = {"direction": "ingress"}
 EGRESS = {"direction": "egress"}
@@ -53,103 +54,6 @@ def flow_of(lab, port, family):
 
 def state(lab, port, family):
     return (flow_of(lab, port, family) or {}).get("state")
-
-
-class Conversation:
-    """TCP by hand between left and right; each segment arrives."""
-
-    def __init__(self, lab, family, port=None):
-        self.lab, self.family = lab, family
-        self.left, self.right = lab["left"], lab["right"]
-        self.port = port or fresh_port()
-
-    def send(self, flags):
-        segment = TCP(sport=self.port, dport=80, flags=flags)
-        self.lab.passes(self.left, self.left.frame(self.right, segment, self.family), self.right)
-        return state(self.lab, self.port, self.family)
-
-    def answer(self, flags):
-        segment = TCP(sport=80, dport=self.port, flags=flags)
-        self.lab.passes(self.right, self.right.frame(self.left, segment, self.family), self.left)
-        return state(self.lab, self.port, self.family)
-
-    def handshake(self):
-        self.send("S")
-        self.answer("SA")
-        self.send("A")
-
-
-def test_handshake(lab, family):
-    it = Conversation(lab, family)
-    assert it.send("S") == "syn-sent"
-    assert it.send("S") == "syn-sent"
-    assert it.answer("SA") == "syn-received"
-    assert it.send("A") == "established"
-    assert it.send("PA") == "established"
-    assert it.answer("A") == "established"
-
-
-def test_close_by_both(lab, family):
-    it = Conversation(lab, family)
-    it.handshake()
-    assert it.send("FA") == "closing"
-    assert it.answer("A") == "closing"
-    assert it.answer("PA") == "closing"
-    assert it.answer("FA") == "time-wait"
-    assert it.send("A") == "time-wait"
-
-
-def test_close_by_the_other_side(lab, family):
-    it = Conversation(lab, family)
-    it.handshake()
-    assert it.answer("FA") == "closing"
-    assert it.answer("FA") == "closing"
-    assert it.send("FA") == "time-wait"
-
-
-def test_reset(lab, family):
-    it = Conversation(lab, family)
-    it.handshake()
-    assert it.answer("R") == "closed"
-    it = Conversation(lab, family)
-    it.send("S")
-    assert it.answer("RA") == "closed"
-
-
-def test_late_fin_opens_nothing_the_other_way(lab, family):
-    """A FIN again after the end belongs to the connection that there was."""
-    it = Conversation(lab, family)
-    it.handshake()
-    it.send("FA")
-    it.answer("FA")
-    it.answer("FA")
-    assert not lab.nodes["a"].flows(sourcePort=80, destinationPort=it.port)
-
-
-def test_ports_are_used_again(lab, family):
-    """A SYN with the ports of a connection that has ended opens a new one."""
-    it = Conversation(lab, family)
-    it.handshake()
-    it.send("FA")
-    it.answer("FA")
-    assert it.send("S") == "syn-sent"
-    assert int(flow_of(lab, it.port, family)["packets"]) == 1
-    assert it.answer("SA") == "syn-received"
-
-
-def test_a_syn_does_not_end_a_live_connection(lab, family):
-    it = Conversation(lab, family)
-    it.handshake()
-    assert it.send("S") == "established"
-    assert int(flow_of(lab, it.port, family)["packets"]) == 4
-
-
-def test_middle_of_a_stream_is_picked_up(lab, family):
-    """So that connections go on after a restart; established it is once both sides have spoken."""
-    it = Conversation(lab, family)
-    assert it.send("A") == "picked-up"
-    assert it.send("PA") == "picked-up"
-    assert it.answer("PA") == "established"
 
 
 def test_udp(lab, family):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conversation import Conversation
 from packets import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, IPOption_LSRR, IPOption_RR, IPOption_SSRR,
                      IPv6, IPv6ExtHdrDestOpt,
                      IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, echo_request, fresh_port,
@@ -178,6 +179,11 @@ BAD = {
     "TCP FIN alone": ("tcp-flags", lambda f: f.v6(f.tcp("F"))),
     "TCP FIN, PSH and URG": ("tcp-flags", lambda f: f.v4(f.tcp("FPU"))),
     "TCP RST of no connection": ("no-connection", lambda f: f.v4(f.tcp("R"))),
+    "TCP ACK of no connection": ("no-connection", lambda f: f.v4(f.tcp("A"))),
+    "TCP SYN and ACK of no connection": ("no-connection", lambda f: f.v6(f.tcp("SA"))),
+    "TCP SYN with an option of length 0": ("malformed", lambda f: f.v4(f.tcp(dataofs=6), payload=b"\x02\x00\x01\x01")),
+    "TCP SYN with an option of length 1": ("malformed", lambda f: f.v6(f.tcp(dataofs=6), payload=b"\x01\x01\x03\x01")),
+    "TCP SYN with an option that is cut": ("malformed", lambda f: f.v4(f.tcp(dataofs=6), payload=b"\x01\x01\x03\x03")),
     # ARP and neighbour discovery.
     "ARP for Token Ring": ("arp-malformed", lambda f: f.ethernet / ARP(hwtype=6, hwlen=6, plen=4)),
     "ARP with long addresses": ("arp-malformed", lambda f: f.ethernet / ARP(hwlen=8, hwsrc=b"12345678")),
@@ -210,12 +216,7 @@ def test_wrong_frames_are_dropped(lab, name):
 
 def test_wrong_flags_inside_a_connection(lab, family):
     """They are dropped, and leave the connection as it is."""
-    one, two = lab["one"], lab["two"]
-    port = fresh_port()
-    lab.passes(one, one.frame(two, TCP(sport=port, dport=80, flags="S"), family), two)
-    lab.passes(two, two.frame(one, TCP(sport=80, dport=port, flags="SA"), family), one)
-    lab.passes(one, one.frame(two, TCP(sport=port, dport=80, flags="A"), family), two)
+    it = Conversation(lab, family, left="one", right="two")
+    assert it.handshake() == "established"
     for flags in ("", "SF", "SR", "FSRPAU"):
-        lab.dropped(one, one.frame(two, TCP(sport=port, dport=80, flags=flags), family), "tcp-flags")
-    [flow] = lab.nodes["a"].flows(sourcePort=port)
-    assert flow["state"] == "established"
+        it.dropped(it.left, flags, "tcp-flags")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conversation import Conversation
 from packets import (ICMP, TCP, UDP, ICMPv6EchoRequest, IPv6ExtHdrFragment, Raw, echo_reply, echo_request, fresh_port,
                      port_unreachable)
 
@@ -33,8 +34,8 @@ def no_rules_before(lab):
     lab.rules("second")
 
 
-def tcp(port, source=None, flags="S"):
-    return TCP(sport=source or fresh_port(), dport=port, flags=flags)
+def tcp(port, source=None):
+    return TCP(sport=source or fresh_port(), dport=port, flags="S")
 
 
 def udp(port, source=None):
@@ -194,7 +195,7 @@ def test_several_groups_are_a_union(lab, family):
 
 
 REPLIES = {
-    "tcp": lambda to, port: (tcp(80, port), TCP(sport=80, dport=port, flags="SA")),
+    "tcp": lambda to, port: (tcp(80, port), TCP(sport=80, dport=port, flags="SA", ack=1)),
     "udp": lambda to, port: (udp(53, port), UDP(sport=53, dport=port)),
     "echo": lambda to, port: (echo_request(to, id=port), echo_reply(to, id=port)),
 }
@@ -209,13 +210,18 @@ def test_replies_need_no_rule(lab, family, kind):
     allowed(lab, answer, family, sender="server", receiver="client")
 
 
-@pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_what_looks_like_a_reply_is_none(lab, family, kind):
-    """The same answer without a question before it is a new connection, which no rule allows."""
+def test_what_looks_like_a_reply_is_none(lab, family):
+    """The same answer without a question before it is a new connection, which no rule allows; where one does, TCP
+    begins otherwise."""
     lab.rules("servers", INGRESS, EGRESS)
-    _, answer = REPLIES[kind](lab["client"].address[family], fresh_port())
-    refused(lab, answer, family, sender="server", receiver="client")
-    allowed(lab, answer, family, sender="server", receiver="free")
+    server = lab["server"]
+    for kind in ("udp", "tcp"):
+        _, answer = REPLIES[kind](lab["client"].address[family], fresh_port())
+        refused(lab, answer, family, sender="server", receiver="client")
+        if kind == "udp":
+            allowed(lab, answer, family, sender="server", receiver="free")
+        else:
+            lab.dropped(server, server.frame(lab["free"], answer, family), "no-connection")
 
 
 def test_an_echo_reply_opens_nothing(lab, family):
@@ -308,12 +314,12 @@ def test_fragments_and_icmp_types(lab, family):
 def test_rules_are_judged_by_the_opener_s_side(lab, family):
     """An allowed connection's later packets are not held against rules for the other way."""
     lab.rules("servers", {**INGRESS, "protocol": "tcp", "ports": "80"})
-    port = fresh_port()
-    allowed(lab, tcp(80, port), family)
-    allowed(lab, TCP(sport=80, dport=port, flags="SA"), family, sender="server", receiver="client")
+    it = Conversation(lab, family, left="client", right="server")
+    it.send("S")
+    it.answer("SA")
     lab.rules("second", INGRESS)  # a change elsewhere: both directions are judged anew
-    allowed(lab, TCP(sport=80, dport=port, flags="A"), family, sender="server", receiver="client")
-    allowed(lab, tcp(80, port, flags="A"), family)
+    it.answer("A")
+    assert it.send("A") == "established"
 
 
 def test_rule_in_flows(lab, family):

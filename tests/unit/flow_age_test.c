@@ -30,7 +30,7 @@ static void test_timeouts(void **state)
 		struct flow flow = fixture_flow(1, false);
 
 		fixture_open(&fixture, 1000, 1);
-		flow.account.state = (uint8_t)(s / 2);
+		flow.account.state = (uint16_t)(s / 2);
 		assert_int_not_equal(fixture_insert(&fixture, &flow, start), 0);
 		while (flow_table_count(fixture.table)) {
 			age++;
@@ -40,6 +40,32 @@ static void test_timeouts(void **state)
 		check_case(age >= timeout, "%s ended after %u s\n", flow_state_name(s / 2), age);
 		assert_int_equal(fixture_find(&fixture, &flow.direction[FLOW_ORIGINAL].key), 0);
 		assert_int_equal(fixture_find(&fixture, &flow.direction[FLOW_REPLY].key), 0);
+		fixture_close(&fixture);
+	}
+}
+
+// A network may have idle times of its own; those of others are as usual.
+static void test_network_times(void **state)
+{
+	uint32_t times[FLOW_STATE_COUNT];
+	const uint32_t *by_network[] = {NULL, NULL, times};
+
+	for (unsigned int i = 0; i < FLOW_STATE_COUNT; i++)
+		times[i] = i == FLOW_STATE_UNREPLIED ? 3 : 1;
+	for (uint16_t network = 1; network < 5; network++) {
+		uint32_t wanted = network == 2 ? 3 : 30, age = 0;
+		struct flow_fixture fixture;
+		struct flow flow = fixture_flow(1, true);
+
+		fixture_open(&fixture, 1000, 1);
+		fixture.table->worker[0].times = (struct flow_times){by_network, 3};
+		flow.direction[FLOW_ORIGINAL].key.network = network;
+		assert_int_not_equal(fixture_insert(&fixture, &flow, 1000), 0);
+		while (flow_table_count(fixture.table)) {
+			age++;
+			pass_second(&fixture, 0, 1000 + age, 100, UINT32_MAX);
+		}
+		check_case(age >= wanted && age <= wanted + 2, "network %u: %u s\n", network, age);
 		fixture_close(&fixture);
 	}
 }
@@ -165,9 +191,9 @@ static void test_own(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_timeouts), cmocka_unit_test(test_activity),
-		cmocka_unit_test(test_bounded),	 cmocka_unit_test(test_all_in_time),
-		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_timeouts),    cmocka_unit_test(test_network_times),
+		cmocka_unit_test(test_activity),    cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_all_in_time), cmocka_unit_test(test_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

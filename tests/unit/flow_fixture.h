@@ -55,7 +55,8 @@ static inline struct flow_key fixture_key(uint32_t i)
 
 static inline struct flow fixture_flow(uint32_t i, bool one_way)
 {
-	struct flow flow = {.account = {.state = FLOW_STATE_UNREPLIED, .one_way = one_way}};
+	struct flow flow = {
+		.account = {.state = FLOW_STATE_UNREPLIED, .flags = one_way ? FLOW_ONE_WAY : 0}};
 
 	flow.direction[FLOW_ORIGINAL].key = fixture_key(i);
 	if (one_way)

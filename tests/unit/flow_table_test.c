@@ -12,7 +12,7 @@ static void check_found(const struct flow_fixture *fixture, const struct flow *f
 	const struct flow_key *key = &flow->direction[FLOW_ORIGINAL].key;
 
 	assert_int_equal(fixture_find(fixture, key), reference);
-	if (!flow->account.one_way)
+	if (!flow_has(&flow->account, FLOW_ONE_WAY))
 		assert_int_equal(fixture_find(fixture, &flow->direction[FLOW_REPLY].key),
 				 reference | FLOW_REPLY);
 	assert_int_equal(flow_table_get(fixture->table, reference)->account.packets[0],

@@ -173,9 +173,12 @@ void frame_sctp(struct frame *frame, uint16_t source, uint16_t destination)
 	uint8_t *sctp;
 
 	follow(frame, IPPROTO_SCTP);
-	sctp = frame_append(frame, 12);
+	sctp = frame_append(frame, SCTP_HEADER_SIZE + SCTP_INIT_SIZE);
 	put16(sctp, source);
 	put16(sctp + 2, destination);
+	sctp[12] = SCTP_INIT;
+	put16(sctp + 14, SCTP_INIT_SIZE);
+	put32(sctp + 16, 0x01020304);
 }
 
 void frame_icmp(struct frame *frame, uint8_t type, uint8_t code, uint32_t rest)

@@ -39,6 +39,7 @@ void frame_fragment(struct frame *frame, uint32_t offset, bool more);
 
 void frame_tcp(struct frame *frame, uint16_t source, uint16_t destination, uint8_t flags);
 void frame_udp(struct frame *frame, uint16_t source, uint16_t destination);
+// With an INIT chunk.
 void frame_sctp(struct frame *frame, uint16_t source, uint16_t destination);
 // ICMP or ICMPv6 by the IP header's family. `rest`: the 4 bytes behind the checksum, first byte
 // highest.

@@ -192,6 +192,49 @@ static void test_allowed_hosts(void **state)
 }
 
 // The default leaves room for the larger outer header as soon as there is an IPv6 tunnel address.
+// Every state has its field, and what is left out is as usual.
+static void test_tracking(void **state)
+{
+	static const char *const names[FLOW_STATE_COUNT] = {
+		"unreplied",	   "replied",	  "icmp",    "other",	 "synSent", "synReceived",
+		"pickedUp",	   "established", "closing", "timeWait", "closed",  "sctpOpening",
+		"sctpEstablished", "sctpShutdown"};
+	struct layer_fixture fixture;
+	const struct network *network;
+	char yaml[512];
+
+	fixture_open(&fixture, "a");
+	fixture_apply(&fixture,
+		      "kind: Network\nname: n\n---\nkind: Network\nname: m\n"
+		      "connectionTracking: {midStreamPickup: true, windowCheck: false}\n");
+	network = &fixture.tables->networks[fixture_network(fixture.tables, "n")];
+	assert_true(network->window_check);
+	assert_false(network->mid_stream_pickup);
+	network = &fixture.tables->networks[fixture_network(fixture.tables, "m")];
+	assert_false(network->window_check);
+	assert_true(network->mid_stream_pickup);
+	assert_null(fixture.tables->times.by_network);
+	for (unsigned int s = 0; s < FLOW_STATE_COUNT; s++) {
+		uint16_t n, m;
+
+		snprintf(yaml, sizeof(yaml),
+			 "kind: Network\nname: n\n---\nkind: Network\nname: m\n"
+			 "connectionTracking: {idleTimes: {%s: 7}}\n",
+			 names[s]);
+		fixture_apply(&fixture, yaml);
+		n = fixture_network(fixture.tables, "n");
+		m = fixture_network(fixture.tables, "m");
+		assert_true(fixture.tables->networks[m].window_check);
+		assert_true(m < fixture.tables->times.count && n < fixture.tables->times.count);
+		assert_null(fixture.tables->times.by_network[n]);
+		for (unsigned int t = 0; t < FLOW_STATE_COUNT; t++)
+			check_case(fixture.tables->times.by_network[m][t] ==
+					   (s == t ? 7 : flow_state_timeout(t)),
+				   "%s: %s\n", names[s], flow_state_name(t));
+	}
+	fixture_close(&fixture);
+}
+
 static void test_default_mtu(void **state)
 {
 	struct layer_fixture fixture;
@@ -209,10 +252,9 @@ static void test_default_mtu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers_stay),
-		cmocka_unit_test(test_domains),
-		cmocka_unit_test(test_allowed_hosts),
-		cmocka_unit_test(test_default_mtu),
+		cmocka_unit_test(test_numbers_stay),  cmocka_unit_test(test_domains),
+		cmocka_unit_test(test_allowed_hosts), cmocka_unit_test(test_default_mtu),
+		cmocka_unit_test(test_tracking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,15 @@ static const struct {
 	{NETWORK("mtu: 1279, subnets: [{cidr: 'fd00:2::/64'}]"),
 	 "Network/n: mtu: 1279 is less than the 1280 that IPv6 needs\n"},
 	{NETWORK("mtu: 1279, subnets: [{cidr: 10.0.0.0/24}]"), ""},
+	{NETWORK("connectionTracking: {midStreamPickup: true, windowCheck: false, idleTimes: "
+		 "{established: 2592000, synSent: 1}}"),
+	 ""},
+	{NETWORK("connectionTracking: {idleTimes: {established: 2592001}}"),
+	 "Network/n: connectionTracking.idleTimes.established: 2592001 is more than 2592000 "
+	 "seconds\n"},
+	{NETWORK("connectionTracking: {idleTimes: {sctpShutdown: 4294967295}}"),
+	 "Network/n: connectionTracking.idleTimes.sctpShutdown: 4294967295 is more than 2592000 "
+	 "seconds\n"},
 	{NETWORK("encapsulation: geneve"),
 	 "Network/n: encapsulation: geneve is not supported yet\n"},
 	{SUBNET("gateway: 10.0.0.1"), "Network/n: subnets[0].cidr: missing\n"},

@@ -142,7 +142,7 @@ static void quote_gre(struct frame *frame)
 static const struct {
 	void (*append)(struct frame *frame);
 	uint32_t needed; // bytes of the transport header without which the quote is no use
-} quotes[] = {{quote_tcp, 4},  {quote_udp, 4},	      {quote_sctp, 4},
+} quotes[] = {{quote_tcp, 8},  {quote_udp, 8},	      {quote_sctp, 8},
 	      {quote_echo, 8}, {quote_echo_reply, 8}, {quote_gre, 0}};
 
 // An error from b about what a sent: its key is that of b's packets to a, its addresses its own.

@@ -60,7 +60,6 @@ static void make_sctp(struct frame *frame)
 {
 	start(frame, false);
 	frame_sctp(frame, 1234, 80);
-	frame_payload(frame, 4);
 }
 
 static void make_gre(struct frame *frame)

@@ -4,12 +4,15 @@
 
 #include "model/kind/check.h"
 #include "model/memory.h"
+#include "model/message.h"
 #include "model/object.h"
 
 #define VNI_MAX	   16777215
 #define MTU_MIN	   68
 #define MTU_MIN_V6 1280
 #define MTU_MAX	   9000
+// 30 days.
+#define IDLE_TIME_MAX 2592000
 
 #define PACKET_RATE_MAX 1000000
 
@@ -116,6 +119,26 @@ static void multicast_check(struct check *check, const Sluice__V1__Object *objec
 			     multicast->burst, PACKET_RATE_MAX);
 }
 
+// All of its fields are seconds.
+static void idle_times_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__ConnectionTracking *tracking = object->network->connection_tracking;
+	const ProtobufCMessage *times =
+		tracking && tracking->idle_times ? &tracking->idle_times->base : NULL;
+
+	for (unsigned int i = 0; times && i < times->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &times->descriptor->fields[i];
+		const uint32_t *seconds = field_data(field, times);
+		char name[FIELD_NAME_SIZE];
+
+		if (*seconds > IDLE_TIME_MAX)
+			problems_add(check->problems, object,
+				     CHECK_PATH("connectionTracking.idleTimes.%s",
+						field_name(field, name)),
+				     "%u is more than %d seconds", *seconds, IDLE_TIME_MAX);
+	}
+}
+
 // By domain, then address, then the wider one first: what overlaps then follows the prefix that
 // holds it.
 static int subnet_compare(const void *a, const void *b)
@@ -198,6 +221,7 @@ void network_check(struct check *check)
 		multicast_check(check, object);
 		if (network->dhcp)
 			check_dhcp(check, object, network->dhcp);
+		idle_times_check(check, object);
 	}
 	overlaps_check(check, &list);
 	free(list.entries);
