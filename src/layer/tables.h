@@ -46,7 +46,8 @@ struct network {
 	uint32_t local_count;
 	uint32_t *remote;
 	uint32_t remote_count;
-	uint32_t multicast_rate; // packets a second and sending port
+	uint32_t receivers_stamp; // another one as soon as others are in these lists
+	uint32_t multicast_rate;  // packets a second and sending port
 	uint32_t multicast_burst;
 };
 

@@ -88,6 +88,7 @@ static void run(struct worker *worker)
 		packets = receive_all(worker);
 		packets += hand_over_receive(worker);
 		packets += replicate_turn(worker);
+		packets += multicast_turn(worker, new_second);
 		hold_turn(worker, new_second);
 		underlay_turn(worker, new_second);
 		services_turn(worker, new_second);
@@ -163,7 +164,7 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	worker->cpu = engine->options.cpus[index];
 	worker->flows = engine->flows;
 	worker->tables = atomic_load(&engine->tables);
-	if (!replicator_open(&worker->replicator))
+	if (!replicator_open(&worker->replicator) || !multicast_open(&worker->multicast))
 		return error_set(err, "no memory for worker %u", index);
 	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->event_fd < 0)
@@ -292,6 +293,7 @@ static void worker_free(struct worker *worker)
 		rte_ring_free(worker->inbox[i]);
 	}
 	replicator_close(&worker->replicator);
+	multicast_close(&worker->multicast);
 	if (worker->event_fd >= 0)
 		close(worker->event_fd);
 	reject_close(worker);

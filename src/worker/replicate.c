@@ -3,11 +3,12 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "layer/multicast/membership.h"
 #include "layer/multicast/receivers.h"
 #include "layer/tunnel/tunnel.h"
 #include "worker/worker.h"
 
-#define RECEIVER_NODES 0x10000
+#define RECEIVER_NODES GROUPS_NODE
 
 bool replicator_open(struct replicator *replicator)
 {
@@ -55,6 +56,42 @@ static uint32_t next_of_all(const struct tables *tables, const struct network *n
 	return found;
 }
 
+// The worker that has the network's state, also where a trace asks.
+static const struct worker *owner_of(const struct worker *worker, uint16_t network)
+{
+	return worker->engine->workers[network % worker->engine->options.worker_count];
+}
+
+static uint32_t next_member(const struct worker *worker, const struct network *network,
+			    const struct replication *replication)
+{
+	const struct tables *tables = worker->tables;
+	const struct groups *groups = owner_of(worker, network->number)->multicast.groups;
+	const struct group *group =
+		groups_find(groups, network->number, &replication->packet.destination);
+	const struct group_member *member;
+	uint32_t next = replication->next;
+
+	for (; group && (member = groups_from(groups, group, next)); next = member->key + 1) {
+		const struct port_binding *binding = tables_port(tables, member->key);
+		uint32_t found = 0;
+
+		// A membership may outlive its port for a second.
+		if (member->key >= GROUPS_NODE) {
+			if (!(replication->receivers & REPLICATE_REMOTE))
+				return 0;
+			found = receivers_remote(tables, network,
+						 (uint16_t)(member->key - GROUPS_NODE));
+		} else if (binding && binding->endpoint &&
+			   tables->endpoints[binding->endpoint].network == network->number) {
+			found = binding->endpoint;
+		}
+		if (found)
+			return found;
+	}
+	return 0;
+}
+
 // The receiver's endpoint, or 0 behind the last one.
 static uint32_t next_receiver(const struct worker *worker, const struct network *network,
 			      struct replication *replication)
@@ -62,7 +99,9 @@ static uint32_t next_receiver(const struct worker *worker, const struct network 
 	const struct tables *tables = worker->tables;
 
 	for (;;) {
-		uint32_t index = next_of_all(tables, network, replication);
+		uint32_t index = replication->receivers & REPLICATE_MEMBERS
+					 ? next_member(worker, network, replication)
+					 : next_of_all(tables, network, replication);
 		const struct endpoint *endpoint = &tables->endpoints[index];
 
 		if (!index)
@@ -265,6 +304,14 @@ static bool is_service(const struct packet *packet)
 	return ip_is_v4(&packet->source) ? port == 67 || port == 68 : port == 546 || port == 547;
 }
 
+bool replicate_within_rate(struct worker *worker, const struct network *network, uint16_t port)
+{
+	return worker->trace ||
+	       rate_limit_take(&worker->replicator.limits[port], rte_rdtsc(),
+			       worker->engine->cycles_per_second / network->multicast_rate,
+			       network->multicast_burst);
+}
+
 static enum drop_reason judge_sender(struct worker *worker, const struct packet *packet,
 				     struct ingress ingress, uint16_t *dropped_at)
 {
@@ -288,10 +335,7 @@ static enum drop_reason judge_sender(struct worker *worker, const struct packet 
 	if (multicast &&
 	    (is_service(packet) || receivers_of(&packet->destination) == RECEIVERS_NONE))
 		return DROP_MULTICAST;
-	if (ingress.port != PORT_UPLINK && !worker->trace &&
-	    !rate_limit_take(&worker->replicator.limits[ingress.port], rte_rdtsc(),
-			     worker->engine->cycles_per_second / network->multicast_rate,
-			     network->multicast_burst))
+	if (ingress.port != PORT_UPLINK && !replicate_within_rate(worker, network, ingress.port))
 		return DROP_MULTICAST_RATE;
 	return DROP_NONE;
 }
@@ -321,12 +365,19 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		hand_over_first(worker, mbuf, packet, ingress, owner);
 		return;
 	}
+	if (membership_is(packet)) {
+		multicast_receive(worker, mbuf, packet, ingress);
+		return;
+	}
 	reason = judge_sender(worker, packet, ingress, &dropped_at);
 	if (reason != DROP_NONE) {
 		worker_drop(worker, mbuf, dropped_at, reason);
 		return;
 	}
-	worker_say(worker, "replicate", "to the ports of network %s",
+	if (receivers_of(&packet->destination) == RECEIVERS_MEMBERS)
+		replication.receivers |= REPLICATE_MEMBERS;
+	worker_say(worker, "replicate", "to the %s of network %s",
+		   replication.receivers & REPLICATE_MEMBERS ? "group's members" : "ports",
 		   worker->tables->networks[packet->key.network].name);
 	start(worker, &replication);
 }

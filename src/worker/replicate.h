@@ -16,7 +16,6 @@
 #define REPLICATIONS_MAX 256 // packets that wait for the rest of their copies
 #define COPIES_A_TURN	 512
 
-struct groups;
 struct worker;
 
 enum replication_receivers {
@@ -70,6 +69,9 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 // MAC address is not known yet is left out: whoever sends such a frame says it again.
 void replicate_own(struct worker *worker, struct rte_mbuf *mbuf, uint16_t network,
 		   uint32_t receivers, uint16_t except);
+
+// Takes from what the port may send; the network's rate is not 0.
+bool replicate_within_rate(struct worker *worker, const struct network *network, uint16_t port);
 
 // In each turn of the loop. Returns how many packets there were to work on.
 uint32_t replicate_turn(struct worker *worker);

@@ -6,6 +6,7 @@
 // reject.c      drops with an ICMP error to the sender
 // size.c        packets that are larger than their way
 // underlay.c    ARP and ND on the uplink
+// multicast.c   who is in which multicast group
 // replicate.c   packets with several receivers
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // hold.c        packets that wait for a next hop's MAC address
@@ -28,6 +29,7 @@
 #include "layer/walk.h"
 #include "port/landing.h"
 #include "worker/engine.h"
+#include "worker/multicast.h"
 #include "worker/replicate.h"
 
 #define TRANSMIT_BUFFERS   64 // a power of two
@@ -90,6 +92,7 @@ struct worker {
 
 	struct burst burst;
 	struct replicator replicator;
+	struct multicast multicast;
 	struct port_landing landing; // lent to the ports that it receives from
 	pthread_t thread;
 

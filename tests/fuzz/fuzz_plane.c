@@ -129,6 +129,8 @@ static void put_in_force(struct worker *worker, struct tables *now)
 static void turn(struct worker *worker, bool new_second)
 {
 	rte_rcu_qsbr_quiescent(engine->readers, worker->index);
+	replicate_turn(worker);
+	multicast_turn(worker, new_second);
 	hold_turn(worker, new_second);
 	underlay_turn(worker, new_second);
 	transmit_flush_all(worker);

@@ -149,6 +149,16 @@ def planes():
         yield f"all-{first}", b"".join(steps[first:first + 16])
 
 
+def memberships():
+    v4, v6 = b"\xef\1\2\3", b"\xff\5" + bytes(13) + b"\7"
+    for name, kind in (("query", 0x11), ("v1", 0x12), ("v2", 0x16), ("leave", 0x17)):
+        yield "igmp-" + name, b"\1" + bytes([kind, 0, 0, 0]) + v4
+    yield "igmp-v3", b"\1\x22\0\0\0\0\0\0\2\4\0\0\0" + v4 + b"\5\1\0\1" + v4 + b"sourcdata"
+    for name, kind in (("query", 130), ("v1", 131), ("done", 132)):
+        yield "mld-" + name, b"\0" + bytes([kind]) + bytes(7) + v6
+    yield "mld-v2", b"\0\x8f\0\0\0\0\0\0\2\4\0\0\0" + v6 + b"\5\1\0\1" + v6 + b"source of it all data"
+
+
 def documents():
     yield "node", "kind: Node\nname: a\nvtep: 192.0.2.1/24\ngateway: 192.0.2.254\n" \
         "uplink: {netdev: up0}\n"
@@ -213,6 +223,7 @@ def main():
         sys.exit("usage: make_corpus.py DIRECTORY")
     root = sys.argv[1]
     write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
+    write(os.path.join(root, "membership"), memberships())
     write(os.path.join(root, "plane"), planes())
     write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
     # Preface and settings come from the fuzzer; in one piece.

@@ -5,7 +5,7 @@ set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- packet plane yaml rpc
+[ $# -gt 0 ] || set -- membership packet plane yaml rpc
 cd "$(dirname "$0")/../.."
 build="build-fuzz"
 
@@ -19,6 +19,7 @@ mkdir -p $build/findings
 
 for target; do
 	case $target in
+	membership) size=1024 ;;
 	packet) size=2048 ;;
 	plane) size=8192 ;;
 	yaml) size=4096 ;;

@@ -98,15 +98,28 @@ def is_unasked_advertisement(data):
     return data[:9] == bytes.fromhex("333300000001" "02534c") and data[12:14] == b"\x86\xdd" and data[54:55] == b"\x86"
 
 
+def is_membership(data):
+    """Is it one of Sluice's own IGMP or MLD messages, to a workload or through a tunnel?"""
+    outer = {b"\x08\x00": 50, b"\x86\xdd": 70}.get(data[12:14], 0)
+    if data[outer - 14:outer - 12] == b"\x12\xb5":  # VXLAN
+        data = data[outer:]
+    if data[6:9] != b"\x02\x53\x4c":
+        return False
+    return data[12:14] == b"\x08\x00" and data[23] == 2 or data[12:14] == b"\x86\xdd" and data[20] == 0 \
+        and data[62] in (130, 143)
+
+
 class Wire:
     """A packet socket on an interface: what is written to it leaves there, what arrives there can be read.
 
-    Unasked router advertisements are not shown, unless `advertisements` is set.
+    Unasked router advertisements are not shown, unless `advertisements` is set, nor what Sluice asks and tells about
+    groups, unless `membership` is.
     """
 
     advertisements = False
 
-    def __init__(self, namespace, interface):
+    def __init__(self, namespace, interface, membership=False):
+        self.membership = membership
         with netns.inside(namespace):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             # Options count for what arrives later.
@@ -133,7 +146,8 @@ class Wire:
             status, _, _, _, _, tag, protocol = struct.unpack("=IIIHHHH", value)
             if (level, kind) == (263, PACKET_AUXDATA) and status & VLAN_VALID:
                 tagged = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
-        if address[2] == PACKET_OUTGOING or (not self.advertisements and is_unasked_advertisement(data)):
+        if (address[2] == PACKET_OUTGOING or (not self.advertisements and is_unasked_advertisement(data))
+                or (not self.membership and is_membership(data))):
             return self.receive(timeout)
         return Ether(tagged)
 

@@ -30,6 +30,12 @@ static int compare(const void *a, const void *b)
 	return x->endpoint < y->endpoint ? -1 : x->endpoint > y->endpoint;
 }
 
+static void stamp(struct network *network, uint32_t number)
+{
+	network->receivers_stamp = (network->receivers_stamp ^ number) * 0x9e3779b1u;
+	network->receivers_stamp ^= network->receivers_stamp >> 15;
+}
+
 static bool fill(const struct tables *tables, struct network *network,
 		 const struct receiver *receivers, uint32_t count)
 {
@@ -44,6 +50,11 @@ static bool fill(const struct tables *tables, struct network *network,
 			 is_reachable(tables, network, receivers[i].peer))
 			network->remote[network->remote_count++] = receivers[i].endpoint;
 	}
+	network->receivers_stamp = 1;
+	for (uint32_t i = 0; i < network->local_count; i++)
+		stamp(network, tables->endpoints[network->local[i]].port);
+	for (uint32_t i = 0; i < network->remote_count; i++)
+		stamp(network, 0x10000u + tables->endpoints[network->remote[i]].peer);
 	return true;
 }
 
