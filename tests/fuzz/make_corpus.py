@@ -211,6 +211,38 @@ def calls():
     yield "goaway", start(b"Version") + frame(7, 0, 0, bytes(8))
 
 
+def offloads():
+    """Virtio headers, a way and frames, as the offload fuzzer takes them."""
+    def ip(version, protocol, size):
+        if version == 4:
+            return struct.pack(">6s6sHBBHHHBBHI4s", bytes(6), bytes(6), 0x800, 0x45, 0, 20 + size, 7, 0, 64, protocol,
+                               0, 0x0a000001, bytes((10, 0, 0, 2)))
+        return struct.pack(">6s6sHIHBB16s16s", bytes(6), bytes(6), 0x86dd, 6 << 28, size, protocol, 64,
+                           b"\xfd" * 16, b"\xfc" * 16)
+
+    def tcp(size):
+        return struct.pack(">HHIIBBHHH", 1, 80, 9, 9, 0x50, 0x18, 100, 0, 0) + bytes(size)
+
+    def udp(size):
+        return struct.pack(">HHHH", 1, 80, 8 + size, 0) + bytes(size)
+
+    def entry(frame, gso, start, offset, size=500, way=0):
+        return struct.pack("<BBHHHH", 1, gso, 0, size, start, offset) + bytes((way,)) + frame
+
+    for version, start, gso in ((4, 34, 1), (6, 54, 4)):
+        segment, datagram = tcp(1400), udp(1500)
+        for way in (0, 0x80, 0x40, 0xd0):
+            frame = ip(version, 6, len(segment)) + segment
+            yield f"tcp{version}-{way}", entry(frame, gso, start, 16, way=way)
+            yield f"checksum{version}-{way}", entry(frame, 0, start, 16, way=way)
+            frame = ip(version, 17, len(datagram)) + datagram
+            yield f"uso{version}-{way}", entry(frame, 5, start, 6, way=way)
+            yield f"ufo{version}-{way}", entry(frame, 3, start, 6, way=way)
+        inner = ip(version, 6, len(segment)) + segment
+        outer = udp(8 + len(inner))[:8] + bytes(8) + inner
+        yield f"tunnel{version}", entry(ip(4, 17, len(outer)) + outer, gso, 50 + start, 16)
+
+
 def write(directory, seeds):
     os.makedirs(directory, exist_ok=True)
     for name, data in seeds:
@@ -224,6 +256,7 @@ def main():
     root = sys.argv[1]
     write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
     write(os.path.join(root, "membership"), memberships())
+    write(os.path.join(root, "offload"), offloads())
     write(os.path.join(root, "plane"), planes())
     write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
     # Preface and settings come from the fuzzer; in one piece.

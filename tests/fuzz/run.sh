@@ -5,7 +5,7 @@ set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- membership packet plane yaml rpc
+[ $# -gt 0 ] || set -- membership offload packet plane yaml rpc
 cd "$(dirname "$0")/../.."
 build="build-fuzz"
 
@@ -20,6 +20,7 @@ mkdir -p $build/findings
 for target; do
 	case $target in
 	membership) size=1024 ;;
+	offload) size=8192 ;;
 	packet) size=2048 ;;
 	plane) size=8192 ;;
 	yaml) size=4096 ;;

@@ -2,7 +2,6 @@
 where they leave for something else, and intact in any case."""
 
 import hashlib
-import random
 import socket
 import struct
 import threading
@@ -12,13 +11,10 @@ import pytest
 import netns
 from node import eventually
 from packets import IP, TCP, UDP, Ether, IPv6, Raw, Wire, fresh_port, ip_header
+from virtio import ECN, TCPV4, TCPV6, Sender, checksum_is_right, content, start_of
 
 SIZE = 3 << 20
 UDP_SEGMENT = 103
-SOL_PACKET = 263
-PACKET_VNET_HDR = 15
-NEEDS_CSUM = 1
-TCPV4, TCPV6 = 1, 4
 
 
 def veth(lab, workload, name, mtu):
@@ -49,10 +45,6 @@ def lab(make_lab, request):
     for name in ("veth", "plain"):
         eventually(lambda name=name: lab.nodes["a"].stats()["ports"][name]["state"] == "up")
     return lab
-
-
-def content(size):
-    return random.Random(size).randbytes(size)
 
 
 def transfer(sender, receiver, family, size=SIZE):
@@ -143,22 +135,6 @@ def test_datagrams_sent_at_once(lab, ends, size, family):
 # Frames with virtio headers of the test's own, from the workload's end of its veth.
 
 
-class Sender:
-    """A packet socket in the workload whose frames begin with a virtio header."""
-
-    def __init__(self, workload):
-        with netns.inside(workload.netns):
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
-        self.socket.bind(("eth0", 0))
-
-    def send(self, frame, flags=NEEDS_CSUM, gso_type=0, header_length=0, size=0, start=0, offset=0):
-        self.socket.send(struct.pack("<BBHHHH", flags, gso_type, header_length, size, start, offset) + bytes(frame))
-
-    def close(self):
-        self.socket.close()
-
-
 @pytest.fixture
 def hostile(lab):
     sender = Sender(lab["veth"])
@@ -170,10 +146,6 @@ def large(lab, family, layer, size=4000, **fields):
     sender, receiver = lab["veth"], lab["tap"]
     header = ip_header(sender.address[family], receiver.address[family], **fields)
     return Ether(src=sender.mac, dst=receiver.mac) / header / layer / Raw(content(size))
-
-
-def start_of(family):
-    return 34 if family == "v4" else 54
 
 
 def counted(lab, send):
@@ -237,8 +209,7 @@ def test_segments_on_the_wire(lab, family):
     frame = large(lab, family, layer, size=4001, **fields)
     frame[Ether].dst = receiver.mac
     frame[IP if family == "v4" else IPv6].dst = receiver.address[family]
-    sender.send(frame, gso_type=(TCPV4 if family == "v4" else TCPV6) | 0x80, header_length=start_of(family) + 20,
-                size=1000, start=start_of(family), offset=16)
+    sender.send_segments(frame, family, 1000, ECN)
     got = [wire.wait_for(lambda received: TCP in received and received[TCP].sport == port) for _ in range(5)]
     sender.close()
     wire.close()
@@ -247,10 +218,4 @@ def test_segments_on_the_wire(lab, family):
     assert [str(frame[TCP].flags) for frame in got] == ["AC", "A", "A", "A", "FPA"]
     if family == "v4":
         assert [frame[IP].id for frame in got] == [65534, 65535, 0, 1, 2]
-    for frame in got:
-        checksums = [frame[TCP].chksum] + ([frame[IP].chksum] if family == "v4" else [])
-        del frame[TCP].chksum
-        if family == "v4":
-            del frame[IP].chksum
-        again = Ether(bytes(frame))
-        assert [again[TCP].chksum] + ([again[IP].chksum] if family == "v4" else []) == checksums
+    assert all(checksum_is_right(frame) for frame in got)
