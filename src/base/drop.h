@@ -49,6 +49,8 @@
 	  "no member of the group.")                                                               \
 	X(REPLICATION_QUEUE_FULL, "replication-queue-full",                                        \
 	  "Too many packets wait for the rest of their copies to be made.")                        \
+	X(ADDRESS_MOVES, "address-moves",                                                          \
+	  "An address that several ports may use moves between them more often than it may.")      \
 	X(MEMBERSHIP_MALFORMED, "membership-malformed",                                            \
 	  "An IGMP or MLD message breaks the rules of RFC 2236, 3376, 2710 or 3810.")              \
 	X(MEMBERSHIP_QUERY, "membership-query",                                                    \

@@ -40,7 +40,6 @@ struct control {
 	struct store *store;
 	struct object_set *objects;
 	uint64_t revision;
-	uint32_t generation;
 	struct compile_numbers numbers;
 	struct tables *tables;			       // in force
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number

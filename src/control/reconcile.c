@@ -13,10 +13,8 @@
 int control_compile(struct control *control, const struct object_set *objects,
 		    struct tables **tables, struct error *err)
 {
-	if (++control->generation == 0)
-		control->generation = 1;
 	return tables_compile(objects, control->node, &control->numbers,
-			      &control->engine->neighbours, control->generation,
+			      &control->engine->neighbours, engine_next_generation(control->engine),
 			      control->engine->options.worker_count, tables, err);
 }
 

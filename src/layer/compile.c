@@ -14,7 +14,8 @@ bool compile_numbers_open(struct compile_numbers *numbers)
 	return numbers_open(&numbers->domains, 1, 65535) &&
 	       numbers_open(&numbers->networks, 1, 65535) &&
 	       numbers_open(&numbers->ports, PORT_HOST + 1, 65535) &&
-	       numbers_open(&numbers->nodes, 1, 65535) && numbers_open(&numbers->groups, 1, 65535);
+	       numbers_open(&numbers->nodes, 1, 65535) &&
+	       numbers_open(&numbers->groups, 1, 65535) && address_owners_open(&numbers->owners);
 }
 
 void compile_numbers_close(struct compile_numbers *numbers)
@@ -24,6 +25,7 @@ void compile_numbers_close(struct compile_numbers *numbers)
 	numbers_close(&numbers->ports);
 	numbers_close(&numbers->nodes);
 	numbers_close(&numbers->groups);
+	address_owners_close(&numbers->owners);
 }
 
 void compile_numbers_settle(struct compile_numbers *numbers)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/numbers.h"
+#include "layer/shared_address/owner.h"
 #include "layer/tables.h"
 #include "layer/tunnel/neighbour.h"
 #include "layer/walk.h"
@@ -15,6 +16,7 @@ struct compile_numbers {
 	struct numbers ports; // of this node; names of Port objects
 	struct numbers nodes;
 	struct numbers groups;
+	struct address_owners owners;
 };
 
 struct compile {

@@ -10,6 +10,8 @@
 #include "port/port.h"
 
 struct neighbour;
+struct address_owner;
+struct address_owners;
 struct router_schedule;
 struct services;
 
@@ -129,11 +131,31 @@ struct domain_prefix {
 	struct ip_prefix prefix;
 };
 
+// An address that several Ports may use.
+struct shared_address {
+	struct ip_address address;
+	uint16_t domain;
+	struct address_owner *owner; // kept from generation to generation
+	uint32_t *candidates;	     // endpoints, in order
+	uint32_t candidate_count;
+	uint32_t first_node; // who has to know: in domain_nodes
+	uint32_t node_count;
+};
+
+// A node with ports in a routing domain.
+struct domain_node {
+	uint16_t domain;
+	uint16_t peer;
+};
+
+// In by_address: the rest of the number is the index + 1 of a shared address.
+#define TABLES_SHARED 0x80000000
+
 // In the order of layers.c.
 #define LAYER_MAX 16
 
 struct tables {
-	uint32_t generation;	  // never 0
+	uint32_t generation;	  // never 0; see tables_generation
 	struct network *networks; // by number
 	uint32_t network_count;
 	struct endpoint *endpoints; // from 1 on
@@ -148,7 +170,7 @@ struct tables {
 	uint32_t worker_count;
 
 	struct lookup by_mac;	       // (network, MAC) to endpoint
-	struct lookup by_address;      // (domain, address) to endpoint
+	struct lookup by_address;      // (domain, address) to endpoint or shared address
 	struct lookup by_gateway;      // (domain, address) to network number
 	struct lookup by_vni;	       // (VNI) to network number
 	struct lookup by_vtep;	       // (0, address) to peer number
@@ -160,8 +182,20 @@ struct tables {
 
 	struct flow_times times;   // of networks that have idle times of their own
 	struct services *services; // DHCP, DHCPv6, router advertisements
-	void *layers[LAYER_MAX];   // each layer's own
+	struct shared_address *shared;
+	uint32_t shared_count;
+	struct domain_node *domain_nodes; // by domain
+	struct address_owners *owners;
+
+	void *layers[LAYER_MAX]; // each layer's own
 };
+
+// Grows when connections are to be judged anew without other tables: when an address moves from one
+// port to another. Whoever judges reads it before all else.
+static inline uint32_t tables_generation(const struct tables *tables)
+{
+	return __atomic_load_n(&tables->generation, __ATOMIC_ACQUIRE);
+}
 
 static inline const struct network *tables_network(const struct tables *tables, uint32_t number)
 {
@@ -209,11 +243,33 @@ static inline uint32_t tables_find_mac(const struct tables *tables, uint16_t net
 	return lookup_find(&tables->by_mac, lookup_key_mac(network, mac));
 }
 
+// shared_address/find.c: the endpoint that owns a shared address at the moment, or 0.
+uint32_t tables_owner(const struct tables *tables, const struct shared_address *shared);
+bool tables_is_candidate(const struct tables *tables, const struct shared_address *shared,
+			 const struct endpoint *endpoint);
+
 static inline uint32_t tables_find_address(const struct tables *tables, uint16_t domain,
 					   const struct ip_address *address)
 {
-	return lookup_find(&tables->by_address, lookup_key_address(domain, address));
+	uint32_t found = lookup_find(&tables->by_address, lookup_key_address(domain, address));
+
+	return __builtin_expect(found & TABLES_SHARED, 0)
+		       ? tables_owner(tables, &tables->shared[(found & ~TABLES_SHARED) - 1])
+		       : found;
 }
+
+// NULL where the address is nobody's or one port's.
+static inline const struct shared_address *
+tables_find_shared(const struct tables *tables, uint16_t domain, const struct ip_address *address)
+{
+	uint32_t found = lookup_find(&tables->by_address, lookup_key_address(domain, address));
+
+	return found & TABLES_SHARED ? &tables->shared[(found & ~TABLES_SHARED) - 1] : NULL;
+}
+
+// The address that Sluice speaks from in the network: its gateway's IPv4 address, or 0.0.0.0 where
+// it has none; the link-local IPv6 address of the gateway's MAC address.
+struct ip_address network_own_address(const struct network *network, bool v4);
 
 // The subnet of a routing domain that holds the address, or NULL.
 const struct domain_prefix *tables_find_subnet(const struct tables *tables, uint16_t domain,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "layer/multicast/receivers.h"
+#include "layer/shared_address/compile.h"
 #include "layer/tracking/compile.h"
 #include "layer/tunnel/tunnel.h"
 #include "model/network_mtu.h"
@@ -236,40 +237,6 @@ static int add_addresses(struct tables *tables, const Sluice__V1__Port *object, 
 	return 0;
 }
 
-// A host prefix that one port alone names is delivered to it, as if it were an address of it.
-static int add_allowed_hosts(struct tables *tables, struct error *err)
-{
-	struct lookup claims = {.count = 0};
-	int result = 0;
-
-	// First who claims: an endpoint, or UINT32_MAX for several.
-	for (uint32_t i = 0; i < tables->allowed_count && result == 0; i++) {
-		const struct domain_prefix *allowed = &tables->allowed[i];
-		struct lookup_key key =
-			lookup_key_address(allowed->domain, &allowed->prefix.address);
-		uint32_t claimed;
-
-		if (allowed->prefix.length != 128)
-			continue;
-		claimed = lookup_find(&claims, key);
-		if (!lookup_add(&claims, key,
-				claimed && claimed != allowed->endpoint ? UINT32_MAX
-									: allowed->endpoint))
-			result = no_memory(err);
-	}
-	for (uint32_t i = 0; i <= claims.mask && claims.count && result == 0; i++) {
-		const struct lookup_entry *entry = &claims.entries[i];
-
-		if (!entry->value || entry->value == UINT32_MAX ||
-		    lookup_find(&tables->by_address, entry->key))
-			continue;
-		if (!lookup_add(&tables->by_address, entry->key, entry->value))
-			result = no_memory(err);
-	}
-	lookup_free(&claims);
-	return result;
-}
-
 static int compile_port(struct compile *compile, const Sluice__V1__Port *object, uint32_t index,
 			struct error *err)
 {
@@ -366,7 +333,7 @@ static int compile_ports(struct compile *compile, struct error *err)
 				 object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port,
 				 (uint32_t)i + 1, err) < 0)
 			return -1;
-	if (compile_vlans(compile, err) < 0 || add_allowed_hosts(tables, err) < 0)
+	if (compile_vlans(compile, err) < 0 || shared_addresses_compile(compile, err) < 0)
 		return -1;
 	return receivers_compile(tables) ? 0 : no_memory(err);
 }
@@ -396,6 +363,7 @@ void topology_free(struct tables *tables)
 		free(tables->details[i].addresses);
 		free(tables->details[i].allowed);
 	}
+	shared_addresses_free(tables);
 	free(tables->networks);
 	free(tables->endpoints);
 	free(tables->details);

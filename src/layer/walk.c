@@ -19,6 +19,7 @@ enum verdict walk_begin(struct walk *walk)
 	const struct tables *tables = walk->tables;
 	const struct port_binding *binding = tables_port(tables, walk->ingress.port);
 
+	walk->generation = tables_generation(tables);
 	walk->dropped_at = walk->ingress.port;
 	walk->network = tables_network(tables, walk->packet->key.network);
 	if (!walk->network || !binding)
@@ -109,5 +110,5 @@ void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 	reply->ingress =
 		flow_ingress_make(back.ingress, &packet.destination_mac, &packet.source_mac);
 	if (walk_begin(&back) == VERDICT_NEXT && run(&back, true) == VERDICT_NEXT)
-		flow_action_set(reply, back.action, walk->tables->generation);
+		flow_action_set(reply, back.action, walk->generation);
 }

@@ -36,6 +36,7 @@ struct walk {
 	// The packet is an ICMP error about a live connection: group rules don't apply.
 	bool related;
 
+	uint32_t generation;	       // of the tables when the walk began
 	const struct network *network; // in which it was received
 	const struct endpoint *source; // NULL where no Port is known to be the sender
 	const struct endpoint *destination;

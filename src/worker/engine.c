@@ -248,6 +248,7 @@ int engine_open(const struct engine_options *options, struct tables *tables, str
 		return -1;
 	}
 	atomic_store(&engine->tables, tables);
+	atomic_store(&engine->generation, tables->generation);
 	if (tracer_open(engine, err) < 0) {
 		engine_close(engine);
 		return -1;
@@ -369,6 +370,24 @@ struct tables *engine_publish(struct engine *engine, struct tables *tables, stru
 		worker_wake(engine->workers[i]);
 	rte_rcu_qsbr_synchronize(engine->readers, RTE_QSBR_THRID_INVALID);
 	return old;
+}
+
+uint32_t engine_next_generation(struct engine *engine)
+{
+	uint32_t next;
+
+	do
+		next = atomic_fetch_add(&engine->generation, 1) + 1;
+	while (!next);
+	return next;
+}
+
+void engine_judge_anew(struct engine *engine)
+{
+	// Others still at earlier tables end in this turn, and what they decide is theirs alone.
+	struct tables *tables = atomic_load(&engine->tables);
+
+	__atomic_store_n(&tables->generation, engine_next_generation(engine), __ATOMIC_RELEASE);
 }
 
 void engine_read_begin(struct engine *engine)

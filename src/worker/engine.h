@@ -37,6 +37,7 @@ struct engine_trace {
 struct engine {
 	struct engine_options options;
 	_Atomic(struct tables *) tables;
+	_Atomic uint32_t generation; // given out last
 	struct flow_table *flows;
 	struct neighbours neighbours;
 	struct rte_rcu_qsbr *readers; // workers by index; the control thread is number worker_count
@@ -66,6 +67,13 @@ void engine_close(struct engine *engine);
 // closed, they may be freed. Fills the tables' poll lists: each queue of each open port gets a
 // worker.
 struct tables *engine_publish(struct engine *engine, struct tables *tables, struct error *err);
+
+// Never 0. Any thread.
+uint32_t engine_next_generation(struct engine *engine);
+
+// Has all connections judged anew at their next packet, by the tables in force. Worker; what has
+// changed is changed already.
+void engine_judge_anew(struct engine *engine);
 
 // Control thread, around reading the connection table.
 void engine_read_begin(struct engine *engine);

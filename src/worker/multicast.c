@@ -30,21 +30,6 @@ void multicast_close(struct multicast *multicast)
 
 // ---- what Sluice says
 
-// The gateway's address, as far as it has one: hosts don't care (RFC 3376 section 4.1.14), MLD
-// wants a link-local one.
-static struct ip_address own_address(const struct network *network, bool v4)
-{
-	const uint8_t *m = network->gateway_mac.bytes;
-
-	if (!v4)
-		return (struct ip_address){.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1],
-						     m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
-	for (uint32_t i = 0; i < network->subnet_count; i++)
-		if (network->subnets[i].has_gateway && ip_is_v4(&network->subnets[i].gateway))
-			return network->subnets[i].gateway;
-	return ip_from_v4(0);
-}
-
 static struct rte_mbuf *make_frame(struct worker *worker, const uint8_t *frame, uint32_t length)
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->engine->pool);
@@ -58,7 +43,7 @@ static struct rte_mbuf *make_frame(struct worker *worker, const uint8_t *frame, 
 static struct rte_mbuf *make_query(struct worker *worker, const struct network *network, bool v4,
 				   const struct ip_address *group, uint32_t seconds)
 {
-	struct ip_address source = own_address(network, v4);
+	struct ip_address source = network_own_address(network, v4);
 	uint8_t frame[MEMBERSHIP_FRAME_MAX];
 
 	return make_frame(
@@ -88,7 +73,7 @@ static void query_all(struct worker *worker, const struct network *network, bool
 // The other nodes hear whether somebody of this one is in the group.
 static void tell(struct worker *worker, const struct network *network, const struct group *group)
 {
-	struct ip_address source = own_address(network, ip_is_v4(&group->address));
+	struct ip_address source = network_own_address(network, ip_is_v4(&group->address));
 	uint8_t frame[MEMBERSHIP_FRAME_MAX];
 	struct rte_mbuf *mbuf;
 

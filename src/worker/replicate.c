@@ -116,15 +116,29 @@ static uint32_t next_receiver(const struct worker *worker, const struct network 
 // ---- copies
 
 void replicate_to_node(struct worker *worker, struct rte_mbuf *mbuf, uint16_t network,
-		       uint16_t peer)
+		       uint16_t peer, uint16_t port)
 {
 	const struct tables *tables = worker->tables;
+	const struct peer *node = &tables->peers[peer];
 	struct endpoint endpoint = {.peer = peer, .vni = tables->networks[network].vni};
+	struct packet packet = {.key.network = network};
+	struct ingress ingress = {.port = port, .peer = peer};
 	struct mac_address next_hop;
 
-	if (!worker->trace &&
-	    neighbour_mac(&worker->engine->neighbours, tables->peers[peer].next_hop, &next_hop) &&
-	    tunnel_encapsulate(tables, &endpoint, next_hop, mbuf, 0) == DROP_NONE)
+	if (!tables->underlay.present || !endpoint.vni || !node->number || !node->next_hop) {
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	if (unlikely(worker->trace)) {
+		next_hop = neighbour_known(node->next_hop);
+	} else if (!neighbour_mac(&worker->engine->neighbours, node->next_hop, &next_hop)) {
+		if (port)
+			hold_packet(worker, mbuf, &packet, ingress, node->next_hop);
+		else
+			rte_pktmbuf_free(mbuf);
+		return;
+	}
+	if (tunnel_encapsulate(tables, &endpoint, next_hop, mbuf, 0) == DROP_NONE)
 		transmit_add(worker, mbuf, PORT_UPLINK);
 	else
 		rte_pktmbuf_free(mbuf);
@@ -133,7 +147,7 @@ void replicate_to_node(struct worker *worker, struct rte_mbuf *mbuf, uint16_t ne
 static void give_own(struct worker *worker, struct rte_mbuf *copy, const struct endpoint *receiver)
 {
 	if (receiver->peer)
-		replicate_to_node(worker, copy, receiver->network, receiver->peer);
+		replicate_to_node(worker, copy, receiver->network, receiver->peer, 0);
 	else
 		transmit_add(worker, copy, receiver->port);
 }
@@ -190,14 +204,17 @@ static void give(struct worker *worker, struct replication *replication, uint32_
 			  replication->hash);
 }
 
-// The copy for one node, which has waited for its MAC address.
-static void give_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_hash hash)
+void replicate_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, struct flow_hash hash)
 {
 	struct walk walk = walk_make(worker, packet, ingress);
 	uint32_t receiver;
 
 	walk.network = tables_network(worker->tables, packet->key.network);
+	if (walk.network && (packet->kind == PACKET_ARP || packet->kind == PACKET_ND)) {
+		replicate_to_node(worker, mbuf, walk.network->number, ingress.peer, ingress.port);
+		return;
+	}
 	receiver = walk.network ? receivers_remote(worker->tables, walk.network, ingress.peer) : 0;
 	if (!receiver)
 		worker_drop(worker, mbuf, ingress.port, DROP_NO_RECEIVER);
@@ -356,10 +373,6 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 	enum drop_reason reason;
 	uint16_t dropped_at;
 
-	if (ingress.peer && ingress.port != PORT_UPLINK) {
-		give_again(worker, mbuf, packet, ingress, hash);
-		return;
-	}
 	if (owner != worker->index && !worker->trace &&
 	    mac_is_multicast(&packet->destination_mac)) {
 		hand_over_first(worker, mbuf, packet, ingress, owner);

@@ -53,14 +53,8 @@ struct replicator {
 bool replicator_open(struct replicator *replicator);
 void replicator_close(struct replicator *replicator);
 
-// Is the packet, not one of a connection, to be given to replicate?
-static inline bool replicate_wants(const struct packet *packet, struct ingress ingress)
-{
-	return mac_is_multicast(&packet->destination_mac) ||
-	       (ingress.peer && ingress.port != PORT_UPLINK);
-}
-
-// A packet that replicate_wants, or one with a MAC address that nobody has. Takes the mbuf over.
+// A packet with a multicast MAC address, or one with a MAC address that nobody has. Takes the mbuf
+// over.
 void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 	       struct ingress ingress, struct flow_hash hash);
 
@@ -76,6 +70,11 @@ bool replicate_within_rate(struct worker *worker, const struct network *network,
 // In each turn of the loop. Returns how many packets there were to work on.
 uint32_t replicate_turn(struct worker *worker);
 
-// One frame of Sluice's own to one node, under the VNI of the network. Takes the mbuf over.
+// One frame of Sluice's own to one node, under the VNI of the network. `port`: a port of this node
+// for which it may wait for the node's MAC address; 0: it is dropped then. Takes the mbuf over.
 void replicate_to_node(struct worker *worker, struct rte_mbuf *mbuf, uint16_t network,
-		       uint16_t peer);
+		       uint16_t peer, uint16_t port);
+
+// What was for one node (ingress.peer), and has waited for its MAC address. Takes the mbuf over.
+void replicate_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, struct flow_hash hash);

@@ -12,21 +12,29 @@ static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 	const struct tables *tables = worker->tables;
 	const struct endpoint *source =
 		tables_endpoint(tables, tables->ports[ingress.port].endpoint);
+	struct address_resolution message;
+	enum resolution result;
 	enum drop_reason reason;
 
-	// Every node answers its own workloads; nothing of this kind travels between nodes.
 	if (!source) {
-		worker_drop(worker, mbuf, ingress.port, DROP_TUNNEL_DESTINATION);
+		announce_from_node(worker, mbuf, packet, ingress);
 		return;
 	}
-	switch (resolution_from_port(tables, &tables->networks[source->network], source, mbuf,
-				     packet, &reason)) {
+	result = resolution_from_port(tables, &tables->networks[source->network], source, mbuf,
+				      packet, &message, &reason);
+	if (message.genuine)
+		announce_heard(worker, source, &message, ingress);
+	switch (result) {
 	case RESOLUTION_ANSWERED:
 		worker_say(worker, "address-resolution", "answered");
 		transmit_add(worker, mbuf, ingress.port);
 		break;
 	case RESOLUTION_DONE:
 		worker_say(worker, "address-resolution", "nothing to answer");
+		rte_pktmbuf_free(mbuf);
+		break;
+	case RESOLUTION_ASK:
+		announce_ask(worker, source->network, &message.target, ingress.port);
 		rte_pktmbuf_free(mbuf);
 		break;
 	case RESOLUTION_DROP:
@@ -38,6 +46,9 @@ static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 // What a walk dropped goes to the account of the port whose policy it was.
 static void drop_walked(struct worker *worker, struct rte_mbuf *mbuf, const struct walk *walk)
 {
+	if (walk->reason == DROP_NO_HOST && walk->ingress.port != PORT_UPLINK)
+		announce_ask(worker, walk->network->number, &walk->packet->destination,
+			     walk->ingress.port);
 	if (walk->dropped_at != walk->ingress.port)
 		worker_drop(worker, mbuf, walk->dropped_at, walk->reason);
 	else
@@ -155,7 +166,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	original->key = packet->key;
 	original->ingress =
 		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
-	flow_action_set(original, walk.action, worker->tables->generation);
+	flow_action_set(original, walk.action, walk.generation);
 	if (packet->key.flags & FLOW_KEY_ONE_WAY)
 		flow.account.flags = FLOW_ONE_WAY;
 	else
@@ -210,7 +221,7 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 		break;
 	}
 	direction->ingress = from;
-	flow_action_set(direction, walk.action, worker->tables->generation);
+	flow_action_set(direction, walk.action, walk.generation);
 	set_rules(flow, &walk);
 	if (!network_of(worker, flow)->window_check)
 		flow_state_loosen(&flow->account);
@@ -331,6 +342,10 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 	       struct ingress ingress, struct flow_hash hash)
 {
+	if (unlikely(ingress.peer && ingress.port != PORT_UPLINK)) {
+		replicate_again(worker, mbuf, packet, ingress, hash);
+		return;
+	}
 	if (services_receive(worker, mbuf, packet, ingress))
 		return;
 	switch (packet->kind) {
@@ -349,7 +364,7 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		related(worker, mbuf, packet, ingress, hash);
 		break;
 	default:
-		if (unlikely(replicate_wants(packet, ingress)))
+		if (unlikely(mac_is_multicast(&packet->destination_mac)))
 			replicate(worker, mbuf, packet, ingress, hash);
 		else
 			connection(worker, mbuf, packet, ingress, hash);

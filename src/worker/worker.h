@@ -7,6 +7,7 @@
 // size.c        packets that are larger than their way
 // underlay.c    ARP and ND on the uplink
 // multicast.c   who is in which multicast group
+// announce.c    addresses that move from port to port
 // replicate.c   packets with several receivers
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // hold.c        packets that wait for a next hop's MAC address
@@ -221,6 +222,22 @@ void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 void underlay_to_host(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason);
 void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
 void underlay_turn(struct worker *worker, bool new_second);
+
+// announce.c
+struct address_resolution;
+
+// `sender` says by ARP or ND that it has an address, which it is allowed.
+void announce_heard(struct worker *worker, const struct endpoint *sender,
+		    const struct address_resolution *message, struct ingress ingress);
+
+// Somebody looks for an address. Nothing is done but for one that several ports may have: they are
+// asked. `port` is where the question comes from.
+void announce_ask(struct worker *worker, uint16_t network, const struct ip_address *address,
+		  uint16_t port);
+
+// ARP or ND that came through the tunnel. Takes the mbuf over.
+void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+			struct ingress ingress);
 
 // hold.c
 void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

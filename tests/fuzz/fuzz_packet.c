@@ -125,12 +125,13 @@ static void answer(const uint8_t *data, uint32_t size, const struct packet *pack
 				.data_len = (uint16_t)size,
 				.pkt_len = size};
 	enum drop_reason reason = DROP_NONE;
+	struct address_resolution message;
 	struct packet answered;
 
 	memcpy(room + RTE_PKTMBUF_HEADROOM, data, size);
 	if (packet->kind == PACKET_ARP || packet->kind == PACKET_ND) {
 		if (resolution_from_port(tables, &tables->networks[source->network], source, &mbuf,
-					 packet, &reason) != RESOLUTION_ANSWERED)
+					 packet, &message, &reason) != RESOLUTION_ANSWERED)
 			return;
 	} else if (!gateway_echo(&mbuf, packet)) {
 		return;

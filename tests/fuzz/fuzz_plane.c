@@ -55,7 +55,6 @@ static const char *const policies[] = {
 
 static struct tables *tables[POLICIES];
 static struct engine *engine;
-static uint32_t generation = 10;
 static struct port fake;
 static struct port_counters counters[2];
 
@@ -121,7 +120,7 @@ static const struct port_driver fake_driver = {
 
 static void put_in_force(struct worker *worker, struct tables *now)
 {
-	now->generation = generation++;
+	now->generation = engine_next_generation(engine);
 	worker->tables = now;
 	atomic_store(&engine->tables, now);
 }

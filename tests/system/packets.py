@@ -109,14 +109,24 @@ def is_membership(data):
         and data[62] in (130, 143)
 
 
+def is_question(data):
+    """Does Sluice ask for an address that several ports may have?"""
+    outer = {b"\x08\x00": 50, b"\x86\xdd": 70}.get(data[12:14], 0)
+    if data[outer - 14:outer - 12] == b"\x12\xb5":  # VXLAN
+        data = data[outer:]
+    return data[6:9] == b"\x02\x53\x4c" and (data[12:14] == b"\x08\x06" and data[21] == 1
+                                             or data[12:14] == b"\x86\xdd" and data[54:55] == b"\x87")
+
+
 class Wire:
     """A packet socket on an interface: what is written to it leaves there, what arrives there can be read.
 
     Unasked router advertisements are not shown, unless `advertisements` is set, nor what Sluice asks and tells about
-    groups, unless `membership` is.
+    groups, unless `membership` is, nor its questions for addresses that several ports may have, unless `questions` is.
     """
 
     advertisements = False
+    questions = False
 
     def __init__(self, namespace, interface, membership=False):
         self.membership = membership
@@ -147,7 +157,7 @@ class Wire:
             if (level, kind) == (263, PACKET_AUXDATA) and status & VLAN_VALID:
                 tagged = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
         if (address[2] == PACKET_OUTGOING or (not self.advertisements and is_unasked_advertisement(data))
-                or (not self.membership and is_membership(data))):
+                or (not self.membership and is_membership(data)) or (not self.questions and is_question(data))):
             return self.receive(timeout)
         return Ether(tagged)
 

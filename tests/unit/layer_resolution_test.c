@@ -22,12 +22,13 @@ static enum resolution resolve(const struct layer_fixture *fixture, const char *
 			       enum drop_reason *reason)
 {
 	const struct endpoint *source = fixture_endpoint(fixture->tables, port);
+	struct address_resolution message;
 	struct packet packet;
 
 	assert_int_equal(frame_parse(frame, &packet), DROP_NONE);
 	buffer_put(buffer, frame->data, frame->size);
 	return resolution_from_port(fixture->tables, &fixture->tables->networks[source->network],
-				    source, &buffer->mbuf, &packet, reason);
+				    source, &buffer->mbuf, &packet, &message, reason);
 }
 
 static const struct {
@@ -345,6 +346,7 @@ static void test_chained(void **state)
 		const struct endpoint *source = fixture_endpoint(fixture.tables, "a1");
 		struct rte_mbuf *head = rte_pktmbuf_alloc(pool), *tail = rte_pktmbuf_alloc(pool);
 		enum drop_reason reason;
+		struct address_resolution message;
 		struct packet packet;
 		struct frame frame;
 
@@ -365,7 +367,7 @@ static void test_chained(void **state)
 				 DROP_NONE);
 		assert_int_equal(resolution_from_port(fixture.tables,
 						      &fixture.tables->networks[source->network],
-						      source, head, &packet, &reason),
+						      source, head, &packet, &message, &reason),
 				 RESOLUTION_ANSWERED);
 		assert_int_equal(head->nb_segs, 1);
 		assert_int_equal(head->pkt_len, v6 ? 86 : 42);

@@ -63,17 +63,19 @@ static const struct mac_address *find_target(const struct tables *tables,
 
 enum resolution resolution_from_port(const struct tables *tables, const struct network *network,
 				     const struct endpoint *source, struct rte_mbuf *mbuf,
-				     const struct packet *packet, enum drop_reason *reason)
+				     const struct packet *packet,
+				     struct address_resolution *message, enum drop_reason *reason)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	const struct endpoint_detail *detail = tables_detail(tables, source);
 	bool arp = packet->kind == PACKET_ARP, router;
 	static const struct mac_address no_mac;
-	struct address_resolution message;
+	const struct shared_address *shared;
 	const struct mac_address *mac;
 
-	*reason = arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
-		      : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message);
+	memset(message, 0, sizeof(*message));
+	*reason = arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, message)
+		      : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, message);
 	if (*reason != DROP_NONE)
 		return RESOLUTION_DROP;
 	*reason = DROP_SOURCE_MAC;
@@ -82,31 +84,38 @@ enum resolution resolution_from_port(const struct tables *tables, const struct n
 	*reason = arp ? DROP_ARP_SPOOFED : DROP_ND_SPOOFED;
 	// Workloads are no routers on their own network; a router solicitation is answered
 	// elsewhere, if at all.
-	if (message.router) {
-		if (message.solicitation)
+	if (message->router) {
+		if (message->solicitation)
 			*reason = DROP_MULTICAST;
 		return RESOLUTION_DROP;
 	}
-	if (!mac_equal(&message.sender_mac, &source->mac) &&
-	    !(!arp && mac_equal(&message.sender_mac, &no_mac)))
+	if (!mac_equal(&message->sender_mac, &source->mac) &&
+	    !(!arp && mac_equal(&message->sender_mac, &no_mac)))
 		return RESOLUTION_DROP;
-	if (!is_unspecified(&message.sender) && !owns(detail, &message.sender))
+	if (!is_unspecified(&message->sender) && !owns(detail, &message->sender))
 		return RESOLUTION_DROP;
+	message->genuine = true;
 	// Nobody needs to be told: all answers come from the objects.
-	if (!message.solicitation || ip_equal(&message.sender, &message.target))
+	if (!message->solicitation || ip_equal(&message->sender, &message->target))
 		return RESOLUTION_DONE;
-	mac = find_target(tables, network, &message.target, &router);
+	shared = tables_find_shared(tables, network->domain, &message->target);
+	// Whoever wants to take such an address asks whether somebody has it: only they know.
+	if (shared && is_unspecified(&message->sender) && owns(detail, &message->target))
+		return RESOLUTION_ASK;
+	mac = find_target(tables, network, &message->target, &router);
+	if (!mac && shared && !tables_owner(tables, shared))
+		return RESOLUTION_ASK;
 	if (!mac) {
 		// A probe for an address of its own that the objects don't give to anybody.
-		if (is_unspecified(&message.sender) && owns(detail, &message.target))
+		if (is_unspecified(&message->sender) && owns(detail, &message->target))
 			return RESOLUTION_DONE;
 		*reason = arp ? DROP_ARP_UNKNOWN : DROP_ND_UNKNOWN;
 		return RESOLUTION_DROP;
 	}
 	if (mac_equal(mac, &source->mac))
 		return RESOLUTION_DONE;
-	if (arp ? !arp_answer(mbuf, packet, &message, mac)
-		: !nd_answer(mbuf, packet, &message, mac, router)) {
+	if (arp ? !arp_answer(mbuf, packet, message, mac)
+		: !nd_answer(mbuf, packet, message, mac, router)) {
 		*reason = DROP_NO_BUFFER;
 		return RESOLUTION_DROP;
 	}

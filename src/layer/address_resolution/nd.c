@@ -16,6 +16,8 @@
 #define ND_FLAG_OVERRIDE  0x20
 
 static const struct ip_address unspecified;
+static const struct ip_address all_nodes = {.bytes = {0xff, 2, [15] = 1}};
+static const struct mac_address all_nodes_mac = {{0x33, 0x33, 0, 0, 0, 1}};
 
 static bool read_options(const uint8_t *option, const uint8_t *end, uint8_t wanted,
 			 struct mac_address *mac)
@@ -139,8 +141,6 @@ static void write_nd(uint8_t *frame, const struct mac_address *to, const struct 
 bool nd_answer(struct rte_mbuf *mbuf, const struct packet *packet,
 	       const struct address_resolution *message, const struct mac_address *mac, bool router)
 {
-	static const struct ip_address all_nodes = {.bytes = {0xff, 2, [15] = 1}};
-	static const struct mac_address all_nodes_mac = {{0x33, 0x33, 0, 0, 0, 1}};
 	// A probe for duplicates has no sender: everybody is told (RFC 4861 section 7.2.4).
 	bool probe = ip_equal(&message->sender, &unspecified);
 	uint8_t flags = (uint8_t)((router ? ND_FLAG_ROUTER : 0) | (probe ? 0 : ND_FLAG_SOLICITED) |
@@ -171,5 +171,17 @@ bool nd_request(struct rte_mbuf *mbuf, const struct mac_address *sender_mac,
 	memcpy(group_mac.bytes + 2, group.bytes + 12, 4);
 	write_nd(frame, &group_mac, sender_mac, sender, &group, ND_NEIGHBOUR_SOLICITATION, 0,
 		 target);
+	return true;
+}
+
+bool nd_announcement(struct rte_mbuf *mbuf, const struct mac_address *mac,
+		     const struct ip_address *address)
+{
+	uint8_t *frame = (uint8_t *)rte_pktmbuf_append(mbuf, ND_FRAME_SIZE);
+
+	if (!frame)
+		return false;
+	write_nd(frame, &all_nodes_mac, mac, address, &all_nodes, ND_NEIGHBOUR_ADVERTISEMENT,
+		 ND_FLAG_OVERRIDE, address);
 	return true;
 }
