@@ -159,10 +159,54 @@ static void vhost_free(struct vhost_port *port)
 	free(port);
 }
 
-static void vhost_stop(struct vhost_port *port)
+static void vhost_unregister(struct vhost_port *port)
 {
 	// Calls device_end for a guest that is running, and removes a server's socket.
-	rte_vhost_driver_unregister(port->path);
+	if (port->registered)
+		rte_vhost_driver_unregister(port->path);
+	port->registered = false;
+}
+
+static int vhost_register(struct vhost_port *port, struct error *err)
+{
+	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
+
+	if (!port->server)
+		flags |= RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT;
+	if (rte_vhost_driver_register(port->path, flags) < 0)
+		return error_set(err, "%s: vhost-user socket cannot be registered", port->path);
+	port->registered = true;
+	if (rte_vhost_driver_callback_register(port->path, &vhost_connections) == 0)
+		return 0;
+	vhost_unregister(port);
+	return error_set(err, "%s: vhost-user cannot be set up", port->path);
+}
+
+// Looks for a workload that makes the socket. Not left to the library: its thread for that goes on
+// with a port that is unregistered in the moment when its connection ends (DPDK 22.11).
+static void client_connect(struct vhost_port *port)
+{
+	struct error err;
+
+	if (access(port->path, F_OK) < 0 || vhost_register(port, &err) < 0)
+		return;
+	if (rte_vhost_driver_start(port->path) < 0)
+		vhost_unregister(port);
+}
+
+static void vhost_check(struct port *base)
+{
+	struct vhost_port *port = (struct vhost_port *)base;
+
+	if (port->server || vhost_connections_any(port))
+		return;
+	vhost_unregister(port);
+	client_connect(port);
+}
+
+static void vhost_stop(struct vhost_port *port)
+{
+	vhost_unregister(port);
 	vhost_connections_end(port);
 }
 
@@ -181,28 +225,22 @@ static const struct port_driver vhost_driver = {
 	.arm = vhost_arm,
 	.disarm = vhost_disarm,
 	.up = vhost_up,
+	.check = vhost_check,
 	.close = vhost_close,
 };
 
 static int vhost_start(struct vhost_port *port, const struct port_device *device, struct error *err)
 {
-	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
-
-	if (!device->server)
-		flags |= RTE_VHOST_USER_CLIENT;
-	if (rte_vhost_driver_register(port->path, flags) < 0)
-		return error_set(err, "%s: vhost-user socket cannot be registered", port->path);
 	// Callbacks may come from now on.
 	vhost_connections_begin(port);
-	if (rte_vhost_driver_callback_register(port->path, &vhost_connections) < 0) {
-		vhost_stop(port);
-		return error_set(err, "%s: vhost-user cannot be set up", port->path);
+	if (!port->server) {
+		client_connect(port);
+		return 0;
 	}
-	if (vhost_socket_start(port->path, device, err) < 0) {
-		vhost_stop(port);
-		return -1;
-	}
-	return 0;
+	if (vhost_register(port, err) == 0 && vhost_socket_start(port->path, device, err) == 0)
+		return 0;
+	vhost_stop(port);
+	return -1;
 }
 
 int vhost_user_port_open(const char *name, const struct port_device *device,
@@ -227,6 +265,7 @@ int vhost_user_port_open(const char *name, const struct port_device *device,
 		return error_errno(err, "%s", device->name);
 	port_init(&port->port, &vhost_driver, name, device->queues);
 	memcpy(port->path, device->name, strlen(device->name) + 1);
+	port->server = device->server;
 	port->environment = environment;
 	for (i = 0; i < GUESTS_MAX; i++)
 		port->guests[i].vid = -1;

@@ -130,7 +130,15 @@ def test_vlan(lab, guests, family):
     """The guest's own VLAN interface is a port of another network, here and on the other node."""
     guest, sub, raw = guests[0], lab["left-red"], lab["raw"]
     guest.run("ip link show eth0.100 2> /dev/null || ip link add link eth0 name eth0.100 type vlan id 100")
-    guest.run(f"ip link set eth0.100 address {sub.mac} up; ip addr replace {sub.address['v4']}/24 dev eth0.100; "
+    guest.run(f"ip addr flush dev eth0.100; ip link set eth0.100 address {sub.mac}")
+    if family == "v4":
+        guest.find_addresses("eth0.100")
+        assert guest.addresses("eth0.100") == sub.address
+        assert guest.mtu("eth0.100") == 1400
+        guest.run("dhcpcd -6 -x eth0.100")
+        # The default routes are the parent's again.
+        guest.run("ip route del default dev eth0.100; kill $(ps | grep 'udhcpc -i eth0.100' | awk '{print $1}')")
+    guest.run(f"ip addr replace {sub.address['v4']}/24 dev eth0.100; "
               f"ip addr replace {sub.address['v6']}/64 dev eth0.100 nodad")
     assert guest.ping(sub.network.gateway[family])
     frame = raw.frame(sub, UDP(sport=fresh_port(), dport=9), family)
@@ -153,7 +161,7 @@ def test_reset(lab, guests):
 def test_driver_comes_and_goes(lab, guests):
     guest = guests[0]
     for _ in range(2):
-        guest.run("killall udhcpc; dhcpcd -x eth0; rmmod virtio_net")
+        guest.run("killall udhcpc; dhcpcd -6 -x eth0; rmmod virtio_net")
         eventually(lambda: state(lab, "a", "left") == "down")
         guest.run("insmod /modules/virtio_net.ko")
         guest.configure(guest.port)

@@ -100,7 +100,8 @@ def test_guest_comes_and_goes(lab, guest_port, guests, mode):
     port = guest_port(mode=mode)
     raw = lab["raw"]
     assert state(lab) == "down"
-    lab.dropped(raw, raw.frame(port, UDP(sport=fresh_port(), dport=7)), "port-down", at="guest")
+    raw.send(raw.frame(port, UDP(sport=fresh_port(), dport=7)))
+    eventually(lambda: lab.drops().get(("guest", "port-down")))
     for _ in range(2):
         if mode == "server":
             eventually(port.path.exists)
@@ -273,6 +274,25 @@ def socket_of(path):
     status = path.stat()
     assert stat.S_ISSOCK(status.st_mode)
     return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+
+
+def test_a_connection_ends_while_its_port_goes(lab, guest_port):
+    """Whoever is first: the port comes back, and finds the socket again."""
+    port = guest_port(mode="client")
+    lab.nodes["a"].delete("port", "guest")
+    port.path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(port.path))
+        listening.listen()
+        listening.settimeout(10)
+        for _ in range(40):
+            lab.apply(port.object)
+            accepted, _ = listening.accept()
+            accepted.close()
+            lab.nodes["a"].delete("port", "guest")
+        lab.apply(port.object)
+        for _ in range(2):
+            listening.accept()[0].close()
 
 
 def test_permissions(lab, guest_port, guests):

@@ -154,6 +154,19 @@ def test_question_for_the_gateway(lab, family):
     assert answer[Dot1Q].vlan == 7 and answer.dst == sub.mac
 
 
+def test_broadcast(lab):
+    """Goes to all of the network: with the tag to those behind one, without to the others."""
+    raw, sub, other = lab["raw"], lab["raw-red"], lab["other"]
+    raw.wire.drain()
+    frame = other.frame(sub, UDP(sport=fresh_port(), dport=9), dst="10.2.0.255", dst_mac="ff:ff:ff:ff:ff:ff")
+    other.send(frame)
+    assert bytes(raw.wire.wait_for(lambda got: bytes(frame)[-14:] in bytes(got))) == bytes(tagged(frame, 7))
+    back = sub.frame(other, UDP(sport=fresh_port(), dport=9), dst="10.2.0.255", dst_mac="ff:ff:ff:ff:ff:ff")
+    raw.send(tagged(back, 7))
+    assert bytes(other.wire.wait_for(lambda got: bytes(back)[-14:] in bytes(got))) == bytes(back)
+    assert not [got for got in raw.wire.drain() if bytes(back)[-14:] in bytes(got)]
+
+
 WRONG = {
     "a tag that nobody has": ("vlan", "raw", lambda lab, frame: tagged(frame, 8)),
     "a tag of another trunk": ("vlan", "raw", lambda lab, frame: tagged(frame, 100)),

@@ -201,7 +201,7 @@ static void connection_end(int vid)
 		return;
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		kick_close(port, guest, i);
-	guest->vid = -1;
+	__atomic_store_n(&guest->vid, -1, __ATOMIC_RELAXED);
 }
 
 // What the guest's driver finishes of a packet that it gets.
@@ -311,6 +311,14 @@ bool vhost_connections_known(const char *path)
 	known = port_of_path(path) != NULL;
 	pthread_mutex_unlock(&ports_mutex);
 	return known;
+}
+
+bool vhost_connections_any(const struct vhost_port *port)
+{
+	for (int i = 0; i < GUESTS_MAX; i++)
+		if (__atomic_load_n(&port->guests[i].vid, __ATOMIC_RELAXED) >= 0)
+			return true;
+	return false;
 }
 
 void vhost_kicks_close(struct vhost_port *port)

@@ -1,9 +1,9 @@
 // A vhost-user port's state, and what its parts offer each other.
 //
-// Threads: the library's own threads (events, reconnection) call back on connections
-// (connection.c); the control thread opens and closes; workers only load `active` and what hangs on
-// it. Callbacks for one path never run at the same time, and rte_vhost_driver_unregister waits for
-// them.
+// Threads: the library's own thread for events and the control thread (which connects to sockets
+// of workloads) call back on connections (connection.c); the control thread opens and closes;
+// workers only load `active` and what hangs on it. Callbacks for one path never run at the same
+// time, and rte_vhost_driver_unregister waits for them.
 
 #pragma once
 
@@ -50,6 +50,8 @@ struct vhost_queue {
 struct vhost_port {
 	struct port port;
 	char path[108];
+	bool server;
+	bool registered; // at the library; control thread
 	uint64_t serials;
 	struct guest *active;
 	struct guest guests[GUESTS_MAX];
@@ -68,6 +70,9 @@ void vhost_connections_end(struct vhost_port *port);
 
 // Is there a port with this socket?
 bool vhost_connections_known(const char *path);
+
+// Is somebody connected, ready or not?
+bool vhost_connections_any(const struct vhost_port *port);
 
 void vhost_kicks_close(struct vhost_port *port);
 
