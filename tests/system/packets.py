@@ -14,6 +14,9 @@ from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRe
                                 ICMPv6TimeExceeded, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
                                 IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, in6_getnsma, in6_getnsmac)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.sctp import (SCTP, SCTPChunkAbort, SCTPChunkCookieAck, SCTPChunkCookieEcho,  # noqa: F401
+                                SCTPChunkData, SCTPChunkInit, SCTPChunkInitAck, SCTPChunkShutdown,
+                                SCTPChunkShutdownAck, SCTPChunkShutdownComplete)
 from scapy.layers.vxlan import VXLAN  # noqa: F401
 from scapy.packet import Padding, Raw  # noqa: F401
 from scapy.utils6 import inet_pton

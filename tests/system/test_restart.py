@@ -38,6 +38,36 @@ def test_objects_and_traffic_are_back(lab, end):
     assert lab["one"].ping(lab["two"], "v4") and lab["two"].ping(lab["one"], "v6")
 
 
+@pytest.mark.parametrize("pick_up", [True, False], ids=["pick-up", "no pick-up"])
+def test_tcp_across_a_restart(lab, family, pick_up):
+    """A connection goes on where its network picks up the middle of streams, and only there."""
+    blue = lab.networks["blue"].object
+    blue["connectionTracking"] = {"midStreamPickup": pick_up}
+    lab.apply(blue)
+    listening = lab["two"].server(80, family)
+    client = lab["one"].connect(lab["two"], 80, family)
+    accepted, _ = listening.accept()
+    client.sendall(b"before")
+    assert accepted.recv(100) == b"before"
+    lab.nodes["a"].kill()
+    lab.nodes["a"].start()
+    lab["one"].configure()
+    client.sendall(b"after")
+    if pick_up:
+        assert accepted.recv(100) == b"after"
+        accepted.sendall(b"answer")
+        assert client.recv(100) == b"answer"
+    else:
+        eventually(lambda: lab.nodes["a"].drops().get(("one", "no-connection"), 0) > 0)
+        accepted.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            accepted.recv(100)
+        # A new one can be opened at once.
+        lab["one"].connect(lab["two"], 80, family).close()
+    for made in (client, accepted, listening):
+        made.close()
+
+
 def test_without_huge_pages(one_lab, family):
     """Ordinary pages serve where there are no others."""
     lab = one_lab(prefix=NO_HUGE_PAGES)

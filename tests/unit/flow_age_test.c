@@ -66,6 +66,15 @@ static void test_network_times(void **state)
 			pass_second(&fixture, 0, 1000 + age, 100, UINT32_MAX);
 		}
 		check_case(age >= wanted && age <= wanted + 2, "network %u: %u s\n", network, age);
+		// A change holds for live connections: it is noticed within 16 seconds.
+		fixture.table->worker[0].times = (struct flow_times){NULL, 0};
+		fixture_quiescent(&fixture);
+		flow.direction[FLOW_ORIGINAL].key.network = 2;
+		assert_int_not_equal(fixture_insert(&fixture, &flow, 2000), 0);
+		fixture.table->worker[0].times = (struct flow_times){by_network, 3};
+		for (age = 0; flow_table_count(fixture.table); age++)
+			pass_second(&fixture, 0, 2000 + age, 100, UINT32_MAX);
+		check_case(age <= 18, "live: %u s\n", age);
 		fixture_close(&fixture);
 	}
 }
