@@ -13,6 +13,7 @@
 #include "fuzz_tables.h"
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/gateway/gateway.h"
+#include "layer/services/services.h"
 #include "layer/tunnel/tunnel.h"
 
 #define FRAME_MAX 16384
@@ -126,9 +127,24 @@ static void answer(const uint8_t *data, uint32_t size, const struct packet *pack
 				.pkt_len = size};
 	enum drop_reason reason = DROP_NONE;
 	struct address_resolution message;
+	const char *about = "";
 	struct packet answered;
 
 	memcpy(room + RTE_PKTMBUF_HEADROOM, data, size);
+	switch (services_from_port(tables, source, &mbuf, packet, NULL, 0, &reason, &about)) {
+	case SERVICE_NONE:
+		break;
+	case SERVICE_ANSWERED:
+		require(packet_parse(rte_pktmbuf_mtod(&mbuf, uint8_t *), mbuf.data_len,
+				     mbuf.pkt_len, &answered) == DROP_NONE);
+		return;
+	case SERVICE_DONE:
+		require(*about);
+		return;
+	case SERVICE_DROP:
+		require(reason > DROP_NONE && reason < DROP_REASON_COUNT);
+		return;
+	}
 	if (packet->kind == PACKET_ARP || packet->kind == PACKET_ND) {
 		if (resolution_from_port(tables, &tables->networks[source->network], source, &mbuf,
 					 packet, &message, &reason) != RESOLUTION_ANSWERED)

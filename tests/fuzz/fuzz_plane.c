@@ -13,6 +13,7 @@
 
 #include "fuzz_frame.h"
 #include "fuzz_tables.h"
+#include "layer/router_advertisement/router_advertisement.h"
 #include "worker/worker.h"
 
 #define STEP_PORT   0x07 // of the ports below
@@ -23,6 +24,7 @@
 #define STEP_SECOND 0x40 // the frame's length in seconds go by
 
 #define FRAME_MAX 16384
+#define PORTS	  16
 #define STEPS_MAX 64
 
 static const char node[] =
@@ -30,9 +32,11 @@ static const char node[] =
 	"---\nkind: Node\nname: b\nvtep: 192.0.2.2/24\nuplink: {netdev: up0}\n"
 	"---\nkind: Vrf\nname: t1\n"
 	"---\nkind: Network\nname: blue\nvni: 5001\nvrf: t1\nsubnets:\n"
-	"- {cidr: 10.1.0.0/24, gateway: 10.1.0.1}\n- {cidr: 'fd00:1::/64', gateway: 'fd00:1::1'}\n"
+	"- {cidr: 10.1.0.0/24, gateway: 10.1.0.1, dns: [10.1.0.2]}\n"
+	"- {cidr: 'fd00:1::/64', gateway: 'fd00:1::1', dns: ['fd00:1::2']}\n"
+	"dhcp: {domain: example.org, boot: {file: a}}\n"
 	"---\nkind: Network\nname: red\nvni: 5002\nvrf: t1\nsubnets:\n"
-	"- {cidr: 10.2.0.0/24, gateway: 10.2.0.1}\n"
+	"- {cidr: 10.2.0.0/24}\n"
 	"---\nkind: Port\nname: a1\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:01'\n"
 	"addresses: [10.1.0.11, 'fd00:1::11']\nallowedAddresses: [10.1.0.100/32]\n"
 	"device: {tap: {name: a1}}\n"
@@ -57,6 +61,7 @@ static struct tables *tables[POLICIES];
 static struct engine *engine;
 static struct port fake;
 static struct port_counters counters[2];
+static struct router_schedule schedules[PORTS];
 
 static void require(bool condition)
 {
@@ -132,6 +137,7 @@ static void turn(struct worker *worker, bool new_second)
 	multicast_turn(worker, new_second);
 	hold_turn(worker, new_second);
 	underlay_turn(worker, new_second);
+	services_turn(worker, new_second);
 	transmit_flush_all(worker);
 	flow_table_age(worker->flows, worker->index, worker->now, engine->cycles_per_second,
 		       engine->cycles_per_second, UINT32_MAX);
@@ -181,6 +187,7 @@ static void run(struct worker *worker, const uint8_t *data, size_t size)
 {
 	uint32_t policy = 0;
 
+	memset(schedules, 0, sizeof(schedules));
 	put_in_force(worker, tables[0]);
 	for (unsigned int i = 0; i < STEPS_MAX && size >= 3; i++) {
 		uint8_t step = data[0];
@@ -275,6 +282,8 @@ int LLVMFuzzerInitialize(int *count, char ***argument_list)
 				continue;
 			tables[i]->ports[port].port = &fake;
 			tables[i]->ports[port].counters = counters;
+			require(port < PORTS);
+			tables[i]->ports[port].schedule = &schedules[port];
 		}
 	return 0;
 }

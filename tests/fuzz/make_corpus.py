@@ -8,7 +8,8 @@ import sys
 
 MAC = {"a1": "525400000001", "a2": "525400000002", "a3": "525400000003", "b1": "525400000011",
        "gateway": "02534c001389", "all": "ffffffffffff", "uplink": "0200000000aa",
-       "b": "0200000000bb", "group": "3333ff000012"}
+       "b": "0200000000bb", "group": "3333ff000012", "servers": "333300010002", "routers": "333300000002",
+       "nodes": "333300000001"}
 
 
 def checksum(data):
@@ -132,7 +133,64 @@ def packets():
     yield "vxlan-routed", vxlan(ethernet("a1", "gateway", 0x800, tcp(remote, a)))
     yield "vxlan-arp", vxlan(ethernet("all", "b1", 0x806, arp(1, "b1", remote, a)))
     yield "vxlan-vlan", vxlan(ethernet("a1", "b1", 0x800, tcp(remote, a), vlan=0))
+    yield from service_frames()
     yield "underlay-arp", ethernet("all", "b", 0x806, arp(1, "b", "192.0.2.2", "192.0.2.1"))
+
+
+def dhcp(kind, *options, mac="a1", op=1):
+    """A client's message; options are (code, bytes)."""
+    body = struct.pack(">BBBBIHH", op, 1, 6, 0, 0x1234, 0, 0) + bytes(16) + bytes.fromhex(MAC[mac]) + bytes(202) + \
+        b"c\x82Sc" + bytes([53, 1, kind])
+    return body + b"".join(bytes([code, len(data)]) + data for code, data in options) + b"\xff"
+
+
+def dhcp6(kind, *options):
+    client = (1, bytes.fromhex("00030001525400000001"))
+    return bytes([kind, 0, 0, 1]) + b"".join(struct.pack(">HH", code, len(data)) + data
+                                             for code, data in (client, *options))
+
+
+def services():
+    parameters = (55, bytes([1, 121, 3, 6, 12, 15, 26, 28, 42, 66, 67, 119, 249]))
+    own, server = ipaddress.ip_address("10.1.0.11").packed, ipaddress.ip_address("10.1.0.1").packed
+    yield "discover", 0, dhcp(1, parameters, (61, b"\1abcdef"), (57, b"\5\xdc"))
+    yield "discover-small", 0, dhcp(1, parameters)
+    yield "rapid", 0, dhcp(1, (80, b""), (93, b"\0\7"), (60, b"HTTPClient"), (77, b"iPXE"))
+    yield "select", 0, dhcp(3, parameters, (50, own), (54, server))
+    yield "reboot", 0, dhcp(3, (50, b"\x0a\1\0\x63"))
+    yield "inform", 0, dhcp(8, parameters)
+    yield "overload", 0, dhcp(1, (52, b"\3"))
+    yield "decline", 0, dhcp(4, (50, own), (54, server))
+    name = (2, bytes.fromhex("0003000102534c001389"))
+    address = struct.pack(">HH", 5, 24) + ipaddress.ip_address("fd00:1::11").packed + bytes(8)
+    identity = (3, bytes(12) + address)
+    request = (6, struct.pack(">8H", 23, 24, 31, 56, 59, 39, 32, 23))
+    yield "solicit", 1, dhcp6(1, identity, request, (39, b"\0"))
+    yield "rapid6", 1, dhcp6(1, (14, b""), (3, bytes(12)), (3, bytes(12)), (4, bytes(4)), (25, bytes(12)))
+    yield "request6", 1, dhcp6(3, name, identity)
+    yield "confirm6", 1, dhcp6(4, identity)
+    yield "renew6", 1, dhcp6(5, name, identity, request)
+    yield "rebind6", 1, dhcp6(6, identity)
+    yield "release6", 1, dhcp6(8, name, identity)
+    yield "information6", 1, dhcp6(11, request, (15, b"\0\4iPXE"))
+    yield "unicast6", 2, dhcp6(5, name, identity)
+
+
+def service_frames():
+    """The same as workloads send them; and router solicitations."""
+    for name, which, data in services():
+        if which == 0:
+            body = udp("0.0.0.0", "255.255.255.255", port=67, payload=data)
+            yield name, ethernet("all", "a1", 0x800, body)
+        else:
+            body = udp("fe80::5054:ff:fe00:1", "ff02::1:2", port=547, payload=data)
+            yield name, ethernet("servers", "a1", 0x86dd, body)
+    source = bytes([1, 1]) + bytes.fromhex(MAC["a1"])
+    yield "rs", ethernet("routers", "a1", 0x86dd, icmp("fe80::5054:ff:fe00:1", "ff02::2", 133, rest=bytes(4),
+                                                       payload=source, ttl=255))
+    yield "rs-none", ethernet("routers", "a1", 0x86dd, icmp("::", "ff02::2", 133, rest=bytes(4), ttl=255))
+    yield "ra", ethernet("nodes", "a1", 0x86dd, icmp("fe80::5054:ff:fe00:1", "ff02::1", 134, rest=bytes(4),
+                                                     payload=bytes(8) + source, ttl=255))
 
 
 def step(data):
@@ -258,6 +316,7 @@ def main():
     write(os.path.join(root, "membership"), memberships())
     write(os.path.join(root, "offload"), offloads())
     write(os.path.join(root, "plane"), planes())
+    write(os.path.join(root, "dhcp"), ((name, bytes([which]) + data) for name, which, data in services()))
     write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
     # Preface and settings come from the fuzzer; in one piece.
     write(os.path.join(root, "rpc"), ((name, b"\1" + data) for name, data in calls()))

@@ -159,6 +159,73 @@ static const struct {
 	 "Network/n: subnets[1].cidr: overlaps with 10.0.0.0/24 of Network/n\n"},
 	{NETWORK("vrf: t, subnets: [{cidr: 10.2.0.0/16}]"),
 	 "Network/red: subnets[0].cidr: overlaps with 10.2.0.0/16 of Network/n in Vrf/t\n"},
+	// What DHCP and router advertisements tell.
+	{NETWORK("dhcp: {disabled: true}"), ""},
+	{NETWORK("dhcp: {domain: example.org, domainSearch: [a, b.c.], leaseSeconds: 10, ntp: "
+		 "[10.0.0.1, "
+		 "'fd00::1'], boot: {server: boot.example.org, file: pxelinux.0, url: "
+		 "'tftp://x/y'}}"),
+	 ""},
+	{NETWORK("dhcp: {domain: a..b}"),
+	 "Network/n: dhcp.domain: 'a..b' is no domain name, as example.org\n"},
+	{NETWORK("dhcp: {domain: -a}"),
+	 "Network/n: dhcp.domain: '-a' is no domain name, as example.org\n"},
+	{NETWORK("dhcp: {domainSearch: [a, a_b]}"),
+	 "Network/n: dhcp.domainSearch[1]: 'a_b' is no domain name, as example.org\n"},
+	{NETWORK("dhcp: {domainSearch: [a, b, c, d, e, f, g, h, i]}"),
+	 "Network/n: dhcp.domainSearch: more than 8\n"},
+	{NETWORK("dhcp: {leaseSeconds: 9}"), "Network/n: dhcp.leaseSeconds: 9 is less than 10\n"},
+	{NETWORK("dhcp: {ntp: [pool.ntp.org]}"),
+	 "Network/n: dhcp.ntp[0]: 'pool.ntp.org' is no IP address\n"},
+	{NETWORK("dhcp: {ntp: [224.0.1.1]}"),
+	 "Network/n: dhcp.ntp[0]: 224.0.1.1 is a multicast or broadcast address\n"},
+	{NETWORK("dhcp: {boot: {server: 'fd00::1'}}"),
+	 "Network/n: dhcp.boot.server: 'fd00::1' is for DHCPv4: over IPv6 there is url\n"},
+	{NETWORK("dhcp: {boot: {server: a b}}"),
+	 "Network/n: dhcp.boot.server: 'a b' is neither an IPv4 address nor a name\n"},
+	{NETWORK("dhcp: {boot: {file: a b}}"),
+	 "Network/n: dhcp.boot.file: has a space or what is not ASCII\n"},
+	{NETWORK("dhcp: {boot: {efiFile: '" LONG_NAME LONG_NAME "ab'}}"),
+	 "Network/n: dhcp.boot.efiFile: longer than 127 characters\n"},
+	{SUBNET("cidr: 10.0.0.0/24, gateway: 10.0.0.1, routes: [{cidr: 10.9.0.0/16}, {cidr: "
+		"0.0.0.0/0, nextHop: 10.0.0.2}]"),
+	 ""},
+	{SUBNET("cidr: 10.0.0.0/24, routes: [{cidr: 10.9.0.0/16}]"),
+	 "Network/n: subnets[0].routes[0].nextHop: missing, and the subnet has no gateway\n"},
+	{SUBNET("cidr: 10.0.0.0/24, routes: [{cidr: 10.9.0.0/16, nextHop: 10.0.1.1}]"),
+	 "Network/n: subnets[0].routes[0].nextHop: 10.0.1.1 is not in 10.0.0.0/24\n"},
+	{SUBNET("cidr: 10.0.0.0/24, gateway: 10.0.0.1, routes: [{cidr: 'fd00::/64'}]"),
+	 "Network/n: subnets[0].routes[0].cidr: 'fd00::/64' is not of the subnet's family\n"},
+	{SUBNET("cidr: 10.0.0.0/24, gateway: 10.0.0.1, routes: [{}]"),
+	 "Network/n: subnets[0].routes[0].cidr: missing\n"},
+	{SUBNET("cidr: 'fd00:5::/64', gateway: 'fd00:5::1', routes: [{cidr: 'fd00:6::/64', "
+		"nextHop: "
+		"'fd00:5::2'}]"),
+	 "Network/n: subnets[0].routes[0].nextHop: router advertisements tell of the gateway "
+	 "only\n"},
+	{SUBNET("cidr: 10.0.0.0/24, dns: [10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6, "
+		"10.0.0.7, "
+		"10.0.0.8, 10.0.0.9, 10.0.0.10]"),
+	 "Network/n: subnets[0].dns: more than 8\n"},
+	{NETWORK("subnets: [{cidr: 'fd01::/64'}, {cidr: 'fd02::/64'}, {cidr: 'fd03::/64'}, {cidr: "
+		 "'fd04::/64'}, {cidr: 'fd05::/64'}, {cidr: 'fd06::/64'}, {cidr: 'fd07::/64'}, "
+		 "{cidr: "
+		 "'fd08::/64'}, {cidr: 'fd09::/64'}, {cidr: 'fd0a::/64'}, {cidr: 'fd0b::/64'}, "
+		 "{cidr: "
+		 "'fd0c::/64'}, {cidr: 'fd0d::/64'}, {cidr: 'fd0e::/64'}, {cidr: 'fd0f::/64'}, "
+		 "{cidr: "
+		 "'fd10::/64'}, {cidr: 'fd11::/64'}]"),
+	 "Network/n: subnets: more than 16 of IPv6: router advertisements have no room for them\n"},
+	{SUBNET("cidr: 'fd00:5::/64', addressMode: slaac"), ""},
+	{SUBNET("cidr: 'fd00:5::/80', addressMode: dhcpv6-stateful"), ""},
+	{SUBNET("cidr: 'fd00:5::/80', addressMode: dhcpv6-stateless"),
+	 "Network/n: subnets[0].addressMode: workloads form addresses in a /64 only (RFC 4862)\n"},
+	{SUBNET("cidr: 10.0.0.0/24, addressMode: slaac"),
+	 "Network/n: subnets[0].addressMode: is for IPv6 subnets\n"},
+	{PORT("hostName: web-1"), ""},
+	{PORT("hostName: web.1"), "Port/n: hostName: 'web.1' is no host name (letters, digits and "
+				  "inner hyphens, at most 63)\n"},
+	{PORT("boot: {url: 'a b'}"), "Port/n: boot.url: has a space or what is not ASCII\n"},
 	// SecurityGroup
 	{RULE("protocol: tcp"),
 	 "SecurityGroup/n: rules[0].direction: missing, it is ingress or egress\n"},

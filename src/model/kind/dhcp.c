@@ -7,6 +7,7 @@
 #define BOOT_FILE_MAX	  127 // of the header's field, with its zero
 #define BOOT_TEXT_MAX	  255 // of an option
 #define DOMAIN_SEARCH_MAX 8
+#define ROUTES_MAX	  16
 #define SERVERS_MAX	  8
 
 static void text_check(struct check *check, const Sluice__V1__Object *object, const char *field,
@@ -115,6 +116,9 @@ void check_subnet_services(struct check *check, const Sluice__V1__Object *object
 	if (subnet->n_dns > SERVERS_MAX)
 		problems_add(check->problems, object, CHECK_PATH("subnets[%zu].dns", index),
 			     "more than %d", SERVERS_MAX);
+	if (subnet->n_routes > ROUTES_MAX)
+		problems_add(check->problems, object, CHECK_PATH("subnets[%zu].routes", index),
+			     "more than %d", ROUTES_MAX);
 	for (size_t i = 0; i < subnet->n_routes; i++)
 		route_check(check, object, index, i, prefix, subnet->gateway);
 	if (subnet->address_mode == SLUICE__V1__ADDRESS_MODE__ADDRESS_MODE_UNSPECIFIED)

@@ -14,6 +14,8 @@
 // 30 days.
 #define IDLE_TIME_MAX 2592000
 
+#define SUBNETS_V6_MAX 16
+
 #define PACKET_RATE_MAX 1000000
 
 // A subnet and where it is.
@@ -193,7 +195,7 @@ void network_check(struct check *check)
 			object_set_at(check->set, SLUICE__V1__OBJECT__KIND_NETWORK, i);
 		const Sluice__V1__Network *network = object->network;
 		size_t first = list.count;
-		bool v6 = false;
+		size_t v6 = 0;
 
 		if (network->vni > VNI_MAX)
 			problems_add(check->problems, object, "vni", "%u is not 1 to %d",
@@ -216,8 +218,13 @@ void network_check(struct check *check)
 		for (size_t s = 0; s < network->n_subnets; s++)
 			subnet_check(check, object, s, &list);
 		for (size_t s = first; s < list.count; s++)
-			v6 |= !prefix_is_v4(&list.entries[s].prefix);
-		mtu_check(check, object, v6);
+			v6 += !prefix_is_v4(&list.entries[s].prefix);
+		if (v6 > SUBNETS_V6_MAX)
+			problems_add(check->problems, object, "subnets",
+				     "more than %d of IPv6: router advertisements have no room for "
+				     "them",
+				     SUBNETS_V6_MAX);
+		mtu_check(check, object, v6 > 0);
 		multicast_check(check, object);
 		if (network->dhcp)
 			check_dhcp(check, object, network->dhcp);
