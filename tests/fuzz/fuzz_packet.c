@@ -199,6 +199,9 @@ static void from_underlay(const uint8_t *frame, uint32_t available, uint32_t len
 		else
 			nd_read(data, available, &packet, &message);
 		break;
+	case TUNNEL_PATH_MTU:
+		require(outer.peer);
+		break;
 	case TUNNEL_DROP:
 		require(outer.reason > DROP_NONE && outer.reason < DROP_REASON_COUNT);
 		break;
