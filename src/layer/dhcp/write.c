@@ -47,7 +47,7 @@ static const uint8_t *write_part(struct dhcp_writer *writer, unsigned int area, 
 	if (size)
 		memcpy(to + 2, data, size);
 	writer->areas[area].used += 2 + size;
-	return data + size;
+	return size ? data + size : data;
 }
 
 // Part by part, in the order in which readers put them together (RFC 3396 section 7).
