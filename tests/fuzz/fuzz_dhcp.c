@@ -2,6 +2,7 @@
 // end at a page that can't be read; answers must be readable by the same rules. The first byte
 // says which: 0 DHCP, 1 DHCPv6, 2 DHCPv6 by unicast; more: for the Port without addresses.
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,7 +11,7 @@
 #include "fuzz_tables.h"
 #include "layer/services/services.h"
 
-#define MESSAGE_MAX 2048
+#define MESSAGE_MAX 4096 // whole pages
 #define REPLY_GUARD 64
 
 static struct tables *tables;
@@ -33,11 +34,13 @@ static const char yaml[] =
 	"---\nkind: Port\nname: a2\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:02'\n"
 	"device: {tap: {name: a2}}\n";
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
+#define require(condition)                                                      \
+	do {                                                                    \
+		if (!(condition)) {                                             \
+			fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
+			abort();                                                \
+		}                                                               \
+	} while (0)
 
 static const struct service_endpoint *find(const char *name)
 {

@@ -19,7 +19,9 @@ done
 mount -o remount,ro /sys 2> /dev/null || mount -t sysfs -o ro none /sys || exit 1
 mkdir -p /var/lib/dhcp /var/lib/dhcpcd
 rm -f /etc/resolv.conf
-exec "$@"
+# Not as process 1: some then write their log elsewhere.
+"$@"
+exit
 """
 
 
@@ -34,7 +36,8 @@ class Client:
         with netns.inside(workload.netns), open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--uts", "--propagation", "private",
-                 "sh", "-c", SETUP.replace("exec", setup + "exec"), "sh", *command],
+                 # What it leaves running ends with it.
+                 "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", SETUP.replace("# Not", setup + "# Not"), "sh", *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
     @property
@@ -48,14 +51,12 @@ class Client:
         except OSError:
             return ""
 
+    def wait(self):
+        return self.process.wait(30)
+
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.wait()
 
     def __enter__(self):
         return self

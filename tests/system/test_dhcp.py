@@ -145,10 +145,10 @@ def test_release(systems):
     with Client(workload, "dhclient", "-4", "-d", "-v", workload.interface):
         has(workload, own(workload), family="v4")
         with Client(workload, "dhclient", "-4", "-r", "-v", workload.interface) as client:
-            client.process.wait(20)
+            client.wait()
     reset(workload)
     with Client(workload, "udhcpc", "-f", "-q", "-R", "-i", workload.interface) as client:
-        client.process.wait(20)
+        client.wait()
         assert f"lease of {workload.address['v4']} obtained" in client.log
 
 
