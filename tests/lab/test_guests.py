@@ -70,6 +70,14 @@ def test_addresses(guests):
     assert left.mtu() == 1400 and right.mtu() == 1380
 
 
+def test_offloads(guests):
+    """The driver leaves checksums and segmentation to its card."""
+    features = guests[0].run("ethtool -k eth0")
+    for name in ("tx-checksumming", "rx-checksumming", "tcp-segmentation-offload", "scatter-gather",
+                 "generic-segmentation-offload", "tx-tcp6-segmentation"):
+        assert f"{name}: on" in features, features
+
+
 def test_ping(lab, guests, family):
     left, right = guests
     assert left.ping(right.port.address[family]) and right.ping(left.port.address[family])
@@ -137,7 +145,7 @@ def test_vlan(lab, guests, family):
         assert guest.mtu("eth0.100") == 1400
         guest.run("dhcpcd -6 -x eth0.100")
         # The default routes are the parent's again.
-        guest.run("ip route del default dev eth0.100; kill $(ps | grep 'udhcpc -i eth0.100' | awk '{print $1}')")
+        guest.run("ip route del default dev eth0.100; kill $(cat /run/udhcpc.eth0.100)")
     guest.run(f"ip addr replace {sub.address['v4']}/24 dev eth0.100; "
               f"ip addr replace {sub.address['v6']}/64 dev eth0.100 nodad")
     assert guest.ping(sub.network.gateway[family])
@@ -195,7 +203,7 @@ def test_sluice_starts_anew(lab, guests, end):
 VARIANTS = [{"packed": "on"}, {"mrg_rxbuf": "off"}, {"event_idx": "off"}, {"indirect_desc": "off"},
             {"packed": "on", "mrg_rxbuf": "off", "event_idx": "off", "queues": 2},
             {"disable-modern": "on", "disable-legacy": "off"}, {"csum": "off", "gso": "off", "guest_csum": "off"},
-            {"guest_tso4": "off", "guest_tso6": "off", "host_tso4": "off"}, {"rx_queue_size": 1024, "tx_queue_size": 256}]
+            {"guest_tso4": "off", "guest_tso6": "off", "host_tso4": "off"}, {"host_ufo": "on", "guest_ufo": "on"}, {"rx_queue_size": 1024, "tx_queue_size": 256}]
 
 
 @pytest.fixture(scope="module")
