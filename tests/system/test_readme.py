@@ -9,6 +9,12 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+@pytest.mark.parametrize("example", sorted(os.listdir(os.path.join(ROOT, "docs/examples"))))
+def test_examples(one_lab, example):
+    """What the documentation shows is valid."""
+    one_lab().nodes["a"].ok("apply", "--dry-run", "-f", os.path.join(ROOT, "docs/examples", example))
+
+
 def tour():
     with open(os.path.join(ROOT, "README.md")) as file:
         return re.findall(r"^```sh\n(.*?)^```$", file.read(), re.S | re.M)
