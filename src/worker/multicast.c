@@ -1,7 +1,6 @@
 #include "worker/multicast.h"
 
-#include <stdlib.h>
-
+#include "base/pages.h"
 #include "layer/multicast/membership.h"
 #include "layer/multicast/receivers.h"
 #include "layer/port_security/port_security.h"
@@ -16,7 +15,7 @@
 bool multicast_open(struct multicast *multicast)
 {
 	multicast->groups = groups_open();
-	multicast->queriers = calloc(NETWORKS_MAX, sizeof(*multicast->queriers));
+	multicast->queriers = pages_get(NETWORKS_MAX * sizeof(*multicast->queriers));
 	multicast->network_position = NETWORKS_MAX;
 	multicast->group_position = GROUPS_MAX;
 	return multicast->groups && multicast->queriers;
@@ -25,7 +24,7 @@ bool multicast_open(struct multicast *multicast)
 void multicast_close(struct multicast *multicast)
 {
 	groups_close(multicast->groups);
-	free(multicast->queriers);
+	pages_free(multicast->queriers, NETWORKS_MAX * sizeof(*multicast->queriers));
 }
 
 // ---- what Sluice says

@@ -1,18 +1,19 @@
 #include "worker/replicate.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 
+#include "base/pages.h"
 #include "layer/multicast/membership.h"
 #include "layer/multicast/receivers.h"
 #include "layer/tunnel/tunnel.h"
 #include "worker/worker.h"
 
 #define RECEIVER_NODES GROUPS_NODE
+#define LIMITS_SIZE    (65536 * sizeof(struct rate_limit))
 
 bool replicator_open(struct replicator *replicator)
 {
-	replicator->limits = calloc(65536, sizeof(*replicator->limits));
+	replicator->limits = pages_get(LIMITS_SIZE);
 	return replicator->limits != NULL;
 }
 
@@ -20,7 +21,7 @@ void replicator_close(struct replicator *replicator)
 {
 	for (; replicator->count; replicator->count--)
 		rte_pktmbuf_free(replicator->queue[replicator->first++ % REPLICATIONS_MAX].mbuf);
-	free(replicator->limits);
+	pages_free(replicator->limits, LIMITS_SIZE);
 }
 
 // ---- receivers
@@ -66,7 +67,7 @@ static uint32_t next_member(const struct worker *worker, const struct network *n
 			    const struct replication *replication)
 {
 	const struct tables *tables = worker->tables;
-	const struct groups *groups = owner_of(worker, network->number)->multicast.groups;
+	struct groups *groups = owner_of(worker, network->number)->multicast.groups;
 	const struct group *group =
 		groups_find(groups, network->number, &replication->packet.destination);
 	const struct group_member *member;

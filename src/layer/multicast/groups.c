@@ -1,39 +1,28 @@
 #include "layer/multicast/groups.h"
 
-#include <stdlib.h>
 #include <sys/random.h>
+
+#include "base/pages.h"
 
 struct groups *groups_open(void)
 {
-	struct groups *groups = calloc(1, sizeof(*groups));
+	struct groups *groups = pages_get(sizeof(*groups));
 
-	if (!groups)
-		return NULL;
-	groups->groups = calloc(GROUPS_MAX, sizeof(*groups->groups));
-	groups->members = calloc(GROUPS_MEMBERS_MAX, sizeof(*groups->members));
-	groups->buckets = calloc(GROUPS_BUCKETS, sizeof(*groups->buckets));
-	groups->of_port = calloc(GROUPS_NODE, sizeof(*groups->of_port));
-	if (!groups->groups || !groups->members || !groups->buckets || !groups->of_port ||
-	    getrandom(&groups->secret, sizeof(groups->secret), 0) < 0) {
+	if (groups && getrandom(&groups->secret, sizeof(groups->secret), 0) < 0) {
 		groups_close(groups);
 		return NULL;
 	}
-	groups->secret |= 1;
+	if (groups)
+		groups->secret |= 1;
 	return groups;
 }
 
 void groups_close(struct groups *groups)
 {
-	if (!groups)
-		return;
-	free(groups->groups);
-	free(groups->members);
-	free(groups->buckets);
-	free(groups->of_port);
-	free(groups);
+	pages_free(groups, sizeof(*groups));
 }
 
-static uint32_t *bucket_of(const struct groups *groups, uint16_t network,
+static uint32_t *bucket_of(struct groups *groups, uint16_t network,
 			   const struct ip_address *address)
 {
 	__uint128_t product = (__uint128_t)(address->halves[0] ^ groups->secret) *
@@ -46,8 +35,7 @@ static uint32_t *bucket_of(const struct groups *groups, uint16_t network,
 
 _Static_assert(GROUPS_BUCKETS == 1 << 12, "the hash's upper bits");
 
-struct group *groups_find(const struct groups *groups, uint16_t network,
-			  const struct ip_address *address)
+struct group *groups_find(struct groups *groups, uint16_t network, const struct ip_address *address)
 {
 	uint32_t index = *bucket_of(groups, network, address);
 
@@ -62,8 +50,7 @@ struct group *groups_find(const struct groups *groups, uint16_t network,
 	return NULL;
 }
 
-struct group_member *groups_from(const struct groups *groups, const struct group *group,
-				 uint32_t key)
+struct group_member *groups_from(struct groups *groups, const struct group *group, uint32_t key)
 {
 	uint32_t index = group->members;
 
@@ -77,8 +64,7 @@ struct group_member *groups_from(const struct groups *groups, const struct group
 	return NULL;
 }
 
-struct group_member *groups_member(const struct groups *groups, const struct group *group,
-				   uint32_t key)
+struct group_member *groups_member(struct groups *groups, const struct group *group, uint32_t key)
 {
 	struct group_member *member = groups_from(groups, group, key);
 

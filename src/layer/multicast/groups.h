@@ -36,10 +36,10 @@ struct group {
 };
 
 struct groups {
-	struct group *groups;
-	struct group_member *members;
-	uint32_t *buckets;		    // index + 1
-	uint16_t *of_port;		    // how many groups, by port number
+	struct group groups[GROUPS_MAX];
+	struct group_member members[GROUPS_MEMBERS_MAX];
+	uint32_t buckets[GROUPS_BUCKETS];   // index + 1
+	uint16_t of_port[GROUPS_NODE];	    // how many groups, by port number
 	uint32_t groups_used, members_used; // never used ones are behind
 	uint32_t groups_free, members_free; // lists
 	uint64_t secret;		    // so that nobody can choose addresses for one bucket
@@ -56,19 +56,17 @@ enum groups_join {
 struct groups *groups_open(void);
 void groups_close(struct groups *groups);
 
-struct group *groups_find(const struct groups *groups, uint16_t network,
+struct group *groups_find(struct groups *groups, uint16_t network,
 			  const struct ip_address *address);
 
 // Makes `key` a member until `expires`, whatever was asked before.
 enum groups_join groups_join(struct groups *groups, uint16_t network,
 			     const struct ip_address *address, uint32_t key, uint32_t expires);
 
-struct group_member *groups_member(const struct groups *groups, const struct group *group,
-				   uint32_t key);
+struct group_member *groups_member(struct groups *groups, const struct group *group, uint32_t key);
 
 // The first member whose key is not below `key`, or NULL.
-struct group_member *groups_from(const struct groups *groups, const struct group *group,
-				 uint32_t key);
+struct group_member *groups_from(struct groups *groups, const struct group *group, uint32_t key);
 
 // Ends a membership. The group stays, be it empty, until groups_drop.
 void groups_remove(struct groups *groups, struct group *group, uint32_t key);

@@ -1,22 +1,17 @@
 #include "layer/shared_address/owner.h"
 
-#include <sys/mman.h>
+#include "base/pages.h"
 
 bool address_owners_open(struct address_owners *owners)
 {
 	memset(owners, 0, sizeof(*owners));
-	// Pages are taken as entries are made.
-	owners->entries = mmap(NULL, ADDRESS_OWNERS_MAX * sizeof(*owners->entries),
-			       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (owners->entries == MAP_FAILED)
-		owners->entries = NULL;
+	owners->entries = pages_get(ADDRESS_OWNERS_MAX * sizeof(*owners->entries));
 	return owners->entries != NULL;
 }
 
 void address_owners_close(struct address_owners *owners)
 {
-	if (owners->entries)
-		munmap(owners->entries, ADDRESS_OWNERS_MAX * sizeof(*owners->entries));
+	pages_free(owners->entries, ADDRESS_OWNERS_MAX * sizeof(*owners->entries));
 	lookup_free(&owners->numbers);
 }
 
