@@ -101,9 +101,9 @@ static inline bool flow_window_pass(struct flow_account *account,
 
 // The same for the usual segment, which goes on where the last one ended: that leaves little to
 // compare. False says nothing.
-static inline bool flow_window_pass_next(struct flow_account *account,
-					 enum flow_direction_index direction,
-					 const struct packet *packet)
+static inline bool flow_window_pass_next_of(struct flow_account *account,
+					    enum flow_direction_index direction,
+					    const struct packet *packet)
 {
 	enum flow_direction_index other = direction ^ 1;
 	uint32_t seq = packet->tcp_seq, ack = packet->tcp_ack;
@@ -122,4 +122,13 @@ static inline bool flow_window_pass_next(struct flow_account *account,
 		atomic_store_explicit(&account->window[direction], packet->tcp_window,
 				      memory_order_relaxed);
 	return true;
+}
+
+// Where the direction is a constant, so are addresses and shifts.
+static inline bool flow_window_pass_next(struct flow_account *account,
+					 enum flow_direction_index direction,
+					 const struct packet *packet)
+{
+	return direction == FLOW_ORIGINAL ? flow_window_pass_next_of(account, FLOW_ORIGINAL, packet)
+					  : flow_window_pass_next_of(account, FLOW_REPLY, packet);
 }
