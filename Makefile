@@ -52,6 +52,7 @@ lab: all
 bench: all
 	scripts/install-packages bench
 	/usr/bin/python3 bench/run.py
+	/usr/bin/python3 bench/bulk.py
 
 lint:
 	scripts/install-packages build lint

@@ -2,25 +2,26 @@
 
 #include <rte_mbuf.h>
 
-bool landing_fill(struct port_landing *landing, struct rte_mempool *pool, uint32_t count)
+static void part_set(struct port_landing *landing, uint32_t index)
 {
-	if (landing->count >= count)
-		return true;
-	if (rte_pktmbuf_alloc_bulk(pool, landing->mbufs + landing->count, count - landing->count) !=
-	    0)
-		return false;
-	landing->count = count;
-	return true;
+	struct rte_mbuf *mbuf = landing->mbufs[index];
+
+	landing->parts[1 + index] =
+		(struct iovec){rte_pktmbuf_mtod(mbuf, void *), rte_pktmbuf_tailroom(mbuf)};
 }
 
-void landing_parts(const struct port_landing *landing, uint32_t first, uint32_t count,
-		   struct iovec *parts)
+bool landing_fill(struct port_landing *landing, struct rte_mempool *pool, uint32_t count)
 {
-	uint32_t i;
+	uint32_t first = landing->count;
 
-	for (i = 0; i < count; i++)
-		parts[i] = (struct iovec){rte_pktmbuf_mtod(landing->mbufs[first + i], void *),
-					  rte_pktmbuf_tailroom(landing->mbufs[first + i])};
+	if (first >= count)
+		return true;
+	if (rte_pktmbuf_alloc_bulk(pool, landing->mbufs + first, count - first) != 0)
+		return false;
+	landing->count = count;
+	for (; first < count; first++)
+		part_set(landing, first);
+	return true;
 }
 
 struct rte_mbuf *landing_take(struct port_landing *landing, uint32_t first, uint32_t end,
@@ -48,9 +49,13 @@ void landing_settle(struct port_landing *landing)
 	uint32_t i, last = landing->count;
 
 	// From behind: what fills a gap is never one itself.
-	for (i = landing->count; i-- > 0;)
-		if (!landing->mbufs[i])
-			landing->mbufs[i] = landing->mbufs[--last];
+	for (i = landing->count; i-- > 0;) {
+		if (landing->mbufs[i])
+			continue;
+		landing->mbufs[i] = landing->mbufs[--last];
+		if (i < last)
+			part_set(landing, i);
+	}
 	landing->count = last;
 }
 

@@ -20,14 +20,12 @@ struct rte_mempool;
 struct port_landing {
 	uint32_t count;
 	struct rte_mbuf *mbufs[LANDING_BUFFERS];
+	// Where each lies; the first place is the caller's, for a header before the first buffer.
+	struct iovec parts[1 + LANDING_BUFFERS];
 };
 
 // Makes sure of `count` buffers. False: there are not so many.
 bool landing_fill(struct port_landing *landing, struct rte_mempool *pool, uint32_t count);
-
-// Where `count` buffers from `first` on lie.
-void landing_parts(const struct port_landing *landing, uint32_t first, uint32_t count,
-		   struct iovec *parts);
 
 // Makes a packet of the first `length` bytes of the buffers from `first` on, which end before
 // `end`. Their places stay empty until landing_settle.

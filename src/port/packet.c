@@ -98,7 +98,8 @@ static uint16_t slots_prepare(struct packet_queue *queue, struct port_landing *l
 	}
 	for (i = 0; i < count; i++) {
 		slot = &queue->slots[i];
-		landing_parts(landing, (uint32_t)i * each, each, slot->parts + 1);
+		memcpy(slot->parts + 1, landing->parts + 1 + (size_t)i * each,
+		       each * sizeof(slot->parts[0]));
 		if (each == 1)
 			slot->parts[2] = (struct iovec){slot->tail, TAIL_SIZE};
 		queue->messages[i].msg_hdr.msg_iovlen = each == 1 ? 3 : each + 1u;

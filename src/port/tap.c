@@ -69,17 +69,15 @@ static uint16_t tap_receive(struct port *base, uint16_t queue, struct rte_mbuf *
 {
 	struct tap_port *port = (struct tap_port *)base;
 	struct port_landing *landing = base->landings[queue];
-	struct iovec parts[LANDING_FRAME + 1];
 	struct virtio_net_hdr header;
 	uint16_t taken = 0, attempts;
 	ssize_t length;
 
-	parts[0] = (struct iovec){&header, sizeof(header)};
+	landing->parts[0] = (struct iovec){&header, sizeof(header)};
 	for (attempts = 0; attempts < count; attempts++) {
 		if (!landing_fill(landing, port->pool, LANDING_FRAME))
 			break;
-		landing_parts(landing, 0, LANDING_FRAME, parts + 1);
-		length = readv(port->fds[queue], parts, LANDING_FRAME + 1);
+		length = readv(port->fds[queue], landing->parts, LANDING_FRAME + 1);
 		if (length < 0) {
 			if (errno == EAGAIN)
 				break;

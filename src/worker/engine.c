@@ -15,7 +15,10 @@
 #include "worker/worker.h"
 
 // Turns of the loop without a packet before a worker thinks of sleeping: some tens of microseconds.
-#define IDLE_TURNS 200
+// With ports that are asked by system calls a turn takes longer, and what runs on the same CPU
+// waits for it: time counts, too.
+#define IDLE_TURNS	  200
+#define IDLE_MICROSECONDS 20
 
 // Buckets of the connection table that ageing visits in one turn, while there are packets and while
 // there are none.
@@ -74,7 +77,8 @@ static bool tell_time(struct worker *worker, uint64_t cycles)
 static void run(struct worker *worker)
 {
 	struct engine *engine = worker->engine;
-	uint64_t last = rte_rdtsc();
+	uint64_t patience = engine->cycles_per_second * IDLE_MICROSECONDS / 1000000;
+	uint64_t last = rte_rdtsc(), busy = last;
 	uint32_t idle = 0;
 
 	while (!atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
@@ -97,13 +101,16 @@ static void run(struct worker *worker)
 					  engine->cycles_per_second, packets ? AGE_BUSY : AGE_IDLE);
 		last = start;
 		if (packets) {
-			worker->busy_cycles += rte_rdtsc() - start;
+			busy = rte_rdtsc();
+			worker->busy_cycles += busy - start;
 			idle = 0;
-		} else if (++idle >= IDLE_TURNS && !engine->options.spin) {
+		} else if ((++idle >= IDLE_TURNS || start - busy > patience) &&
+			   !engine->options.spin) {
 			worker_sleep(worker);
 			// Whoever was woken for one packet soon sleeps again; a stream keeps it
 			// awake.
 			idle = IDLE_TURNS / 2;
+			busy = rte_rdtsc() - patience / 2;
 		}
 	}
 	hold_free(worker);
