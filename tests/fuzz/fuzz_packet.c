@@ -88,14 +88,32 @@ static void check_packet(const struct packet *packet, uint32_t available, uint32
 		require(packet->l4_offset + 8u <= available);
 }
 
+// Opens a connection, if it may, and accounts the packet in both directions of it.
+static void track(const struct packet *packet)
+{
+	for (unsigned int i = 0; i < 4 && packet->kind == PACKET_IP; i++) {
+		struct flow_account account = {.packets = {0}};
+
+		if (flow_state_may_open(packet, i & 1) != DROP_NONE)
+			continue;
+		flow_state_open(&account, packet, i & 2);
+		for (unsigned int direction = 0; direction < 4; direction++) {
+			require(flow_state_get(&account) < FLOW_STATE_COUNT);
+			if (flow_account_packet(&account, direction & 1, packet, packet->length,
+						1) == FLOW_OUTSIDE)
+				flow_state_tolerates(&account, direction & 1, packet, direction & 2,
+						     i & 1);
+		}
+	}
+}
+
 static void walk_packet(struct packet *packet, struct ingress ingress, uint16_t network)
 {
 	struct walk walk = {.tables = tables, .packet = packet, .ingress = ingress};
-	struct flow_direction reply = {.spare = 0};
+	struct flow_direction reply = {.free = 0};
 
 	packet->key.network = network;
-	if (flow_state_may_open(packet) == DROP_NONE)
-		require(flow_state_first(packet) < FLOW_STATE_COUNT);
+	track(packet);
 	if (walk_begin(&walk) != VERDICT_NEXT)
 		return;
 	switch (walk_run(&walk)) {
