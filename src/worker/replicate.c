@@ -147,10 +147,15 @@ void replicate_to_node(struct worker *worker, struct rte_mbuf *mbuf, uint16_t ne
 
 static void give_own(struct worker *worker, struct rte_mbuf *copy, const struct endpoint *receiver)
 {
+	const struct port *port = worker->tables->ports[receiver->port].port;
+
 	if (receiver->peer)
 		replicate_to_node(worker, copy, receiver->network, receiver->peer, 0);
-	else
+	else if (port && port->driver->up(port))
 		transmit_add(worker, copy, receiver->port);
+	else
+		// Nobody is there to hear it, so nothing is lost that should be counted.
+		rte_pktmbuf_free(copy);
 }
 
 // In a trace the last refusal is that of the packet itself, if nobody gets it: told at the end.

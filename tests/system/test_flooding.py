@@ -88,10 +88,12 @@ def test_egress_rules_hold_once(lab):
 def test_answers_need_a_rule_of_their_own(lab):
     """No connection is made by a packet with several receivers."""
     sent = lab["one"].frame(lab["one"], UDP(sport=5353, dport=5353), dst="224.0.0.251", dst_mac="01:00:5e:00:00:fb")
-    lab["mdns"].send(lab["mdns"].frame(lab["mdns"], UDP(sport=4444, dport=5353), dst="224.0.0.251",
-                                       dst_mac="01:00:5e:00:00:fb"))
+    question = lab["mdns"].frame(lab["mdns"], UDP(sport=4444, dport=5353), dst="224.0.0.251",
+                                 dst_mac="01:00:5e:00:00:fb")
+    lab["mdns"].send(question)
+    settle(lab, ["one", "two", "on-b"], question)
     lab["one"].send(sent)
-    settle(lab, ["mdns"], sent)
+    settle(lab, ["two", "on-b", "mdns"], sent)
     lab.dropped(lab["one"], lab["one"].frame(lab["mdns"], UDP(sport=5353, dport=4444)), "security-group-ingress",
                 at="mdns")
     for node in lab.nodes.values():
