@@ -109,7 +109,7 @@ class Guest:
 
     def background(self, command):
         """Its output is in a file; the number of the process."""
-        self.run(f"{command} > /tmp/output 2>&1 & echo $! > /tmp/process")
+        self.run(f"({command} > /tmp/output 2>&1 & echo $! > /tmp/process)")
         return self.run("cat /tmp/process").strip()
 
     # What tests ask of it.

@@ -114,7 +114,7 @@ def disturbed(guest, server, address, family, *changes):
     for change in changes:
         guest.run(change)
     guest.run("sleep 1")
-    guest.run(f"kill {process}; wait {process} || true")
+    guest.run(f"kill {process}; while kill -0 {process} 2> /dev/null; do usleep 10000; done")
     report = json.loads(listening.communicate(timeout=30)[0])
     moved = [part["sum"]["bytes"] for part in report["intervals"]]
     assert sum(moved[-4:]) > 100000, f"nothing moves any more: {moved}"
