@@ -101,6 +101,20 @@
 	  "it.")                                                                                   \
 	X(NOT_FOR_US, "not-for-us",                                                                \
 	  "On the uplink, and neither for Sluice nor for a host that goes on beside it.")          \
+	X(FRAGMENT_MALFORMED, "fragment-malformed",                                                \
+	  "A fragment that can't be one, or whose length contradicts its datagram's others.")      \
+	X(FRAGMENT_TINY, "fragment-tiny",                                                          \
+	  "A first fragment that does not hold all headers (RFC 1858, RFC 7112), or one of its "   \
+	  "datagram.")                                                                             \
+	X(FRAGMENT_OVERLAP, "fragment-overlap",                                                    \
+	  "Fragments that overlap: their datagram ends (RFC 5722).")                               \
+	X(FRAGMENT_DUPLICATE, "fragment-duplicate",                                                \
+	  "A second copy of a fragment; the first one counts.")                                    \
+	X(FRAGMENT_TIMEOUT, "fragment-timeout",                                                    \
+	  "The rest of the datagram did not come within 30 seconds.")                              \
+	X(FRAGMENT_LIMIT, "fragment-limit",                                                        \
+	  "Too many datagrams or fragments wait for their rest; those of the port are limited, "   \
+	  "and so are all together.")                                                              \
 	X(TOO_BIG, "too-big", "Larger than the network's MTU, or than what the way out carries.")  \
 	X(PORT_DOWN, "port-down", "The port that it should leave by is not connected.")            \
 	X(QUEUE_FULL, "queue-full",                                                                \

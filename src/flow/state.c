@@ -37,8 +37,6 @@ static bool icmp_reply(const struct packet *packet)
 
 enum drop_reason flow_state_may_open(const struct packet *packet, bool pick_up)
 {
-	if (packet->key.flags & FLOW_KEY_FRAGMENT)
-		return DROP_NONE;
 	if (icmp_reply(packet))
 		return DROP_NO_CONNECTION;
 	switch (packet->key.protocol) {
@@ -55,21 +53,19 @@ void flow_state_open(struct flow_account *account, const struct packet *packet, 
 {
 	enum flow_state state = FLOW_STATE_UNREPLIED;
 
-	if (!(packet->key.flags & FLOW_KEY_FRAGMENT)) {
-		switch (packet->key.protocol) {
-		case IPPROTO_TCP:
-			tcp_open(account, packet, loose);
-			return;
-		case IPPROTO_SCTP:
-			sctp_open(account, packet, loose);
-			return;
-		case IPPROTO_ICMP:
-		case IPPROTO_ICMPV6:
-			state = FLOW_STATE_ICMP;
-			break;
-		default:
-			break;
-		}
+	switch (packet->key.protocol) {
+	case IPPROTO_TCP:
+		tcp_open(account, packet, loose);
+		return;
+	case IPPROTO_SCTP:
+		sctp_open(account, packet, loose);
+		return;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		state = FLOW_STATE_ICMP;
+		break;
+	default:
+		break;
 	}
 	atomic_store_explicit(&account->state, (uint16_t)state, memory_order_relaxed);
 }

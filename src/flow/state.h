@@ -69,8 +69,7 @@ static inline enum flow_progress flow_account_packet(struct flow_account *accoun
 {
 	uint16_t state = atomic_load_explicit(&account->state, memory_order_relaxed);
 
-	// Fragments show no flags.
-	if (packet->key.protocol == IPPROTO_TCP && !(packet->key.flags & FLOW_KEY_FRAGMENT)) {
+	if (packet->key.protocol == IPPROTO_TCP) {
 		if ((packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
 		    (state != (FLOW_STATE_ESTABLISHED | FLOW_LOOSE) &&
 		     (state != FLOW_STATE_ESTABLISHED ||
@@ -80,8 +79,7 @@ static inline enum flow_progress flow_account_packet(struct flow_account *accoun
 			if (progress != FLOW_GOES_ON)
 				return progress;
 		}
-	} else if (packet->key.protocol == IPPROTO_SCTP &&
-		   !(packet->key.flags & FLOW_KEY_FRAGMENT)) {
+	} else if (packet->key.protocol == IPPROTO_SCTP) {
 		enum flow_progress progress = flow_sctp_packet(account, direction, packet);
 
 		if (progress != FLOW_GOES_ON)

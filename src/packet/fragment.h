@@ -7,6 +7,9 @@
 
 #include "packet/packet.h"
 
+// Bytes of a first fragment that are looked through for headers.
+#define FRAGMENT_HEADERS 512
+
 struct fragment {
 	uint32_t identification; // as it stands in the packet
 	uint32_t offset;	 // bytes
@@ -21,3 +24,12 @@ struct fragment {
 // Reads where a fragment that packet_parse has accepted belongs. False: it is a whole packet.
 bool fragment_read(const uint8_t *data, uint32_t available, const struct packet *packet,
 		   struct fragment *fragment);
+
+// Parses a datagram as if it had come in one piece: `data` is its first fragment, `available` bytes
+// contiguous, and `total` its payload in bytes (0: not known yet). `length` of the result is 0.
+// Returns DROP_NONE, or why it can't be: DROP_FRAGMENT_TINY where the first fragment does not hold
+// all headers up to and with the upper protocol's.
+enum drop_reason fragment_parse_datagram(const uint8_t *data, uint32_t available,
+					 const struct packet *first,
+					 const struct fragment *fragment, uint32_t total,
+					 struct packet *packet);

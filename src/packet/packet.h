@@ -9,10 +9,8 @@
 #include "base/address.h"
 #include "base/drop.h"
 
-// The packet is a fragment; ports are zero, and every fragment of the packet has this same key.
-#define FLOW_KEY_FRAGMENT 1
-// No reply can belong to it: ICMP messages that are neither query nor reply, and fragments.
-#define FLOW_KEY_ONE_WAY 2
+// No reply can belong to it: ICMP messages that are neither query nor reply.
+#define FLOW_KEY_ONE_WAY 1
 
 // Names one direction of one connection. All bytes count, there is no padding.
 struct flow_key {
@@ -33,7 +31,9 @@ _Static_assert(sizeof(struct flow_key) == 40, "a flow key has no padding");
 
 enum packet_kind {
 	PACKET_IP,
-	PACKET_OVERSIZE,   // the same, larger than its network allows; never by packet_parse
+	PACKET_FRAGMENT, // of an IP packet: what it is of is known when all are there; the key has
+			 // no ports
+	PACKET_OVERSIZE, // IP or a fragment, larger than its network allows; never by packet_parse
 	PACKET_ICMP_ERROR, // key is the one of the connection's packet in this direction, made from
 			   // the quote
 	PACKET_ARP,
@@ -48,10 +48,11 @@ struct packet {
 	struct ip_address source;
 	struct ip_address destination;
 	uint32_t length;    // of the frame in bytes
+	uint32_t ip_length; // of the IP packet in bytes, header included
 	uint16_t l3_offset; // from the start of the frame
 	uint16_t l4_offset; // 0: there is none that could be read
-	uint16_t ip_length; // of the IP packet in bytes, header included
 	uint16_t vlan;	    // 12 bits VLAN identifier, 0 without tag
+	uint16_t fragments; // frames that it came in, beside the first; their bytes are in `length`
 	uint8_t kind;
 	uint8_t ttl;
 	uint8_t tcp_flags;

@@ -137,7 +137,8 @@ static enum drop_reason skip_extension_headers(const uint8_t *data, uint32_t ava
 		if (*offset > end)
 			return DROP_TRUNCATED;
 	}
-	*protocol = *fragment ? behind_fragment : next;
+	// Later fragments show the number behind the fragment header alone.
+	*protocol = *first ? next : behind_fragment;
 	return DROP_NONE;
 }
 
@@ -179,7 +180,7 @@ static bool parse_quote(const uint8_t *data, uint32_t available, bool v4, struct
 		l4 = IPV6_HEADER_SIZE;
 		if (skip_extension_headers(data, available, available, &l4, &key->protocol,
 					   &fragment, &first) != DROP_NONE ||
-		    fragment)
+		    !first)
 			return false;
 	}
 	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP ||
@@ -421,7 +422,7 @@ static enum drop_reason parse_ipv4(const uint8_t *data, uint32_t available, uint
 		if ((fragment & 0x1fff) * 8u + packet->ip_length - header_size >
 		    65535 - header_size)
 			return DROP_MALFORMED;
-		packet->key.flags = FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY;
+		packet->kind = PACKET_FRAGMENT;
 		return DROP_NONE;
 	}
 	return parse_l4(data, available, end, packet);
@@ -438,9 +439,9 @@ static enum drop_reason parse_ipv6(const uint8_t *data, uint32_t available, uint
 	if (l3 + IPV6_HEADER_SIZE > available)
 		return DROP_TRUNCATED;
 	payload = ntohs(read16(header + 4));
-	if (header[0] >> 4 != 6 || payload > 65535 - IPV6_HEADER_SIZE)
+	if (header[0] >> 4 != 6)
 		return DROP_MALFORMED;
-	packet->ip_length = (uint16_t)(IPV6_HEADER_SIZE + payload);
+	packet->ip_length = IPV6_HEADER_SIZE + payload;
 	end = l3 + IPV6_HEADER_SIZE + payload;
 	if (end > length)
 		return DROP_TRUNCATED;
@@ -461,7 +462,7 @@ static enum drop_reason parse_ipv6(const uint8_t *data, uint32_t available, uint
 		return reason;
 	packet->l4_offset = (uint16_t)offset;
 	if (fragment) {
-		packet->key.flags = FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY;
+		packet->kind = PACKET_FRAGMENT;
 		return DROP_NONE;
 	}
 	return parse_l4(data, available, end, packet);

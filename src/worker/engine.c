@@ -94,6 +94,7 @@ static void run(struct worker *worker)
 		packets += replicate_turn(worker);
 		packets += multicast_turn(worker, new_second);
 		hold_turn(worker, new_second);
+		fragments_turn(worker, new_second);
 		underlay_turn(worker, new_second);
 		services_turn(worker, new_second);
 		transmit_flush_all(worker);
@@ -176,7 +177,7 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->event_fd < 0)
 		return error_errno(err, "eventfd");
-	if (!reject_open(worker))
+	if (!reject_open(worker) || !fragments_open(worker))
 		return error_errno(err, "memory for worker %u", index);
 	return open_inboxes(engine, worker, err);
 }
@@ -193,6 +194,8 @@ static int tracer_open(struct engine *engine, struct error *err)
 	tracer->flows = engine->flows;
 	tracer->event_fd = -1;
 	engine->tracer = tracer;
+	if (!fragments_open(tracer))
+		return error_set(err, "no memory for tracing");
 	return 0;
 }
 
@@ -202,11 +205,13 @@ static void guard_buffer(struct rte_mempool *pool, void *opaque, void *object, u
 }
 
 // Takes a flag that DPDK leaves to programs.
-static bool reserve_flag(void)
+static bool reserve_flags(void)
 {
 	static const struct rte_mbuf_dynflag ufo = {.name = "sluice_ufo"};
+	static const struct rte_mbuf_dynflag datagram = {.name = "sluice_datagram"};
 
-	return rte_mbuf_dynflag_register_bitnum(&ufo, PACKET_UFO_BIT) == PACKET_UFO_BIT;
+	return rte_mbuf_dynflag_register_bitnum(&ufo, PACKET_UFO_BIT) == PACKET_UFO_BIT &&
+	       rte_mbuf_dynflag_register_bitnum(&datagram, MBUF_DATAGRAM_BIT) == MBUF_DATAGRAM_BIT;
 }
 
 static int open_shared(struct engine *engine, struct error *err)
@@ -221,7 +226,7 @@ static int open_shared(struct engine *engine, struct error *err)
 				      (PACKET_ROOM + PACKET_GUARD + sizeof(struct rte_mbuf) + 64));
 
 	packet_context_offset = rte_mbuf_dynfield_register(&context);
-	if (packet_context_offset < 0 || !reserve_flag())
+	if (packet_context_offset < 0 || !reserve_flags())
 		return error_set(err, "no room in packet buffers: %s", rte_strerror(rte_errno));
 	engine->readers =
 		rte_zmalloc("readers", rte_rcu_qsbr_get_memsize(readers), RTE_CACHE_LINE_SIZE);
@@ -306,6 +311,7 @@ static void worker_free(struct worker *worker)
 		close(worker->event_fd);
 	reject_close(worker);
 	landing_free(&worker->landing);
+	fragments_close(worker);
 	rte_free(worker);
 }
 
@@ -317,6 +323,8 @@ void engine_close(struct engine *engine)
 	for (uint32_t i = 0; i < engine->options.worker_count; i++)
 		if (engine->workers[i])
 			worker_free(engine->workers[i]);
+	if (engine->tracer)
+		fragments_close(engine->tracer);
 	rte_free(engine->tracer);
 	if (engine->flows)
 		flow_table_close(engine->flows);

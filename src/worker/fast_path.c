@@ -56,7 +56,7 @@ static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t
 	}
 	if (unlikely(packet_wire_size(mbuf) - packet->l3_offset >
 		     worker->tables->networks[network].mtu)) {
-		if (packet->kind != PACKET_IP) {
+		if (packet->kind != PACKET_IP && packet->kind != PACKET_FRAGMENT) {
 			worker_drop(worker, mbuf, port, DROP_TOO_BIG);
 			return;
 		}
@@ -137,8 +137,8 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 
 // ---- step 4: where to?
 
-void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash)
+static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    struct ingress ingress, struct flow_action action, struct flow_hash hash)
 {
 	const struct tables *tables = worker->tables;
 
@@ -200,6 +200,15 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	transmit_add(worker, mbuf, action.port);
 }
 
+void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_action action, struct flow_hash hash)
+{
+	if (unlikely(mbuf->ol_flags & MBUF_DATAGRAM))
+		fragments_forward(worker, mbuf, packet, ingress, action, hash);
+	else
+		forward(worker, mbuf, packet, ingress, action, hash);
+}
+
 // ---- steps 2 and 3, and the end of the burst
 
 static void burst_run(struct worker *worker)
@@ -243,8 +252,8 @@ static void burst_run(struct worker *worker)
 				   flow_account_packet(&flow->account, reference & 1, packet,
 						       packet->length,
 						       worker->now) == FLOW_GOES_ON)) {
-				fast_path_forward(worker, burst->mbufs[i], packet,
-						  burst->ingress[i], action, burst->hashes[i]);
+				forward(worker, burst->mbufs[i], packet, burst->ingress[i], action,
+					burst->hashes[i]);
 				continue;
 			}
 		}

@@ -24,11 +24,15 @@ static void wake_if_asleep(struct worker *worker, uint32_t owner)
 void hand_over_first(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		     struct ingress ingress, uint32_t owner)
 {
-	*packet_context(mbuf) = (struct packet_context){
+	struct packet_context *context = packet_context(mbuf);
+	bool datagram = mbuf->ol_flags & MBUF_DATAGRAM;
+
+	*context = (struct packet_context){
 		.port = ingress.port,
 		.peer = ingress.peer,
 		.network = packet->key.network,
-		.kind = CONTEXT_FIRST,
+		.kind = datagram ? CONTEXT_DATAGRAM : CONTEXT_FIRST,
+		.next_fragment = datagram ? context->next_fragment : NULL,
 	};
 	if (!give(worker, mbuf, owner))
 		worker_drop(worker, mbuf, ingress.port, DROP_WORKER_QUEUE_FULL);
@@ -57,6 +61,8 @@ static uint32_t take(struct worker *worker, struct rte_ring *inbox)
 	for (uint32_t i = 0; i < count; i++) {
 		if (packet_context(mbufs[i])->kind == CONTEXT_TRANSMIT)
 			transmit_add(worker, mbufs[i], packet_context(mbufs[i])->port);
+		else if (packet_context(mbufs[i])->kind == CONTEXT_DATAGRAM)
+			fragments_again(worker, mbufs[i]);
 		else
 			again[first++] = mbufs[i];
 	}

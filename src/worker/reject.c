@@ -84,7 +84,15 @@ static void reject(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 		   struct ingress ingress, enum drop_reason reason, uint32_t mtu)
 {
 	struct rte_mbuf *answer = NULL;
+	struct packet first;
 
+	// Told is what was sent: the first fragment.
+	if (mbuf->ol_flags & MBUF_DATAGRAM) {
+		packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
+			     mbuf->pkt_len, &first);
+		first.key.network = packet->key.network;
+		packet = &first;
+	}
 	if (ingress.port != PORT_UPLINK)
 		answer = make_answer(worker, mbuf, packet, ingress, reason, mtu);
 	worker_drop(worker, mbuf, ingress.port, reason);

@@ -322,7 +322,7 @@ static bool is_service(const struct packet *packet)
 {
 	uint16_t port = ntohs(packet->key.destination_port);
 
-	if (packet->key.protocol != IPPROTO_UDP || (packet->key.flags & FLOW_KEY_FRAGMENT))
+	if (packet->key.protocol != IPPROTO_UDP)
 		return false;
 	return ip_is_v4(&packet->source) ? port == 67 || port == 68 : port == 546 || port == 547;
 }
@@ -379,6 +379,10 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 	enum drop_reason reason;
 	uint16_t dropped_at;
 
+	if (unlikely(mbuf->ol_flags & MBUF_DATAGRAM)) {
+		fragments_replicate(worker, mbuf, packet, ingress, hash);
+		return;
+	}
 	if (owner != worker->index && !worker->trace &&
 	    mac_is_multicast(&packet->destination_mac)) {
 		hand_over_first(worker, mbuf, packet, ingress, owner);

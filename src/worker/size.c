@@ -92,14 +92,19 @@ bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struc
 }
 
 void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
-			   const struct packet *packet, struct ingress ingress)
+			   const struct packet *oversize, struct ingress ingress)
 {
-	uint32_t mtu = worker->tables->networks[packet->key.network].mtu, count;
+	uint32_t mtu = worker->tables->networks[oversize->key.network].mtu, count;
 	struct rte_mbuf *fragments[FRAGMENTS_MAX];
+	struct packet packet;
 
-	count = fragment(worker, mbuf, packet, mtu, fragments);
+	// Anew, because `kind` has been used for its being too large.
+	packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
+		     mbuf->pkt_len, &packet);
+	packet.key.network = oversize->key.network;
+	count = fragment(worker, mbuf, &packet, mtu, fragments);
 	if (!count) {
-		worker_reject_size(worker, mbuf, packet, ingress, mtu);
+		worker_reject_size(worker, mbuf, &packet, ingress, mtu);
 		return;
 	}
 	rte_pktmbuf_free(mbuf);
@@ -113,7 +118,7 @@ void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
 			worker_drop(worker, fragments[i], ingress.port, reason);
 			continue;
 		}
-		part.key.network = packet->key.network;
+		part.key.network = packet.key.network;
 		slow_path(worker, fragments[i], &part, ingress,
 			  flow_hash(&worker->flows->secret, &part.key));
 	}

@@ -116,9 +116,11 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 static void answer(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		   struct ingress ingress)
 {
-	if (gateway_echo(mbuf, packet)) {
+	if (packet->fragments ? fragments_answer(worker, mbuf, packet, ingress)
+			      : gateway_echo(mbuf, packet)) {
 		worker_say(worker, "gateway", "answers");
-		transmit_add(worker, mbuf, ingress.port);
+		if (!packet->fragments)
+			transmit_add(worker, mbuf, ingress.port);
 	} else {
 		worker_reject(worker, mbuf, packet, ingress, DROP_GATEWAY);
 	}
@@ -172,6 +174,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	else
 		walk_predict_reply(&walk, &flow.direction[FLOW_REPLY]);
 	flow_account_count(&flow.account, FLOW_ORIGINAL, packet->length);
+	flow.account.packets[FLOW_ORIGINAL] += packet->fragments;
 	flow_state_open(&flow.account, packet, !walk.network->window_check);
 	set_rules(&flow, &walk);
 	if (replaced && !worker->trace)
@@ -335,8 +338,11 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
 	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
 		return;
-	if (account(worker, mbuf, packet, ingress, hash, reference, flow))
+	if (account(worker, mbuf, packet, ingress, hash, reference, flow)) {
+		if (unlikely(packet->fragments))
+			flow->account.packets[reference & 1] += packet->fragments;
 		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
+	}
 }
 
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -346,20 +352,19 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		replicate_again(worker, mbuf, packet, ingress, hash);
 		return;
 	}
-	if (services_receive(worker, mbuf, packet, ingress))
+	if (!packet->fragments && services_receive(worker, mbuf, packet, ingress))
 		return;
 	switch (packet->kind) {
 	case PACKET_ARP:
 	case PACKET_ND:
 		resolve(worker, mbuf, packet, ingress);
 		break;
-	case PACKET_OVERSIZE: {
-		struct packet plain = *packet;
-
-		plain.kind = PACKET_IP;
-		size_exceeded_at_port(worker, mbuf, &plain, ingress);
+	case PACKET_FRAGMENT:
+		fragments_receive(worker, mbuf, packet, ingress, hash);
 		break;
-	}
+	case PACKET_OVERSIZE:
+		size_exceeded_at_port(worker, mbuf, packet, ingress);
+		break;
 	case PACKET_ICMP_ERROR:
 		related(worker, mbuf, packet, ingress, hash);
 		break;

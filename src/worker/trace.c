@@ -110,6 +110,7 @@ bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t le
 		fast_path_receive(worker, &from, &mbuf, 1);
 	}
 	transmit_flush_all(worker);
+	fragments_clear(worker);
 	worker->trace = NULL;
 	engine_read_end(engine);
 	return true;

@@ -5,6 +5,7 @@
 // slow_path.c   first packets, and all that is no plain packet of a connection
 // reject.c      drops with an ICMP error to the sender
 // size.c        packets that are larger than their way
+// fragments.c   fragments wait for the rest of their datagram
 // underlay.c    ARP and ND on the uplink
 // multicast.c   who is in which multicast group
 // announce.c    addresses that move from port to port
@@ -35,7 +36,7 @@
 
 #define TRANSMIT_BUFFERS   64 // a power of two
 #define HOLD_MAX	   256
-#define HOLD_PER_NEIGHBOUR 32
+#define HOLD_PER_NEIGHBOUR 64 // all fragments of a datagram
 #define HOLD_SECONDS	   2
 #define HAND_OVER_RING	   4096
 
@@ -90,6 +91,7 @@ struct worker {
 	uint32_t wanted_seen;  // neighbours.wanted when questions were sent last
 
 	struct rate_limit *reject_limits; // by port number
+	struct fragment_table *fragments;
 
 	struct burst burst;
 	struct replicator replicator;
@@ -107,6 +109,7 @@ enum context_kind {
 	CONTEXT_FIRST, // to be looked at by the connection's owner, or again; starts with the inner
 		       // frame
 	CONTEXT_TRANSMIT, // finished; `port` is where it leaves
+	CONTEXT_DATAGRAM, // like CONTEXT_FIRST; the first fragment of a whole datagram
 };
 
 struct packet_context {
@@ -114,7 +117,13 @@ struct packet_context {
 	uint16_t peer;
 	uint16_t network;
 	uint16_t kind;
+	struct rte_mbuf *next_fragment; // with MBUF_DATAGRAM; NULL behind the last one
 };
+
+// In ol_flags: it is a fragment of a datagram that is whole and decided upon as one. Who takes the
+// first over takes all.
+#define MBUF_DATAGRAM_BIT 39
+#define MBUF_DATAGRAM	  (UINT64_C(1) << MBUF_DATAGRAM_BIT)
 
 extern int packet_context_offset;
 
@@ -157,9 +166,17 @@ static inline void worker_refuse(struct worker *worker, uint16_t port, enum drop
 		trace_refusal(worker, port, reason);
 }
 
+// fragments.c
+void fragments_drop(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
+		    enum drop_reason reason);
+
 static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
 			       enum drop_reason reason)
 {
+	if (unlikely(mbuf->ol_flags & MBUF_DATAGRAM)) {
+		fragments_drop(worker, mbuf, port, reason);
+		return;
+	}
 	worker_refuse(worker, port, reason);
 	rte_pktmbuf_free(mbuf);
 }
@@ -215,6 +232,25 @@ void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
 // Of the way to the destination's node, as far as that is known still: false, and nothing is done.
 bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+
+// fragments.c
+bool fragments_open(struct worker *worker);
+void fragments_close(struct worker *worker);
+void fragments_clear(struct worker *worker);
+void fragments_turn(struct worker *worker, bool new_second);
+// A PACKET_FRAGMENT. Takes the mbuf over.
+void fragments_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_hash hash);
+// A whole datagram that was handed over.
+void fragments_again(struct worker *worker, struct rte_mbuf *mbuf);
+// With each fragment of a datagram (MBUF_DATAGRAM), what `packet` says is decided of the whole.
+void fragments_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+void fragments_replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+			 struct ingress ingress, struct flow_hash hash);
+// False: the gateway has no answer, and nothing is done.
+bool fragments_answer(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		      struct ingress ingress);
 
 // underlay.c
 void underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf, uint16_t peer, uint32_t mtu);

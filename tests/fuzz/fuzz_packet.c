@@ -74,11 +74,9 @@ static void check_packet(const struct packet *packet, uint32_t available, uint32
 	require(packet->l4_offset >= packet->l3_offset + 20 &&
 		packet->l4_offset <= packet->l3_offset + packet->ip_length);
 	require(ip_is_v4(&packet->source) == ip_is_v4(&packet->destination));
-	require((key->flags & ~(FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY)) == 0);
-	// No reply can belong to a fragment, and it has no ports.
-	if (key->flags & FLOW_KEY_FRAGMENT)
-		require((key->flags & FLOW_KEY_ONE_WAY) && !key->source_port &&
-			!key->destination_port);
+	require((key->flags & ~FLOW_KEY_ONE_WAY) == 0);
+	if (packet->kind == PACKET_FRAGMENT)
+		require(!key->source_port && !key->destination_port);
 	if (packet->kind == PACKET_IP)
 		require(ip_equal(&packet->source, &key->source) &&
 			ip_equal(&packet->destination, &key->destination));

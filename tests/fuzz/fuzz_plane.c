@@ -139,6 +139,7 @@ static void turn(struct worker *worker, bool new_second)
 	replicate_turn(worker);
 	multicast_turn(worker, new_second);
 	hold_turn(worker, new_second);
+	fragments_turn(worker, new_second);
 	underlay_turn(worker, new_second);
 	services_turn(worker, new_second);
 	transmit_flush_all(worker);

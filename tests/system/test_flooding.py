@@ -3,7 +3,7 @@
 import pytest
 
 from node import eventually
-from packets import BROADCAST, UDP, IPv6ExtHdrFragment, fresh_port
+from packets import BROADCAST, UDP, IPv6ExtHdrFragment, Raw, fresh_port
 
 UNKNOWN = "52:54:00:00:77:77"
 DESTINATIONS = {"broadcast": ("v4", "255.255.255.255", BROADCAST), "subnet's broadcast": ("v4", "10.1.0.255", BROADCAST),
@@ -110,11 +110,17 @@ def test_order_is_kept(lab):
 
 
 def test_fragments(lab):
+    """Each of them, when all are there."""
     one = lab["one"]
-    first = one.frame(one, IPv6ExtHdrFragment(nh=17, m=1, id=7) / UDP(sport=9, dport=9), "v6", dst="ff02::fb",
-                      dst_mac="33:33:00:00:00:fb")
+    data = bytes(UDP(sport=9, dport=9, len=80)) + bytes(range(72))
+    first, last = [one.frame(one, IPv6ExtHdrFragment(nh=17, m=more, offset=at // 8, id=7), "v6", dst="ff02::fb",
+                             dst_mac="33:33:00:00:00:fb", payload=Raw(data[at:at + 40])) for at, more in ((0, 1), (40, 0))]
     one.send(first)
+    one.send(last)
     settle(lab, ["two", "on-b"], first)
+    one.send(last)
+    one.send(first)
+    settle(lab, ["two", "on-b"], last)
 
 
 def test_spoofed(lab):

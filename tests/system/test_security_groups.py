@@ -271,46 +271,6 @@ def test_unrelated_error_is_dropped(lab, family):
     lab.passes(server, error, client)
 
 
-def fragment(client, server, family, layer, offset, more):
-    """A later or first fragment of a UDP packet."""
-    fields = {"v4": {"frag": offset, "flags": "MF" if more else 0, "id": fresh_port()}, "v6": {}}[family]
-    if family == "v6":
-        next_header = {"UDP": 17, "TCP": 6}[layer.name]
-        layer = IPv6ExtHdrFragment(nh=next_header, offset=offset, m=int(more), id=fresh_port()) / layer
-    elif offset:
-        fields["proto"] = {"UDP": 17, "TCP": 6}[layer.name]
-        layer = Raw(bytes(layer))
-    return client.frame(server, layer, family, **fields)
-
-
-@pytest.mark.parametrize("offset, more", [(0, True), (64, False)], ids=["first", "later"])
-def test_fragments_show_no_ports(lab, family, offset, more):
-    """A rule with ports does not hold for them, one for all ports of the protocol does."""
-    client, server = lab["client"], lab["server"]
-    lab.rules("servers", {**INGRESS, "protocol": "udp", "ports": "53"})
-    allowed(lab, udp(53), family)
-    lab.dropped(client, fragment(client, server, family, udp(53), offset, more), "security-group-ingress", at=server)
-    lab.rules("servers", {**INGRESS, "protocol": "udp"})
-    lab.passes(client, fragment(client, server, family, udp(53), offset, more), server)
-    lab.rules("servers", {**INGRESS, "protocol": "tcp"})
-    lab.dropped(client, fragment(client, server, family, udp(53), offset, more), "security-group-ingress", at=server)
-
-
-def test_fragments_and_icmp_types(lab, family):
-    client, server = lab["client"], lab["server"]
-    number = {"v4": 1, "v6": 58}[family]
-
-    def later_fragment():
-        if family == "v4":
-            return client.frame(server, Raw(b"x" * 16), family, frag=64, proto=1, id=fresh_port())
-        return client.frame(server, IPv6ExtHdrFragment(nh=number, offset=64, id=fresh_port()), family)
-
-    lab.rules("servers", {**INGRESS, "protocol": "icmp", "icmpType": {"v4": 8, "v6": 128}[family]})
-    lab.dropped(client, later_fragment(), "security-group-ingress", at=server)
-    lab.rules("servers", {**INGRESS, "protocol": "icmp"})
-    lab.passes(client, later_fragment(), server)
-
-
 def test_rules_are_judged_by_the_opener_s_side(lab, family):
     """An allowed connection's later packets are not held against rules for the other way."""
     lab.rules("servers", {**INGRESS, "protocol": "tcp", "ports": "80"})

@@ -56,10 +56,6 @@ static void test_may_open(void **state)
 		// Explicit congestion notification asks with two more bits (RFC 3168).
 		packet = tcp(SYN | 0xc0);
 		assert_int_equal(flow_state_may_open(&packet, pick_up), DROP_NONE);
-		// A fragment shows none.
-		packet = tcp(0);
-		packet.key.flags = FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY;
-		assert_int_equal(flow_state_may_open(&packet, pick_up), DROP_NONE);
 	}
 	for (uint8_t flags = 0; flags < 2; flags++) {
 		static const uint8_t middle[] = {ACK, PSH | ACK, SYN | ACK, FIN | ACK};
@@ -87,9 +83,6 @@ static void test_icmp_may_open(void **state)
 					 reply ? DROP_NO_CONNECTION : DROP_NONE);
 		}
 	}
-	struct packet fragment = {.key = {.protocol = IPPROTO_ICMP, .flags = FLOW_KEY_FRAGMENT}};
-
-	assert_int_equal(flow_state_may_open(&fragment, false), DROP_NONE);
 }
 
 static void test_open(void **state)
@@ -103,12 +96,9 @@ static void test_open(void **state)
 		{IPPROTO_TCP, 0, ACK, S(PICKED_UP) | FLOW_LOOSE},
 		{IPPROTO_TCP, 0, PSH | ACK, S(PICKED_UP) | FLOW_LOOSE},
 		{IPPROTO_TCP, 0, FIN | ACK, S(CLOSING) | FLOW_LOOSE | FLOW_FIN(FLOW_ORIGINAL)},
-		{IPPROTO_TCP, 3, 0, S(UNREPLIED)},
 		{IPPROTO_UDP, 0, 0, S(UNREPLIED)},
-		{IPPROTO_UDP, 3, 0, S(UNREPLIED)},
 		{IPPROTO_ICMP, 0, 0, S(ICMP)},
 		{IPPROTO_ICMPV6, 0, 0, S(ICMP)},
-		{IPPROTO_SCTP, 3, 0, S(UNREPLIED)},
 		{IPPROTO_GRE, 0, 0, S(UNREPLIED)},
 		{IPPROTO_ESP, 0, 0, S(UNREPLIED)},
 	};
@@ -168,13 +158,6 @@ static void test_other_protocols(void **state)
 	account.state = S(ICMP);
 	flow_account_packet(&account, FLOW_REPLY, &packet, 60, 1);
 	assert_int_equal(account.state, S(ICMP));
-	// All fragments of a TCP packet pass, not the first one only.
-	packet = tcp(0);
-	packet.key.flags = FLOW_KEY_FRAGMENT | FLOW_KEY_ONE_WAY;
-	account.state = S(UNREPLIED);
-	assert_int_equal(flow_account_packet(&account, FLOW_ORIGINAL, &packet, 60, 1),
-			 FLOW_GOES_ON);
-	assert_int_equal(account.state, S(UNREPLIED));
 }
 
 int main(void)

@@ -105,13 +105,6 @@ static const struct packet_case cases[] = {
 	{"a1", MAC(01), GATEWAY_BLUE, "10.1.0.11", "10.2.0.13", "icmp", 0, "a3", ROUTE},
 	{"a1", MAC(01), GATEWAY_BLUE, "10.1.0.11", "10.2.0.13", "timestamp",
 	 DROP_SECURITY_GROUP_INGRESS},
-	// A fragment shows no ports: only rules for all of them allow it.
-	{"a1", MAC(01), MAC(02), "10.1.0.11", "10.1.0.12", "fragment:6",
-	 DROP_SECURITY_GROUP_INGRESS},
-	{"a1", MAC(01), GATEWAY_BLUE, "10.1.0.11", "10.2.0.13", "fragment:1",
-	 DROP_SECURITY_GROUP_INGRESS},
-	{"a1", MAC(01), GATEWAY_BLUE, "10.1.0.11", "10.2.0.13", "fragment:47", 0, "a3", ROUTE},
-	{"a2", MAC(02), MAC(01), "10.1.0.12", "10.1.0.11", "fragment:6", 0, "a1"},
 	// To other nodes: the receiver's groups are judged there.
 	{"a1", MAC(01), MAC(11), "10.1.0.11", "10.1.0.21", "udp", 0, "b1", TUNNEL},
 	{"a1", MAC(01), GATEWAY_BLUE, "10.1.0.11", "10.2.0.22", "udp", 0, "b2", ROUTE | TUNNEL},
@@ -171,10 +164,6 @@ static void make_frame(struct frame *frame, const struct packet_case *c)
 		frame_icmp(frame, v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST, 0, 0x00010001);
 	} else if (strcmp(c->what, "timestamp") == 0) {
 		frame_icmp(frame, 13, 0, 0x00010001);
-	} else if (strncmp(c->what, "fragment", 8) == 0) {
-		frame_fragment(frame, 64, false);
-		frame_protocol(frame, (uint8_t)number);
-		frame_payload(frame, 20);
 	} else {
 		frame_protocol(frame, (uint8_t)number);
 	}

@@ -223,6 +223,12 @@ static void test_wrong_quotes(void **state)
 		quote_tcp(&quoted);
 		frame_finish(&quoted);
 		assert_int_equal(error_about(v6, &quoted), DROP_MALFORMED);
+		// The first one has.
+		start(&quoted, v6, false);
+		frame_fragment(&quoted, 0, true);
+		quote_tcp(&quoted);
+		frame_finish(&quoted);
+		assert_int_equal(error_about(v6, &quoted), DROP_NONE);
 		// A header shorter than can be, another version.
 		start(&quoted, v6, false);
 		quote_tcp(&quoted);

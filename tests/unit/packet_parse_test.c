@@ -216,10 +216,10 @@ static const struct {
 	{"authentication", make_authentication, PACKET_IP, IPPROTO_UDP, 0, 1234, 80},
 	{"chain", make_chain, PACKET_IP, IPPROTO_TCP, 0, 1234, 80, TCP_FIN | TCP_ACK},
 	{"no next header", make_no_next, PACKET_IP, IPPROTO_NONE, 0, 0, 0},
-	{"first fragment", make_first_fragment, PACKET_IP, IPPROTO_UDP, 3, 0, 0},
-	{"later fragment", make_later_fragment, PACKET_IP, IPPROTO_UDP, 3, 0, 0},
-	{"first fragment v6", make_first_fragment6, PACKET_IP, IPPROTO_DSTOPTS, 3, 0, 0},
-	{"later fragment v6", make_later_fragment6, PACKET_IP, IPPROTO_DSTOPTS, 3, 0, 0},
+	{"first fragment", make_first_fragment, PACKET_FRAGMENT, IPPROTO_UDP, 0, 0, 0},
+	{"later fragment", make_later_fragment, PACKET_FRAGMENT, IPPROTO_UDP, 0, 0, 0},
+	{"first fragment v6", make_first_fragment6, PACKET_FRAGMENT, IPPROTO_UDP, 0, 0, 0},
+	{"later fragment v6", make_later_fragment6, PACKET_FRAGMENT, IPPROTO_DSTOPTS, 0, 0, 0},
 	{"arp", make_arp, PACKET_ARP, 0, 0, 0, 0},
 	{"nd", make_nd, PACKET_ND, IPPROTO_ICMPV6, 0, 0, 0},
 	{"echo", make_echo, PACKET_IP, IPPROTO_ICMP, 0, 7, ICMP_ECHO_REQUEST << 8},
@@ -259,7 +259,7 @@ static void test_fields(void **state)
 			   key->protocol, key->flags, ntohs(key->source_port),
 			   ntohs(key->destination_port), packet.tcp_flags);
 		assert_int_equal(packet.l3_offset, frame.l3);
-		check_case(packet.l4_offset == frame.l4 || (key->flags & FLOW_KEY_FRAGMENT),
+		check_case(packet.l4_offset == frame.l4 || packet.kind == PACKET_FRAGMENT,
 			   "%s: l4 at %u\n", cases[i].name, packet.l4_offset);
 		assert_int_equal(packet.ip_length, frame.size - frame.l3);
 		assert_true(mac_equal(&packet.source_mac,
@@ -471,23 +471,8 @@ static void test_many_extensions(void **state)
 static void test_fragments(void **state)
 {
 	struct frame frame;
-	struct packet first, later;
+	struct packet later;
 
-	// One key for all fragments of a packet.
-	make_first_fragment(&frame);
-	frame_finish(&frame);
-	assert_int_equal(frame_parse(&frame, &first), DROP_NONE);
-	make_later_fragment(&frame);
-	frame_finish(&frame);
-	assert_int_equal(frame_parse(&frame, &later), DROP_NONE);
-	assert_true(flow_key_equal(&first.key, &later.key));
-	make_first_fragment6(&frame);
-	frame_finish(&frame);
-	assert_int_equal(frame_parse(&frame, &first), DROP_NONE);
-	make_later_fragment6(&frame);
-	frame_finish(&frame);
-	assert_int_equal(frame_parse(&frame, &later), DROP_NONE);
-	assert_true(flow_key_equal(&first.key, &later.key));
 	// Beyond what IPv4 can number.
 	start(&frame, false);
 	frame_fragment(&frame, 65528, false);
@@ -500,7 +485,7 @@ static void test_fragments(void **state)
 	frame.data[frame.l3 + 6] = 0x40;
 	frame_finish(&frame);
 	assert_int_equal(frame_parse(&frame, &later), DROP_NONE);
-	assert_int_equal(later.key.flags, 0);
+	assert_int_equal(later.kind, PACKET_IP);
 }
 
 int main(void)

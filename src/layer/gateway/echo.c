@@ -5,26 +5,22 @@
 #include "layer/gateway/gateway.h"
 #include "packet/header.h"
 
-bool gateway_echo(struct rte_mbuf *mbuf, const struct packet *packet)
+bool gateway_echo_due(const struct packet *packet)
 {
-	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *), *ip = data + packet->l3_offset;
-	uint8_t *icmp = data + packet->l4_offset;
-	bool v4 = ip_is_v4(&packet->source);
+	return packet->kind == PACKET_IP && packet->icmp_code == 0 &&
+	       (ip_is_v4(&packet->source) ? packet->key.protocol == IPPROTO_ICMP &&
+						    packet->icmp_type == ICMP_ECHO_REQUEST
+					  : packet->key.protocol == IPPROTO_ICMPV6 &&
+						    packet->icmp_type == ICMP6_ECHO_REQUEST);
+}
+
+static void write_type(uint8_t *icmp, uint8_t type)
+{
 	uint16_t old, new, checksum;
 	uint64_t sum;
 
-	if (packet->kind != PACKET_IP || (packet->key.flags & FLOW_KEY_FRAGMENT) ||
-	    packet->icmp_code != 0 ||
-	    !(v4 ? packet->key.protocol == IPPROTO_ICMP && packet->icmp_type == ICMP_ECHO_REQUEST
-		 : packet->key.protocol == IPPROTO_ICMPV6 &&
-			      packet->icmp_type == ICMP6_ECHO_REQUEST))
-		return false;
-	// Only now is it known to be an echo request: the identifier's place is inside what was
-	// parsed.
-	memcpy(data, &packet->source_mac, 6);
-	memcpy(data + 6, &packet->destination_mac, 6);
 	memcpy(&old, icmp, 2);
-	icmp[0] = v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY;
+	icmp[0] = type;
 	memcpy(&new, icmp, 2);
 	memcpy(&checksum, icmp + 2, 2);
 	// RFC 1624 equation 3. Exchanging addresses leaves the pseudo header's sum as it is.
@@ -34,6 +30,18 @@ bool gateway_echo(struct rte_mbuf *mbuf, const struct packet *packet)
 	if (checksum == 0)
 		checksum = 0xffff;
 	memcpy(icmp + 2, &checksum, 2);
+}
+
+void gateway_echo_write(struct rte_mbuf *mbuf, const struct packet *packet, uint16_t icmp)
+{
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *), *ip = data + packet->l3_offset;
+	bool v4 = ip_is_v4(&packet->source);
+	uint16_t checksum;
+
+	memcpy(data, &packet->source_mac, 6);
+	memcpy(data + 6, &packet->destination_mac, 6);
+	if (icmp)
+		write_type(data + icmp, v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY);
 	if (v4) {
 		memcpy(ip + 12, &packet->destination.words[3], 4);
 		memcpy(ip + 16, &packet->source.words[3], 4);
@@ -46,5 +54,12 @@ bool gateway_echo(struct rte_mbuf *mbuf, const struct packet *packet)
 		memcpy(ip + 24, &packet->source, 16);
 		ip[7] = 64;
 	}
+}
+
+bool gateway_echo(struct rte_mbuf *mbuf, const struct packet *packet)
+{
+	if (!gateway_echo_due(packet))
+		return false;
+	gateway_echo_write(mbuf, packet, packet->l4_offset);
 	return true;
 }

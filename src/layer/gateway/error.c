@@ -59,38 +59,49 @@ static bool is_icmp_error(bool v4, uint8_t type)
 	return type < 128 || type == ND_REDIRECT;
 }
 
-// The upper protocol and where it starts, also of a first fragment. False: a later one.
+// The upper protocol, and for ICMP its type, also of a first fragment. False: it is a later one, or
+// does not show that.
 static bool find_upper(const struct rte_mbuf *mbuf, const struct packet *packet, uint8_t *protocol,
-		       uint32_t *offset)
+		       uint8_t *icmp_type)
 {
+	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	struct fragment fragment;
+	struct packet whole;
 
 	*protocol = packet->key.protocol;
-	*offset = packet->l4_offset;
-	if (!fragment_read(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
-			   packet, &fragment))
+	*icmp_type = packet->icmp_type;
+	if (packet->kind != PACKET_FRAGMENT)
 		return true;
-	*protocol = fragment.protocol;
-	return fragment.offset == 0;
+	if (!fragment_read(data, rte_pktmbuf_data_len(mbuf), packet, &fragment) ||
+	    fragment.offset != 0)
+		return false;
+	switch (fragment_parse_datagram(data, rte_pktmbuf_data_len(mbuf), packet, &fragment, 0,
+					&whole)) {
+	case DROP_NONE:
+	case DROP_TRUNCATED:
+		break;
+	default:
+		return false;
+	}
+	*protocol = whole.key.protocol;
+	*icmp_type = whole.icmp_type;
+	return whole.kind == PACKET_IP;
 }
 
 bool gateway_error_due(const struct tables *tables, const struct network *network,
 		       const struct rte_mbuf *mbuf, const struct packet *packet)
 {
-	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	bool v4 = ip_is_v4(&packet->source);
-	uint8_t protocol;
-	uint32_t offset;
+	uint8_t protocol, type;
 
-	if (packet->kind != PACKET_IP || !is_host(&packet->source) ||
-	    mac_is_multicast(&packet->destination_mac) || ip_is_multicast(&packet->destination) ||
+	if ((packet->kind != PACKET_IP && packet->kind != PACKET_FRAGMENT) ||
+	    !is_host(&packet->source) || mac_is_multicast(&packet->destination_mac) ||
+	    ip_is_multicast(&packet->destination) ||
 	    is_broadcast(tables, network->domain, &packet->destination) ||
 	    is_broadcast(tables, network->domain, &packet->source) ||
-	    !find_upper(mbuf, packet, &protocol, &offset))
+	    !find_upper(mbuf, packet, &protocol, &type))
 		return false;
-	if (protocol != (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-		return true;
-	return offset < rte_pktmbuf_data_len(mbuf) && !is_icmp_error(v4, data[offset]);
+	return protocol != (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6) || !is_icmp_error(v4, type);
 }
 
 // Where in the IPv6 packet the number of the upper protocol stands.
@@ -119,10 +130,10 @@ static bool choose_refusal(const struct rte_mbuf *mbuf, const struct packet *pac
 			   struct gateway_error *error)
 {
 	bool v4 = ip_is_v4(&packet->source);
-	uint8_t protocol;
-	uint32_t offset;
+	uint8_t protocol, type;
 
-	find_upper(mbuf, packet, &protocol, &offset);
+	if (!find_upper(mbuf, packet, &protocol, &type))
+		return false;
 	switch (protocol) {
 	case IPPROTO_UDP:
 		*error = v4 ? (struct gateway_error){3, 3, 0} : (struct gateway_error){1, 4, 0};

@@ -29,8 +29,7 @@ static void answer_numbers(const uint8_t *segment, uint32_t size, uint8_t *tcp)
 bool gateway_reset_due(const struct packet *packet, enum drop_reason reason)
 {
 	return reason == DROP_GATEWAY && packet->kind == PACKET_IP &&
-	       packet->key.protocol == IPPROTO_TCP && !(packet->key.flags & FLOW_KEY_FRAGMENT) &&
-	       !(packet->tcp_flags & TCP_RST);
+	       packet->key.protocol == IPPROTO_TCP && !(packet->tcp_flags & TCP_RST);
 }
 
 bool gateway_reset_write(struct rte_mbuf *to, const struct rte_mbuf *mbuf,

@@ -39,7 +39,7 @@ bool membership_is(const struct packet *packet)
 		return false;
 	if (ip_is_v4(&packet->source))
 		return packet->key.protocol == IPPROTO_IGMP;
-	return packet->key.protocol == IPPROTO_ICMPV6 && !(packet->key.flags & FLOW_KEY_FRAGMENT) &&
+	return packet->key.protocol == IPPROTO_ICMPV6 &&
 	       ((packet->icmp_type >= MLD_QUERY && packet->icmp_type <= MLD_DONE) ||
 		packet->icmp_type == MLD_V2_REPORT);
 }
@@ -164,8 +164,7 @@ enum drop_reason membership_read(const uint8_t *data, uint32_t available,
 
 	memset(message, 0, sizeof(*message));
 	message->v4 = ip_is_v4(&packet->source);
-	if ((packet->key.flags & FLOW_KEY_FRAGMENT) || end > available || end < packet->l4_offset ||
-	    size < IGMP_SIZE)
+	if (end > available || end < packet->l4_offset || size < IGMP_SIZE)
 		return DROP_MEMBERSHIP_MALFORMED;
 	if (!message->v4)
 		sum = checksum_pseudo(&packet->source, &packet->destination, IPPROTO_ICMPV6, size);

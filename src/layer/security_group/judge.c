@@ -41,12 +41,9 @@ static bool rule_allows(const struct question *question, const struct rule *rule
 	} else if (rule->protocol != RULE_PROTOCOL_ANY && rule->protocol != key->protocol) {
 		return false;
 	}
-	// A fragment doesn't show its ports: only rules for all of them hold.
-	if (rule->last_port &&
-	    ((key->flags & FLOW_KEY_FRAGMENT) || port < rule->first_port || port > rule->last_port))
+	if (rule->last_port && (port < rule->first_port || port > rule->last_port))
 		return false;
-	if (rule->icmp_type >= 0 &&
-	    ((key->flags & FLOW_KEY_FRAGMENT) || port >> 8 != rule->icmp_type))
+	if (rule->icmp_type >= 0 && port >> 8 != rule->icmp_type)
 		return false;
 	if (rule->icmp_code >= 0 && (port & 0xff) != rule->icmp_code)
 		return false;

@@ -329,7 +329,7 @@ enum service services_from_port(const struct tables *tables, const struct endpoi
 		return SERVICE_NONE;
 	if (packet->kind == PACKET_ND)
 		service = receive_nd(&request, schedule, now);
-	else if (packet->kind == PACKET_IP && packet->key.flags & FLOW_KEY_FRAGMENT)
+	else if (packet->kind == PACKET_FRAGMENT)
 		service = receive_fragment(&request);
 	else if (packet->kind == PACKET_IP && packet->key.protocol == IPPROTO_UDP)
 		service = receive_udp(&request);

@@ -58,13 +58,14 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 	    mac_equal(&packet->destination_mac, &underlay->mac) &&
 	    tunnel_path_error(tables, packet, data, available, &outer->peer, &outer->mtu))
 		return TUNNEL_PATH_MTU;
-	if (packet->kind != PACKET_IP || packet->key.protocol != IPPROTO_UDP ||
+	if ((packet->kind != PACKET_IP && packet->kind != PACKET_FRAGMENT) ||
+	    packet->key.protocol != IPPROTO_UDP ||
 	    !ip_equal(&packet->destination, &underlay->vtep.address) ||
 	    !mac_equal(&packet->destination_mac, &underlay->mac))
 		return TUNNEL_DROP;
 	outer->reason = DROP_TUNNEL_HEADER;
 	// Tunnel endpoints don't fragment (RFC 7348 section 4.3).
-	if (packet->key.flags & FLOW_KEY_FRAGMENT)
+	if (packet->kind == PACKET_FRAGMENT)
 		return TUNNEL_DROP;
 	if (packet->key.destination_port != htons(VXLAN_PORT)) {
 		outer->reason = DROP_NOT_FOR_US;
