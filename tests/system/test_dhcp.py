@@ -9,7 +9,7 @@ from scapy.layers.inet import IP, UDP
 import netns
 from client import Client, addresses, has, mtu, reset, routes
 from node import eventually, sluice
-from packets import BROADCAST, Ether, Raw, told, who_has
+from packets import BROADCAST, Dot1Q, Ether, Raw, told, who_has
 
 SERVICE = {"domain": "example.org", "domainSearch": ["example.org", "sub.example.net"], "ntp": ["10.1.0.3"],
            "boot": {"server": "10.1.0.4", "file": "pxelinux.0", "efiFile": "grub.efi",
@@ -429,6 +429,36 @@ def test_changed_objects_are_told_at_the_next_request(lab):
     _, options = ask(raw, "discover", ("param_req_list", [15]))
     lab.apply(raw.network.object)
     assert options["domain"] == b"changed.example.org"
+
+
+def test_every_node_answers_its_own_alike(one_lab):
+    """With two workers each, too. Nothing of it travels between nodes."""
+    lab = one_lab(("a", "b"), underlay="v4", options=("--workers", "0,1"))
+    lab.network("blue", 1, dhcp=SERVICE)
+    workloads = [lab.workload(f"on-{node}-{i}", node, "blue") for node in lab.nodes for i in range(3)]
+    lab.up()
+    answers = []
+    for workload in workloads:
+        answer, options = ask(workload, "discover", ("param_req_list", [3, 15, 12]))
+        assert answer[BOOTP].yiaddr == workload.address["v4"] and options.pop("hostname") == workload.name.encode()
+        answers.append((answer.src, answer[IP].src, options))
+    assert all(answer == answers[0] for answer in answers)
+    assert not any(DHCP in frame for workload in workloads for frame in workload.wire.drain())
+
+
+def test_sub_port(one_lab):
+    """A VLAN on a port is told of its own network."""
+    lab = one_lab()
+    lab.network("blue", 1)
+    lab.network("red", 2)
+    trunk = lab.workload("trunk", "a", "blue")
+    sub = lab.workload("sub", "a", "red", vlan=("trunk", 100))
+    lab.nodes["a"].apply(*lab.objects)
+    trunk.listen()
+    frame = message(sub, "discover")
+    trunk.send(Ether(src=frame.src, dst=frame.dst) / Dot1Q(vlan=100) / frame[IP])
+    answer = trunk.wire.wait_for(lambda got: DHCP in got)
+    assert answer[Dot1Q].vlan == 100 and answer[BOOTP].yiaddr == sub.address["v4"] and answer[IP].src == "10.2.0.1"
 
 
 def test_trace_says_so(lab):
