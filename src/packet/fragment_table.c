@@ -1,6 +1,6 @@
 #include "packet/fragment_table.h"
 
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #define DATAGRAMS_MAX	    1024
@@ -51,13 +51,14 @@ struct fragment_table {
 
 struct fragment_table *fragment_table_open(uint32_t cost_max, fragment_drop drop, void *context)
 {
-	// So large that its pages come as they are touched.
-	struct fragment_table *table = calloc(1, sizeof(*table));
+	// Pages are taken as they are touched.
+	struct fragment_table *table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (!table)
+	if (table == MAP_FAILED)
 		return NULL;
 	if (getrandom(table->secret, sizeof(table->secret), 0) != sizeof(table->secret)) {
-		free(table);
+		munmap(table, sizeof(*table));
 		return NULL;
 	}
 	table->drop = drop;
@@ -146,9 +147,10 @@ static void link_datagram(struct fragment_table *table, uint16_t index)
 
 void fragment_table_close(struct fragment_table *table, void (*release)(void *item))
 {
-	if (table)
-		fragment_table_clear(table, release);
-	free(table);
+	if (!table)
+		return;
+	fragment_table_clear(table, release);
+	munmap(table, sizeof(*table));
 }
 
 static void free_piece(struct fragment_table *table, uint16_t index)
