@@ -27,6 +27,7 @@ demo: all
 test: all
 	scripts/install-packages build test
 	scripts/hugepages $(HUGE_PAGES)
+	ninja -C $(BUILD)
 	meson test -C $(BUILD) --print-errorlogs
 	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
 
@@ -34,6 +35,7 @@ test-unit: all
 	meson test -C $(BUILD) --print-errorlogs
 
 test-system: all
+	ninja -C $(BUILD)
 	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
 
 test-sanitize:
