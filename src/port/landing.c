@@ -10,6 +10,11 @@ static void part_set(struct port_landing *landing, uint32_t index)
 		(struct iovec){rte_pktmbuf_mtod(mbuf, void *), rte_pktmbuf_tailroom(mbuf)};
 }
 
+void landing_head(struct port_landing *landing, void *header, uint32_t size)
+{
+	landing->parts[0] = (struct iovec){header, size};
+}
+
 bool landing_fill(struct port_landing *landing, struct rte_mempool *pool, uint32_t count)
 {
 	uint32_t first = landing->count;

@@ -20,9 +20,12 @@ struct rte_mempool;
 struct port_landing {
 	uint32_t count;
 	struct rte_mbuf *mbufs[LANDING_BUFFERS];
-	// Where each lies; the first place is the caller's, for a header before the first buffer.
+	// Where each lies; the first place is for a header before the first buffer.
 	struct iovec parts[1 + LANDING_BUFFERS];
 };
+
+// Where a header before the first buffer goes.
+void landing_head(struct port_landing *landing, void *header, uint32_t size);
 
 // Makes sure of `count` buffers. False: there are not so many.
 bool landing_fill(struct port_landing *landing, struct rte_mempool *pool, uint32_t count);

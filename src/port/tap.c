@@ -73,7 +73,7 @@ static uint16_t tap_receive(struct port *base, uint16_t queue, struct rte_mbuf *
 	uint16_t taken = 0, attempts;
 	ssize_t length;
 
-	landing->parts[0] = (struct iovec){&header, sizeof(header)};
+	landing_head(landing, &header, sizeof(header));
 	for (attempts = 0; attempts < count; attempts++) {
 		if (!landing_fill(landing, port->pool, LANDING_FRAME))
 			break;
