@@ -3,6 +3,7 @@
 //
 // vhost_user/connection.c   who is at the other end
 // vhost_user/socket.c       the path of a socket that is made here
+// vhost_user/bus_error.c    a guest that takes its memory away
 // vhost_user/allowance.c    how many packet buffers a guest may take at a time
 
 #include <stdlib.h>
@@ -13,8 +14,10 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "base/log.h"
 #include "port/landing.h"
 #include "port/offload.h"
+#include "port/vhost_user/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
 
 static inline int receive_vid(struct vhost_port *port, uint16_t queue)
@@ -198,6 +201,12 @@ static void vhost_check(struct port *base)
 {
 	struct vhost_port *port = (struct vhost_port *)base;
 
+	if (vhost_connections_broken(port)) {
+		log_warning("port %s: %s: the workload has taken its memory away", base->name,
+			    port->path);
+		port_set_gone(base);
+		return;
+	}
 	if (port->server || vhost_connections_any(port))
 		return;
 	vhost_unregister(port);
@@ -257,6 +266,7 @@ int vhost_user_port_open(const char *name, const struct port_device *device,
 		return error_set(err, "%s: another port has this socket", device->name);
 	if (device->server && vhost_socket_prepare(device->name, err) < 0)
 		return -1;
+	bus_error_guard();
 	// The library tells of every message; what matters is logged here.
 	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
 

@@ -12,6 +12,7 @@
 
 #include "layer/compile.h"
 #include "port/offload.h"
+#include "port/vhost_user/bus_error.h"
 #include "worker/worker.h"
 
 // Turns of the loop without a packet before a worker thinks of sleeping: some tens of microseconds.
@@ -241,8 +242,11 @@ static int open_shared(struct engine *engine, struct error *err)
 	rte_mempool_obj_iter(engine->pool, guard_buffer, NULL);
 	if (!neighbours_open(&engine->neighbours))
 		return error_set(err, "no memory for next hops");
-	return flow_table_open(engine->options.connections, engine->options.worker_count,
-			       engine->readers, &engine->flows, err);
+	if (flow_table_open(engine->options.connections, engine->options.worker_count,
+			    engine->readers, &engine->flows, err) < 0)
+		return -1;
+	bus_error_spare(engine->flows->memory, engine->flows->memory_size);
+	return 0;
 }
 
 int engine_open(const struct engine_options *options, struct tables *tables, struct engine **result,

@@ -383,6 +383,36 @@ HOSTILE = {
 }
 
 
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_a_guest_takes_its_memory_away(lab, guest_port, guests, mode):
+    """What it maps into Sluice ends in the middle of the traffic; that is the end of its port's connection alone."""
+    port = guest_port(mode=mode)
+    guest = guests(port.path, mode == "client")
+    wait_up(lab, guest)
+    echoed(lab, port)
+    # It must not notice it first.
+    guest.pause()
+    held = [f"/proc/{guest.process.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{guest.process.pid}/fd")]
+    memory = [path for path in held if os.readlink(path).startswith("/memfd:")]
+    assert memory
+    for path in memory:
+        os.truncate(path, 0)
+    raw = lab["raw"]
+    for _ in range(64):
+        raw.send(raw.frame(port, UDP(sport=fresh_port(), dport=7)))
+    eventually(lambda: "taken its memory away" in lab.nodes["a"].text())
+    lab.check()
+    assert lab["one"].ping(lab["two"])
+    guest.stop()
+    if mode == "server":
+        eventually(port.path.exists)
+    else:
+        port.path.unlink()  # the dead guest's
+    again = guests(port.path, mode == "client")
+    wait_up(lab, again)
+    echoed(lab, port)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_messages(lab, guest_port, guests, name):
     """They cost their sender the connection; other ports, and the next guest, don't notice."""

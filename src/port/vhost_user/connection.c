@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "port/vhost_user/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
 
 // Microseconds that the rest of a message may take once its header is there.
@@ -228,6 +229,23 @@ static uint32_t offloads_negotiated(int vid)
 	return offloads;
 }
 
+static void regions_note(struct guest *guest)
+{
+	struct rte_vhost_memory *memory;
+
+	guest->region_count = 0;
+	if (rte_vhost_get_mem_table(guest->vid, &memory) < 0)
+		return;
+	for (uint32_t i = 0; i < memory->nregions && i < REGIONS_MAX; i++) {
+		guest->regions[i].start = memory->regions[i].mmap_addr;
+		guest->regions[i].size = memory->regions[i].mmap_size;
+		// An earlier mapping in this place is not this one.
+		bus_error_hit(guest->regions[i].start, guest->regions[i].size);
+		guest->region_count++;
+	}
+	free(memory);
+}
+
 static int device_begin(int vid)
 {
 	struct vhost_port *port = port_of_vid(vid);
@@ -238,6 +256,7 @@ static int device_begin(int vid)
 	guest->running = true;
 	guest->serial = ++port->serials;
 	guest->offloads = offloads_negotiated(vid);
+	regions_note(guest);
 	active_choose(port);
 	log_info("port %s: %s: connected", port->port.name, port->path);
 	return 0;
@@ -319,6 +338,19 @@ bool vhost_connections_any(const struct vhost_port *port)
 		if (__atomic_load_n(&port->guests[i].vid, __ATOMIC_RELAXED) >= 0)
 			return true;
 	return false;
+}
+
+bool vhost_connections_broken(const struct vhost_port *port)
+{
+	bool broken = false;
+
+	for (int i = 0; i < GUESTS_MAX; i++) {
+		const struct guest *guest = &port->guests[i];
+
+		for (uint32_t j = 0; guest->running && j < guest->region_count; j++)
+			broken |= bus_error_hit(guest->regions[j].start, guest->regions[j].size);
+	}
+	return broken;
 }
 
 void vhost_kicks_close(struct vhost_port *port)

@@ -18,6 +18,8 @@
 // its old connection is seen to be closed; the newest one that is ready carries the traffic.
 #define GUESTS_MAX 4
 #define RING_NONE  UINT16_MAX
+// Of a guest's memory: what the library takes.
+#define REGIONS_MAX 8
 
 // The other end of one connection.
 struct guest {
@@ -33,6 +35,12 @@ struct guest {
 	uint16_t send_ring[PORT_QUEUES_MAX];
 	// Our duplicates of the tx rings' kick descriptors: the library closes its own at any time.
 	int kick_fds[PORT_QUEUES_MAX];
+	// Where its memory is mapped, as long as it runs.
+	uint32_t region_count;
+	struct {
+		const void *start;
+		size_t size;
+	} regions[REGIONS_MAX];
 };
 
 struct vhost_queue {
@@ -73,6 +81,9 @@ bool vhost_connections_known(const char *path);
 
 // Is somebody connected, ready or not?
 bool vhost_connections_any(const struct vhost_port *port);
+
+// Has a guest's memory gone?
+bool vhost_connections_broken(const struct vhost_port *port);
 
 void vhost_kicks_close(struct vhost_port *port);
 
