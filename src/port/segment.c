@@ -8,6 +8,7 @@
 #include <rte_random.h>
 #include <rte_tcp.h>
 
+#include "port/chain.h"
 #include "port/layout.h"
 #include "port/offload.h"
 
@@ -110,21 +111,12 @@ static bool payload_append(struct segmenter *segmenter, struct rte_mbuf *first, 
 				return false;
 			continue;
 		}
-		if (rte_pktmbuf_tailroom(last) == 0) {
-			last->next = rte_pktmbuf_alloc(pool);
-			if (!last->next)
-				return false;
-			last = last->next;
-			first->nb_segs++;
-		}
 		part = RTE_MIN(length, segmenter->at->data_len - segmenter->at_offset);
-		part = RTE_MIN(part, (uint32_t)rte_pktmbuf_tailroom(last));
-		memcpy(rte_pktmbuf_mtod_offset(last, uint8_t *, last->data_len),
-		       rte_pktmbuf_mtod_offset(segmenter->at, const uint8_t *,
-					       segmenter->at_offset),
-		       part);
-		last->data_len = (uint16_t)(last->data_len + part);
-		first->pkt_len += part;
+		if (!chain_append(first, &last,
+				  rte_pktmbuf_mtod_offset(segmenter->at, const uint8_t *,
+							  segmenter->at_offset),
+				  part, pool))
+			return false;
 		segmenter->at_offset += part;
 		length -= part;
 	}

@@ -15,6 +15,7 @@
 #include <xdp/xsk.h>
 
 #include "base/log.h"
+#include "port/chain.h"
 #include "port/driver.h"
 #include "port/filter.h"
 #include "port/interface.h"
@@ -81,26 +82,12 @@ static inline void success_note(struct xdp_port *port)
 
 static struct rte_mbuf *packet_copy(struct xdp_port *port, const uint8_t *data, uint32_t length)
 {
-	struct rte_mbuf *first = NULL, *mbuf;
-	uint32_t part;
+	struct rte_mbuf *first = rte_pktmbuf_alloc(port->pool), *last = first;
 
-	do {
-		mbuf = rte_pktmbuf_alloc(port->pool);
-		if (!mbuf) {
-			rte_pktmbuf_free(first);
-			return NULL;
-		}
-		part = RTE_MIN(length, (uint32_t)rte_pktmbuf_tailroom(mbuf));
-		memcpy(rte_pktmbuf_mtod(mbuf, void *), data, part);
-		mbuf->data_len = (uint16_t)part;
-		mbuf->pkt_len = part;
-		if (first)
-			rte_pktmbuf_chain(first, mbuf);
-		else
-			first = mbuf;
-		data += part;
-		length -= part;
-	} while (length);
+	if (first && !chain_append(first, &last, data, length, port->pool)) {
+		rte_pktmbuf_free(first);
+		return NULL;
+	}
 	return first;
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "port/chain.h"
 #include "worker/worker.h"
 
 void trace_say(struct worker *worker, const char *topic, const char *format, ...)
@@ -51,29 +52,12 @@ void trace_output(struct worker *worker, struct transmit_buffer *buffer)
 // In several buffers if need be, as the drivers do.
 static struct rte_mbuf *frame_copy(struct rte_mempool *pool, const uint8_t *frame, uint32_t length)
 {
-	struct rte_mbuf *first = NULL, *mbuf;
-	uint16_t part;
+	struct rte_mbuf *first = rte_pktmbuf_alloc(pool), *last = first;
 
-	do {
-		mbuf = rte_pktmbuf_alloc(pool);
-		if (!mbuf) {
-			rte_pktmbuf_free(first);
-			return NULL;
-		}
-		part = rte_pktmbuf_tailroom(mbuf);
-		if (part > length)
-			part = (uint16_t)length;
-		memcpy(rte_pktmbuf_append(mbuf, part), frame, part);
-		frame += part;
-		length -= part;
-		if (!first) {
-			first = mbuf;
-		} else if (rte_pktmbuf_chain(first, mbuf) < 0) {
-			rte_pktmbuf_free(mbuf);
-			rte_pktmbuf_free(first);
-			return NULL;
-		}
-	} while (length);
+	if (first && !chain_append(first, &last, frame, length, pool)) {
+		rte_pktmbuf_free(first);
+		return NULL;
+	}
 	return first;
 }
 
