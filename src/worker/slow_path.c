@@ -352,7 +352,7 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		replicate_again(worker, mbuf, packet, ingress, hash);
 		return;
 	}
-	if (!packet->fragments && services_receive(worker, mbuf, packet, ingress))
+	if (services_receive(worker, mbuf, packet, ingress))
 		return;
 	switch (packet->kind) {
 	case PACKET_ARP:

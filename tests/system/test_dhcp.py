@@ -383,6 +383,24 @@ def test_source_mac_holds(lab):
     lab.dropped(raw, frame, "source-mac")
 
 
+@pytest.mark.parametrize("number,reason", [(68, "dhcp-spoofed"), (67, "dhcp-malformed")])
+def test_messages_in_fragments(lab, number, reason):
+    raw, neighbour = lab["raw"], lab["neighbour"]
+    to, mac = (neighbour.address["v4"], neighbour.mac) if number == 68 else ("255.255.255.255", BROADCAST)
+    data = bytes(message(raw, "ack", op=2, sport=67, dport=number, src=raw.address["v4"], dst=to)[UDP])
+    header = Ether(src=raw.mac, dst=mac) / IP(src=raw.address["v4"], dst=to, id=number, proto=17)
+    before = lab.drops().get(("raw", reason), 0)
+    neighbour.wire.drain()
+    frames = [header / Raw(data[:64]), header / Raw(data[64:])]
+    frames[0][IP].flags, frames[1][IP].frag = "MF", 8
+    # The first one is enough to see what it is for.
+    sent = frames[:1] if number == 68 else frames
+    for frame in sent:
+        raw.send(frame)
+    eventually(lambda: lab.drops().get(("raw", reason), 0) == before + len(sent))
+    assert not [got for got in neighbour.wire.drain() if IP in got]
+
+
 def test_a_server_for_others_is_a_workload_like_any(lab):
     """What is sent to another workload alone is no business of the network's server."""
     raw, neighbour = lab["raw"], lab["neighbour"]

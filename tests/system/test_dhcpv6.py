@@ -297,6 +297,23 @@ def test_server_messages_in_fragments(lab):
     lab.dropped(raw, header / IPv6ExtHdrFragment(nh=60, id=9, m=1) / Raw(hidden), "extension-headers")
 
 
+@pytest.mark.parametrize("number,reason", [(546, "dhcp-spoofed"), (547, "dhcp-malformed")])
+def test_messages_behind_further_headers_in_fragments(lab, number, reason):
+    """Where each fragment shows nothing, the whole datagram does: to one workload alone, and to the gateway."""
+    raw, menu = lab["raw"], lab["menu"]
+    to, mac = (menu.address["v6"], menu.mac) if number == 546 else (GATEWAY, raw.gateway_mac("v6"))
+    data = b"\x11\x00\x01\x04\0\0\0\0" + bytes(message(
+        raw, dhcp6.DHCP6_Reply(trid=1), CLIENT, SERVER, sport=547, dport=number, to=(to, mac))[UDP])
+    header = Ether(src=raw.mac, dst=mac) / IPv6(src=link_local(raw), dst=to)
+    before = lab.drops().get(("raw", reason), 0)
+    raw.wire.drain()
+    menu.wire.drain()
+    raw.send(header / IPv6ExtHdrFragment(nh=60, id=number, m=1) / Raw(data[:24]))
+    raw.send(header / IPv6ExtHdrFragment(nh=60, id=number, offset=3) / Raw(data[24:]))
+    eventually(lambda: lab.drops().get(("raw", reason), 0) == before + 2)
+    assert not [got for workload in (raw, menu) for got in workload.wire.drain() if IPv6ExtHdrFragment in got]
+
+
 def test_disabled(lab):
     silent = lab["silent"]
     lab.dropped(silent, message(silent, dhcp6.DHCP6_Solicit(trid=1), CLIENT, association()), "dhcp-unanswered")

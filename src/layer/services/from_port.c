@@ -61,13 +61,16 @@ static enum service answer(struct request *request, const uint8_t *frame, uint32
 	return SERVICE_ANSWERED;
 }
 
-// The UDP payload, in one piece; NULL where it is too long for any such message.
+// The UDP payload, in one piece; NULL where it is too long for any such message, or came in
+// fragments.
 static const uint8_t *payload(const struct request *request, uint8_t *room, uint32_t *size)
 {
 	const struct packet *packet = request->packet;
 	const uint8_t *udp =
 		rte_pktmbuf_mtod_offset(request->mbuf, const uint8_t *, packet->l4_offset);
 
+	if (packet->fragments)
+		return NULL;
 	*size = (uint32_t)(udp[4] << 8 | udp[5]) - UDP_HEADER_SIZE;
 	return *size > MESSAGE_MAX
 		       ? NULL
@@ -277,7 +280,7 @@ static enum service receive_udp(struct request *request)
 }
 
 // Advertisements and servers' messages are never so long that they are cut: nobody may hide one in
-// fragments (RFC 6980, RFC 7113).
+// fragments (RFC 6980, RFC 7113). What does not show here is known when the datagram is whole.
 static enum service receive_fragment(struct request *request)
 {
 	const struct packet *packet = request->packet;

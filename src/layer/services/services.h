@@ -14,9 +14,10 @@ enum service {
 	SERVICE_DROP,
 };
 
-// A packet from a workload's port. On SERVICE_DROP `*reason` says why. On others than SERVICE_NONE
-// and SERVICE_DROP `*about` says for a trace what it was. `schedule` may be NULL: then no
-// advertisement is too many.
+// A packet from a workload's port; of a datagram that came in fragments, the first of them, which
+// is never answered. On SERVICE_DROP `*reason` says why. On others than SERVICE_NONE and
+// SERVICE_DROP `*about` says for a trace what it was. `schedule` may be NULL: then no advertisement
+// is too many.
 enum service services_from_port(const struct tables *tables, const struct endpoint *source,
 				struct rte_mbuf *mbuf, const struct packet *packet,
 				struct router_schedule *schedule, uint32_t now,
