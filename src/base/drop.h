@@ -24,7 +24,7 @@
 	X(ARP_UNKNOWN, "arp-unknown", "Nobody in the network has the address that ARP asks for.")  \
 	X(ND_SPOOFED, "nd-spoofed",                                                                \
 	  "A neighbour discovery packet gives an address or a link-layer address that is not the " \
-	  "port's, or is a router's.")                                                             \
+	  "port's.")                                                                               \
 	X(ND_MALFORMED, "nd-malformed",                                                            \
 	  "A neighbour discovery packet breaks the rules of RFC 4861 sections 6.1 and 7.1.")       \
 	X(ND_UNKNOWN, "nd-unknown",                                                                \

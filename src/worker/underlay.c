@@ -82,10 +82,8 @@ void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 
 	reason = arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
 		     : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message);
-	// Router discovery is the host's. An advertisement with the router flag is an ordinary
-	// answer: that of a gateway.
-	if (reason != DROP_NONE ||
-	    (message.router && packet->icmp_type != ND_NEIGHBOUR_ADVERTISEMENT)) {
+	// Router discovery is the host's.
+	if (reason != DROP_NONE || message.router_discovery) {
 		underlay_to_host(worker, mbuf, reason == DROP_NONE ? DROP_NOT_FOR_US : reason);
 		return;
 	}

@@ -49,7 +49,11 @@ def lab(one_lab, request):
     lab.workload("low", "b" if two else "a", "blue", kernel=True, securityGroups=["pair"], allowedAddresses=shared)
     lab.workload("near", "a", "blue", kernel=True)
     lab.workload("far", "b" if two else "a", "red", kernel=True)
-    return lab.up()
+    lab.up()
+    # A router: it sets the router flag in what it says of its addresses.
+    with netns.inside(lab["low"].netns), open("/proc/sys/net/ipv6/conf/all/forwarding", "w", encoding="utf-8") as file:
+        file.write("1")
+    return lab
 
 
 @contextlib.contextmanager

@@ -163,8 +163,9 @@ static const struct {
 	 DROP_ND_SPOOFED},
 	{MAC_A1, "fd00:1::11", "ff02::1", "fd00:1::1", MAC_A1, NA, 0x20, 255, RESOLUTION_DROP,
 	 DROP_ND_SPOOFED},
-	// A workload is no router.
-	{MAC_A1, "fd00:1::11", "ff02::1", "fd00:1::11", MAC_A1, NA, 0xa0, 255, RESOLUTION_DROP,
+	// A workload may be a router to others behind it, but none on this network.
+	{MAC_A1, "fd00:1::11", "ff02::1", "fd00:1::11", MAC_A1, NA, 0xa0, 255, RESOLUTION_DONE},
+	{MAC_A1, "fd00:1::11", "ff02::1", "fd00:1::12", MAC_A1, NA, 0xa0, 255, RESOLUTION_DROP,
 	 DROP_ND_SPOOFED},
 	{MAC_A1, "fe80::5054:ff:fe00:1", "ff02::1", "::", NULL, ND_ROUTER_ADVERTISEMENT, 0, 255,
 	 RESOLUTION_DROP, DROP_ND_SPOOFED},

@@ -13,7 +13,7 @@ struct address_resolution {
 	struct mac_address sender_mac; // as the packet says; all zero where ND gives none
 	struct ip_address sender;      // ARP: 0.0.0.0 in a probe. NS: the IP source. NA: the target
 	struct ip_address target;
-	bool router; // NA: the R flag; or the packet is an RS, RA or redirect
+	bool router_discovery; // the packet is an RS, RA or redirect
 	// resolution_from_port: the sender may say what it says.
 	bool genuine;
 };

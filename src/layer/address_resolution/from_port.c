@@ -82,9 +82,10 @@ enum resolution resolution_from_port(const struct tables *tables, const struct n
 	if (!mac_equal(&packet->source_mac, &source->mac))
 		return RESOLUTION_DROP;
 	*reason = arp ? DROP_ARP_SPOOFED : DROP_ND_SPOOFED;
-	// Workloads are no routers on their own network; a router solicitation is answered
-	// elsewhere, if at all.
-	if (message->router) {
+	// Workloads are no routers on their own network, even if they say in an advertisement of
+	// their addresses that they forward; a router solicitation is answered elsewhere, if at
+	// all.
+	if (message->router_discovery) {
 		if (message->solicitation)
 			*reason = DROP_MULTICAST;
 		return RESOLUTION_DROP;

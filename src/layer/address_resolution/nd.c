@@ -87,7 +87,7 @@ enum drop_reason nd_read(const uint8_t *data, uint32_t available, const struct p
 		return DROP_ND_MALFORMED;
 	if (packet->icmp_type != ND_NEIGHBOUR_SOLICITATION &&
 	    packet->icmp_type != ND_NEIGHBOUR_ADVERTISEMENT) {
-		message->router = true;
+		message->router_discovery = true;
 		message->solicitation = packet->icmp_type == ND_ROUTER_SOLICITATION;
 		return DROP_NONE;
 	}
@@ -98,7 +98,6 @@ enum drop_reason nd_read(const uint8_t *data, uint32_t available, const struct p
 	if (ip_is_multicast(&message->target) || ip_is_v4(&message->target))
 		return DROP_ND_MALFORMED;
 	message->sender = message->solicitation ? packet->source : message->target;
-	message->router = !message->solicitation && (nd[4] & ND_FLAG_ROUTER);
 	if (!read_options(nd + ND_MESSAGE_SIZE, nd + size,
 			  message->solicitation ? ND_OPTION_SOURCE : ND_OPTION_TARGET,
 			  &message->sender_mac))
