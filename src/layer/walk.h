@@ -33,8 +33,6 @@ struct walk {
 	struct ingress ingress;
 	// The packet goes against the direction in which its live connection was opened.
 	bool reply;
-	// The packet is an ICMP error about a live connection: group rules don't apply.
-	bool related;
 
 	uint32_t generation;	       // of the tables when the walk began
 	const struct network *network; // in which it was received

@@ -78,7 +78,8 @@ static enum drop_reason outside_reason(const struct packet *packet)
 	return packet->key.protocol == IPPROTO_SCTP ? DROP_SCTP_TAG : DROP_TCP_WINDOW;
 }
 
-// An ICMP error passes if the connection that it quotes is alive, judged for itself each time.
+// An ICMP error passes if the connection that it quotes is alive and still allowed: it is judged as
+// a packet of it, for itself each time.
 static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		    struct ingress ingress, struct flow_hash hash)
 {
@@ -99,10 +100,16 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		return;
 	}
 	worker_say(worker, "connection", "an error about a live one");
-	walk.related = true;
+	walk.reply = (reference & 1) == FLOW_REPLY;
 	switch (run_walk(&walk)) {
 	case VERDICT_NEXT:
-		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+		// By its MAC address it could be for anybody.
+		if (same_place(worker, reference ^ 1,
+			       (struct ingress){.port = walk.destination->port,
+						.peer = walk.destination->peer}))
+			fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+		else
+			worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
 		break;
 	case VERDICT_DROP:
 		drop_walked(worker, mbuf, &walk);

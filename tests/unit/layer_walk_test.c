@@ -255,9 +255,8 @@ static void test_rules(void **state)
 	fixture_close(&fixture);
 }
 
-// Replies are judged by the rules for the direction in which the connection was opened; errors
-// about a live connection by none.
-static void test_reply_and_related(void **state)
+// Replies are judged by the rules for the direction in which the connection was opened.
+static void test_reply(void **state)
 {
 	struct layer_fixture fixture;
 	const struct endpoint *source;
@@ -277,19 +276,14 @@ static void test_reply_and_related(void **state)
 				       source->network, &packet, &walk),
 			 VERDICT_DROP);
 	assert_int_equal(walk.reason, DROP_SECURITY_GROUP_EGRESS);
-	for (unsigned int related = 0; related < 2; related++) {
-		struct walk again = {
-			.tables = fixture.tables,
-			.packet = &packet,
-			.ingress = {.port = source->port},
-			.reply = !related,
-			.related = related,
-		};
+	struct walk again = {.tables = fixture.tables,
+			     .packet = &packet,
+			     .ingress = {.port = source->port},
+			     .reply = true};
 
-		assert_int_equal(walk_begin(&again), VERDICT_NEXT);
-		assert_int_equal(walk_run(&again), VERDICT_NEXT);
-		assert_int_equal(again.rules[0].group != 0, !related);
-	}
+	assert_int_equal(walk_begin(&again), VERDICT_NEXT);
+	assert_int_equal(walk_run(&again), VERDICT_NEXT);
+	assert_int_not_equal(again.rules[0].group, 0);
 	// As a reply from another port it would not be allowed.
 	packet.key.source_port = htons(5433);
 	struct walk other = {.tables = fixture.tables,
@@ -333,7 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_reply_and_related),
+		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_begin),
 	};
 

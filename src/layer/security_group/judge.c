@@ -116,10 +116,6 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	const struct endpoint *opener = walk->source, *other = walk->destination;
 	enum verdict verdict;
 
-	if (walk->related) {
-		walk_say(walk, "an error about a live connection");
-		return VERDICT_NEXT;
-	}
 	if (walk->reply) {
 		reverse = flow_key_reverse(key, key->network);
 		key = &reverse;
