@@ -72,7 +72,9 @@ void flow_state_open(struct flow_account *account, const struct packet *packet, 
 
 void flow_state_loosen(struct flow_account *account)
 {
-	atomic_fetch_or_explicit(&account->state, FLOW_LOOSE, memory_order_relaxed);
+	// Those before them have none; there the state is the whole word.
+	if (flow_state_get(account) >= FLOW_STATE_SYN_SENT)
+		atomic_fetch_or_explicit(&account->state, FLOW_LOOSE, memory_order_relaxed);
 }
 
 bool flow_state_quotes(const struct flow_account *account, enum flow_direction_index direction,

@@ -46,7 +46,7 @@ void flow_state_renew(struct flow_account *account, const struct packet *packet)
 bool flow_state_tolerates(struct flow_account *account, enum flow_direction_index direction,
 			  const struct packet *packet, bool near, bool pick_up);
 
-// From now on numbers are not held against anything. Owner.
+// From now on numbers are not held against anything, where the protocol has any.
 void flow_state_loosen(struct flow_account *account);
 
 // Can the connection's packet in `direction` be what an ICMP error quotes? By the sequence number

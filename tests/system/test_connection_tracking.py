@@ -133,6 +133,17 @@ def test_window_check_is_switched(lab, family):
     again.dropped(again.left, "PA", seq=1 << 31)
 
 
+def test_window_check_off_is_for_what_has_windows(lab, family):
+    """UDP goes on as ever, also where it is judged anew before there is an answer."""
+    tracking(lab, "blue", windowCheck=False)
+    left, right, port = lab["left"], lab["right"], fresh_port()
+    lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right)
+    tracking(lab, "red", windowCheck=False)
+    lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right)
+    lab.passes(right, right.frame(left, UDP(sport=53, dport=port), family), left)
+    assert lab.nodes["a"].flows(sourcePort=port)[0]["state"] == "replied"
+
+
 def test_idle_times(lab, family):
     """By network and state; the other states have their usual ones."""
     tracking(lab, "blue", idleTimes={"unreplied": 1, "synSent": 2, "established": 3})
