@@ -1,42 +1,69 @@
 // Packets that are larger than their way. An IPv4 packet whose sender leaves that to the gateway is
-// cut; about any other the sender is told what fits.
+// cut, and so are the packets that a large send is still to become; about any other the sender is
+// told what fits.
 
 #include "layer/gateway/fragment.h"
 #include "layer/tunnel/tunnel.h"
 #include "port/offload.h"
+#include "port/segment.h"
 #include "worker/worker.h"
 
-// Of one packet. The largest one there can be needs so many for an MTU of 576 bytes.
-#define FRAGMENTS_MAX 128
+// Of one packet. The largest one there can be needs so many for an MTU of 576 bytes; a send is of
+// no more datagrams.
+#define PARTS_MAX 128
 
-static uint32_t fragment(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-			 uint32_t mtu, struct rte_mbuf **fragments)
+// The packets that a large send is to become, complete. 0: too many, or there are no buffers.
+static uint32_t segments_make(struct worker *worker, struct rte_mbuf *mbuf, struct rte_mbuf **parts)
+{
+	struct segmenter segmenter;
+	uint32_t count = 0;
+
+	if (!segmenter_begin(&segmenter, mbuf, true) || segmenter_left(&segmenter) > PARTS_MAX)
+		return 0;
+	while (!segmenter_done(&segmenter)) {
+		parts[count] = segmenter_next(&segmenter, worker->engine->pool);
+		if (!parts[count]) {
+			rte_pktmbuf_free_bulk(parts, count);
+			return 0;
+		}
+		count++;
+	}
+	return count;
+}
+
+// What goes on in place of an IPv4 packet that its sender allows to be cut: fragments, or smaller
+// packets. 0: that can't be.
+static uint32_t cut(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    uint32_t mtu, struct rte_mbuf **parts)
 {
 	uint32_t count;
 
 	// What the frame has behind the packet is no reason to cut that.
-	if (packet->ip_length <= mtu || (mbuf->ol_flags & PACKET_SEGMENTATION) ||
-	    !gateway_may_fragment(mbuf, packet))
+	if (packet->ip_length <= mtu || !gateway_may_fragment(mbuf, packet))
 		return 0;
+	if (mbuf->ol_flags & PACKET_SEGMENTATION)
+		return segments_make(worker, mbuf, parts);
 	// It covers all fragments.
 	if (mbuf->ol_flags & PACKET_UNFINISHED && !packet_complete_checksum(mbuf))
 		return 0;
-	count = gateway_fragment(mbuf, packet, mtu, worker->engine->pool, fragments, FRAGMENTS_MAX);
+	count = gateway_fragment(mbuf, packet, mtu, worker->engine->pool, parts, PARTS_MAX);
 	if (count)
 		worker_say(worker, "size", "%u bytes are cut into %u fragments of at most %u",
 			   packet->ip_length, count, mtu);
 	return count;
 }
 
-// A datagram that is to be cut into fragments anyway gets smaller ones.
-static bool fragments_shrink(struct rte_mbuf *mbuf, const struct packet *packet, uint32_t mtu)
+// What is to be cut anyway is cut smaller: into more fragments (UFO), or into more segments of a
+// TCP stream, whose receiver can't tell.
+static bool segments_shrink(struct rte_mbuf *mbuf, const struct packet *packet, uint32_t mtu)
 {
-	uint32_t header = mbuf->l3_len;
+	bool fragments = mbuf->ol_flags & PACKET_UFO;
+	uint32_t header = mbuf->l3_len + (fragments ? 0U : mbuf->l4_len);
 
-	if (!(mbuf->ol_flags & PACKET_UFO) || !gateway_may_fragment(mbuf, packet) ||
-	    mtu < header + UFO_FRAGMENT_MIN)
+	if (!(mbuf->ol_flags & (PACKET_UFO | RTE_MBUF_F_TX_TCP_SEG)) ||
+	    !gateway_may_fragment(mbuf, packet) || mtu < header + UFO_FRAGMENT_MIN)
 		return false;
-	mbuf->tso_segsz = (uint16_t)((mtu - header) & ~7U);
+	mbuf->tso_segsz = (uint16_t)((mtu - header) & (fragments ? ~7U : ~0U));
 	return true;
 }
 
@@ -44,18 +71,18 @@ void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 		   struct ingress ingress, struct flow_action action, struct flow_hash hash,
 		   uint32_t mtu)
 {
-	struct rte_mbuf *fragments[FRAGMENTS_MAX];
+	struct rte_mbuf *parts[PARTS_MAX];
 	uint32_t count;
 
 	if ((action.flags & FLOW_ACTION_ROUTE) && packet->ttl <= 1) {
 		worker_reject(worker, mbuf, packet, ingress, DROP_TTL);
 		return;
 	}
-	if (unlikely(fragments_shrink(mbuf, packet, mtu))) {
+	if (segments_shrink(mbuf, packet, mtu)) {
 		fast_path_forward(worker, mbuf, packet, ingress, action, hash);
 		return;
 	}
-	count = fragment(worker, mbuf, packet, mtu, fragments);
+	count = cut(worker, mbuf, packet, mtu, parts);
 	if (!count) {
 		worker_reject_size(worker, mbuf, packet, ingress, mtu);
 		return;
@@ -64,9 +91,10 @@ void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 	for (uint32_t i = 0; i < count; i++) {
 		struct packet part = *packet;
 
-		part.length = fragments[i]->pkt_len;
-		part.ip_length = (uint16_t)(part.length - part.l3_offset);
-		fast_path_forward(worker, fragments[i], &part, ingress, action, hash);
+		part.length = parts[i]->pkt_len;
+		part.ip_length = part.length - part.l3_offset;
+		// A datagram may be too large still.
+		fast_path_forward(worker, parts[i], &part, ingress, action, hash);
 	}
 }
 
@@ -80,7 +108,8 @@ bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struc
 
 	if (mtu == PATH_MTU_ANY)
 		return false;
-	if (worker->now - learned > PATH_MTU_SECONDS) {
+	// The worker that learned it may have been a second ahead.
+	if ((int32_t)(worker->now - learned) > PATH_MTU_SECONDS) {
 		// Perhaps the way has grown: this packet will find out.
 		if (!worker->trace)
 			atomic_store_explicit(&peer->path->path_mtu, PATH_MTU_ANY,
@@ -91,35 +120,46 @@ bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	return true;
 }
 
+static void part_receive(struct worker *worker, struct rte_mbuf *mbuf, uint16_t network,
+			 struct ingress ingress, uint32_t mtu)
+{
+	struct packet packet;
+	enum drop_reason reason = packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *),
+					       rte_pktmbuf_data_len(mbuf), mbuf->pkt_len, &packet);
+
+	if (reason != DROP_NONE) {
+		worker_drop(worker, mbuf, ingress.port, reason);
+		return;
+	}
+	packet.key.network = network;
+	// A datagram may be too large still.
+	if (packet.ip_length > mtu)
+		packet.kind = PACKET_OVERSIZE;
+	slow_path(worker, mbuf, &packet, ingress, flow_hash(&worker->flows->secret, &packet.key));
+}
+
 void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
 			   const struct packet *oversize, struct ingress ingress)
 {
 	uint32_t mtu = worker->tables->networks[oversize->key.network].mtu, count;
-	struct rte_mbuf *fragments[FRAGMENTS_MAX];
+	struct rte_mbuf *parts[PARTS_MAX];
 	struct packet packet;
 
 	// Anew, because `kind` has been used for its being too large.
 	packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
 		     mbuf->pkt_len, &packet);
 	packet.key.network = oversize->key.network;
-	count = fragment(worker, mbuf, &packet, mtu, fragments);
+	if (segments_shrink(mbuf, &packet, mtu)) {
+		slow_path(worker, mbuf, &packet, ingress,
+			  flow_hash(&worker->flows->secret, &packet.key));
+		return;
+	}
+	count = cut(worker, mbuf, &packet, mtu, parts);
 	if (!count) {
 		worker_reject_size(worker, mbuf, &packet, ingress, mtu);
 		return;
 	}
 	rte_pktmbuf_free(mbuf);
-	for (uint32_t i = 0; i < count; i++) {
-		struct packet part;
-		enum drop_reason reason = packet_parse(
-			rte_pktmbuf_mtod(fragments[i], const uint8_t *),
-			rte_pktmbuf_data_len(fragments[i]), fragments[i]->pkt_len, &part);
-
-		if (reason != DROP_NONE) {
-			worker_drop(worker, fragments[i], ingress.port, reason);
-			continue;
-		}
-		part.key.network = packet.key.network;
-		slow_path(worker, fragments[i], &part, ingress,
-			  flow_hash(&worker->flows->secret, &part.key));
-	}
+	for (uint32_t i = 0; i < count; i++)
+		part_receive(worker, parts[i], packet.key.network, ingress, mtu);
 }

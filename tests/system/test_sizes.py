@@ -7,9 +7,13 @@ import pytest
 
 import netns
 from node import eventually
-from packets import (ICMP, IP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, IPv6, Raw, Wire, fresh_port, ip_header, is_refusal,
-                     told, who_has)
+from packets import (ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, IPv6, Raw, Wire, fresh_port, ip_header,
+                     is_refusal, told, who_has)
+from virtio import TCPV4, Sender, content
 
+UDP_SEGMENT = 103
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
+UDP_L4 = 5  # type of a large send of datagrams in a virtio header
 HEADER = {"v4": 28, "v6": 48}
 OUTER = {"v4": 50, "v6": 70}
 
@@ -51,7 +55,8 @@ def reassembled(fragments):
 @pytest.fixture(scope="module")
 def lab(make_lab):
     lab = make_lab()
-    lab.network("blue", 1)
+    # Frames of the tests' own begin with the middle of a stream.
+    lab.network("blue", 1, connectionTracking={"midStreamPickup": True})
     lab.network("small", 2, mtu=1280)
     lab.workload("one", "a", "blue")
     lab.workload("two", "a", "blue")
@@ -138,6 +143,37 @@ def test_hop_limit_before_size(lab, family):
     assert bytes(got.payload)[{"v4": 20, "v6": 40}[family]] == {"v4": 11, "v6": 3}[family]
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_large_sends_of_large_packets(lab, protocol):
+    """A workload's device says more than its network: what the card makes of a send is too large, and may be cut."""
+    one, two = lab["one"], lab["two"]
+    sender, port = Sender(one), fresh_port()
+    layer, offset, kind = {"tcp": (TCP(sport=port, dport=9, flags="A"), 16, TCPV4),
+                           "udp": (UDP(sport=port, dport=9), 6, UDP_L4)}[protocol]
+    size = 40000
+    for name in (one, two):
+        name.wire.drain()
+    before = lab.drops().get(("one", "too-big"), 0)
+    for flags in (0, "DF"):
+        frame = one.frame(two, layer, payload=Raw(content(size)), flags=flags)
+        sender.send(frame, gso_type=kind, header_length=42, size=1600, start=34, offset=offset)
+        if flags:
+            assert mtu_told(one.wire.wait_for(is_refusal), "v4") == 1450
+            assert lab.drops()[("one", "too-big")] == before + 1
+            continue
+        got = b""
+        while len(got) < size:
+            part = two.wire.wait_for(lambda seen: IP in seen and seen[IP].src == one.address["v4"])
+            # A fragment that is not the first has no header of its own, a first one that of the datagram.
+            if part[IP].frag:
+                got += bytes(part[IP].payload)
+            else:
+                got += bytes(part[IP].payload)[20 if protocol == "tcp" else 8:]
+        assert got == content(size)
+        assert lab.drops().get(("one", "too-big"), 0) == before
+    sender.close()
+
+
 def test_jumbo_between_local_ports(kernels, family):
     k2, k3, k4 = kernels["k2"], kernels["k3"], kernels["k4"]
     assert ping(k3, k4, family, 9000)[0]
@@ -158,6 +194,21 @@ def test_tcp_finds_the_mtu(kernels, family):
             while part := accepted.recv(65536):
                 received += part
             assert received == data
+
+
+def test_datagrams_sent_at_once_are_cut(kernels):
+    """Left to the card to be made of one send (USO), without DF: each is a packet that is too large."""
+    k3, k2 = kernels["k3"], kernels["k2"]
+    forget_routes(k3)
+    port = fresh_port()
+    data = bytes((i * 7 + i // 256) & 255 for i in range(10 * 1400 + 9))
+    with k2.server(port, "v4", socket.SOCK_DGRAM) as server, k3.open_socket("v4", socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        client.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 1400)
+        client.sendto(data, (k2.address["v4"], port))
+        received = [server.recv(65536) for _ in range(11)]
+    assert [len(part) for part in received] == [1400] * 10 + [9]
+    assert b"".join(received) == data
 
 
 # The underlay.
@@ -271,6 +322,27 @@ def test_tcp_over_a_narrow_underlay(routed, family):
             while part := accepted.recv(65536):
                 received += len(part)
             assert received == 100000
+
+
+def test_tcp_without_df_over_a_narrow_underlay(routed):
+    """A sender that does no path MTU discovery leaves it to the routers, however much it sends at once."""
+    one, two = routed["one"], routed["two"]
+    forget_routes(one)
+    before = routed.drops().get(("one", "too-big"), 0)
+    with two.server(7001, "v4") as server, one.open_socket("v4") as client:
+        client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        client.connect((two.address["v4"], 7001))
+        accepted, _ = server.accept()
+        with accepted:
+            data = bytes(range(256)) * 1000
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            accepted.settimeout(10)
+            received = b""
+            while part := accepted.recv(65536):
+                received += part
+            assert received == data
+    assert routed.drops().get(("one", "too-big"), 0) == before
 
 
 def test_cut_for_a_narrow_underlay(routed):
