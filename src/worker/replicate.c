@@ -389,7 +389,11 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		return;
 	}
 	if (membership_is(packet)) {
-		multicast_receive(worker, mbuf, packet, ingress);
+		// To nobody: this may not be the worker that has the network's groups.
+		if (!mac_is_multicast(&packet->destination_mac))
+			worker_drop(worker, mbuf, ingress.port, DROP_UNKNOWN_MAC);
+		else
+			multicast_receive(worker, mbuf, packet, ingress);
 		return;
 	}
 	reason = judge_sender(worker, packet, ingress, &dropped_at);

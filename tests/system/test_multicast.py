@@ -166,6 +166,17 @@ def test_version_2_and_1(lab):
     becomes(lab, lab["one"], group, ["two"])
 
 
+def test_reports_to_one_receiver(lab, family):
+    """A report that is sent to nobody's MAC address joins nothing, on whatever worker it is."""
+    two, group = lab["two"], fresh_group(family)
+    for number in range(200, 208):
+        message = report(two, group)
+        message.dst = "52:54:00:00:77:77"
+        message[1].dst = f"10.1.0.{number}" if family == "v4" else f"fd00:1::{number}"
+        lab.dropped(two, message, "unknown-mac")
+    assert receivers(lab, lab["one"], group) == set()
+
+
 def test_groups_of_the_link_reach_everybody(lab):
     """RFC 4541: without a report, and one makes no difference."""
     for group in ("224.0.0.251", "ff02::fb"):
