@@ -35,6 +35,7 @@ void compile_numbers_settle(struct compile_numbers *numbers)
 	numbers_end(&numbers->ports);
 	numbers_end(&numbers->nodes);
 	numbers_end(&numbers->groups);
+	address_owners_settle(&numbers->owners);
 }
 
 void tables_free(struct tables *tables)
@@ -59,6 +60,7 @@ void compile_numbers_abandon(struct compile_numbers *numbers)
 	numbers_abandon(&numbers->ports);
 	numbers_abandon(&numbers->nodes);
 	numbers_abandon(&numbers->groups);
+	address_owners_abandon(&numbers->owners);
 }
 
 int tables_compile(const struct object_set *objects, const char *node,

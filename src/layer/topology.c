@@ -346,6 +346,7 @@ int topology_compile(struct compile *compile, struct error *err)
 	numbers_begin(&numbers->networks);
 	numbers_begin(&numbers->ports);
 	numbers_begin(&numbers->nodes);
+	address_owners_begin(&numbers->owners);
 	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0)
 		return -1;
 	return compile_ports(compile, err);

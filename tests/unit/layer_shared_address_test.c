@@ -104,6 +104,44 @@ static void test_limits(void **state)
 	fixture_close(&fixture);
 }
 
+static struct address_owner *get_owner(struct address_owners *owners, uint32_t number)
+{
+	struct ip_address wanted = ip_from_v4(htonl(0x0a000000 + number));
+
+	return address_owners_get(owners, 7, &wanted);
+}
+
+// Addresses that nobody shares any more make room for others; what is in force stays.
+static void test_places(void **state)
+{
+	struct address_owners owners;
+
+	assert_true(address_owners_open(&owners));
+	for (uint32_t round = 0; round < 3; round++) {
+		address_owners_begin(&owners);
+		atomic_store(&get_owner(&owners, 0)->port, 1);
+		for (uint32_t i = 1; i < ADDRESS_OWNERS_MAX / 2; i++)
+			assert_non_null(get_owner(&owners, round << 16 | i));
+		address_owners_settle(&owners);
+	}
+	address_owners_begin(&owners);
+	assert_int_equal(get_owner(&owners, 0)->port, 1);
+	atomic_store(&get_owner(&owners, 2 << 16 | 5)->port, 2);
+	address_owners_settle(&owners);
+	// Nothing comes of this one.
+	address_owners_begin(&owners);
+	for (uint32_t i = 0; i < ADDRESS_OWNERS_MAX - 2; i++)
+		assert_int_equal(get_owner(&owners, 3 << 16 | i)->port, 0);
+	assert_null(get_owner(&owners, 4 << 16));
+	address_owners_abandon(&owners);
+	address_owners_abandon(&owners);
+	address_owners_begin(&owners);
+	assert_int_equal(get_owner(&owners, 0)->port, 1);
+	assert_int_equal(get_owner(&owners, 2 << 16 | 5)->port, 2);
+	assert_int_equal(get_owner(&owners, 3 << 16)->port, 0);
+	address_owners_close(&owners);
+}
+
 static enum resolution ask(const struct layer_fixture *fixture, const char *sender,
 			   const char *target, struct buffer *buffer,
 			   struct address_resolution *message)
@@ -150,6 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_questions),
 	};
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/lookup.h"
 
@@ -28,17 +29,31 @@ struct address_owner {
 	second_count moves;
 	second_count announcements;
 	second_count questions;
+	// The control thread's, as in struct numbers: seen since address_owners_begin, new since
+	// then.
+	struct lookup_key key; // domain and address
+	bool taken;
+	bool kept;
+	bool given;
 } __attribute__((aligned(64)));
 
 struct address_owners {
 	struct address_owner *entries;
-	uint32_t count;
-	struct lookup numbers; // (domain, address) to index + 1; control thread
+	uint32_t used;	       // those behind were never taken
+	uint32_t next;	       // those before are taken
+	struct lookup numbers; // key to index + 1; control thread
 	second_count moves;
 };
 
 bool address_owners_open(struct address_owners *owners);
 void address_owners_close(struct address_owners *owners);
+
+// Between begin and settle (their tables are in force, and no others) or abandon (nothing comes of
+// it), address_owners_get marks entries as used; the others, or those that were new, are free again
+// then. Control thread.
+void address_owners_begin(struct address_owners *owners);
+void address_owners_settle(struct address_owners *owners);
+void address_owners_abandon(struct address_owners *owners);
 
 // The entry, made if need be; NULL where there are too many. Control thread.
 struct address_owner *address_owners_get(struct address_owners *owners, uint32_t domain,
