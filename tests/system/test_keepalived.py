@@ -42,8 +42,8 @@ def lab(one_lab, request):
     lab.network("blue", 1)
     lab.network("red", 2)
     # VRRP and what the workloads serve; nothing else.
-    lab.group("pair", {"direction": "ingress", "protocol": "112"}, {"direction": "ingress", "protocol": "icmp"},
-              {"direction": "egress"})
+    lab.group("pair", {"direction": "ingress", "protocol": "112", "remote": {"group": "pair"}},
+              {"direction": "ingress", "protocol": "icmp"}, {"direction": "egress"})
     shared = [f"{VIP['v4']}/32", f"{VIP['v6']}/128"]
     lab.workload("high", "a", "blue", kernel=True, securityGroups=["pair"], allowedAddresses=shared)
     lab.workload("low", "b" if two else "a", "blue", kernel=True, securityGroups=["pair"], allowedAddresses=shared)

@@ -3,8 +3,10 @@
 import pytest
 
 from conversation import Conversation
+from node import eventually
 from packets import (ICMP, TCP, UDP, ICMPv6EchoRequest, IPv6ExtHdrFragment, Raw, echo_reply, echo_request, fresh_port,
                      port_unreachable)
+from random_world import link_local
 
 INGRESS = {"direction": "ingress"}
 EGRESS = {"direction": "egress"}
@@ -22,6 +24,11 @@ def lab(make_lab):
     lab.workload("server", "a", "blue", securityGroups=["servers"])
     lab.workload("free", "a", "blue")
     lab.workload("other", "a", "blue")
+    # With the MAC address of a client, in another network of the same Vrf.
+    lab.network("red", 2)
+    lab.workload("red-server", "a", "red", securityGroups=["servers"])
+    twin = lab.workload("twin", "a", "red", mac=lab["client"].mac)
+    twin.mac = lab["client"].mac
     return lab.up()
 
 
@@ -167,6 +174,29 @@ def test_remote_group(lab, family):
     lab.rules("servers", {**INGRESS, "remote": {"group": "clients"}})
     allowed(lab, tcp(80), family)
     refused(lab, tcp(80), family, sender="free")
+
+
+def test_remote_group_has_link_local_addresses(lab):
+    """Those that are made of its members' MAC addresses, in their own networks: VRRP over IPv6 comes from them."""
+    lab.rules("servers", {**INGRESS, "protocol": "112", "remote": {"group": "clients"}})
+    server = lab["server"]
+    for sender, receiver in (("client", server), ("free", server), ("twin", lab["red-server"])):
+        sender, source = lab[sender], link_local(lab[sender].mac)
+        advert = sender.frame(receiver, Raw(b"\x31\x33\x64\1\0\x64\0\0"), "v6", src=source, dst="ff02::12", nh=112,
+                              dst_mac="33:33:00:00:00:12", hlim=255)
+        direct = sender.frame(receiver, Raw(b"\x31\x33\x64\1\0\x64\0\0"), "v6", src=source,
+                              dst=link_local(receiver.mac), nh=112)
+        if sender.name == "client":
+            lab.passes(sender, advert, receiver)
+            lab.passes(sender, direct, receiver)
+            continue
+        refused = (str(receiver), "security-group-ingress")
+        before = lab.drops().get(refused, 0)
+        for frame in (advert, direct):
+            sender.send(frame)
+        eventually(lambda: lab.drops().get(refused, 0) == before + 2)
+        assert not [frame for frame in receiver.wire.drain() if bytes(frame)[-14:] in (bytes(advert)[-14:],
+                                                                                       bytes(direct)[-14:])]
 
 
 def test_membership_reaches_live_traffic(lab, family):

@@ -121,13 +121,17 @@ static int compile_members(const struct compile *compile, struct security_group_
 			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
 		// Endpoints were made in the same order.
 		const struct endpoint_detail *detail = &compile->tables->details[i + 1];
-		uint16_t domain =
-			compile->tables->networks[compile->tables->endpoints[i + 1].network].domain;
+		uint16_t network = compile->tables->endpoints[i + 1].network;
+		uint16_t domain = compile->tables->networks[network].domain;
 
 		for (size_t j = 0; j < port->n_security_groups; j++) {
 			uint16_t group = (uint16_t)numbers_find(&compile->numbers->groups,
 								port->security_groups[j]);
 
+			if (!lookup_add(&tables->members,
+					member_link_local_key(group, network, &detail->link_local),
+					1))
+				return no_memory(err);
 			for (uint32_t k = 0; k < detail->address_count; k++)
 				if (!lookup_add(&tables->members,
 						member_key(group, domain, &detail->addresses[k]),

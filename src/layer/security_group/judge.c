@@ -11,6 +11,7 @@ struct question {
 	const struct security_group_tables *tables;
 	const struct flow_key *key; // in the opening direction
 	const struct ip_address *remote;
+	uint16_t network; // of the end that is asked for
 	uint16_t domain;
 };
 
@@ -18,7 +19,9 @@ static bool is_member(const struct question *question, uint16_t group)
 {
 	const struct security_group_tables *tables = question->tables;
 
-	if (lookup_find(&tables->members, member_key(group, question->domain, question->remote)))
+	if (lookup_find(&tables->members, member_key(group, question->domain, question->remote)) ||
+	    lookup_find(&tables->members,
+			member_link_local_key(group, question->network, question->remote)))
 		return true;
 	for (uint32_t i = 0; i < tables->prefix_count; i++) {
 		const struct member_prefix *member = &tables->prefixes[i];
@@ -97,6 +100,7 @@ static enum verdict judge_end(struct walk *walk, struct question *question,
 		walk_say(walk, "%s of %s: no groups, not filtered", word, port);
 		return VERDICT_NEXT;
 	}
+	question->network = endpoint->network;
 	question->domain = walk->tables->networks[endpoint->network].domain;
 	if (policy_allows(question, policy, direction, id)) {
 		walk_say(walk, "%s of %s: allowed by %s[%u]", word, port,
