@@ -45,8 +45,7 @@ static void advertise(struct worker *worker, const struct service_endpoint *serv
 	const struct router_offer *offer = &service->advertisement;
 	struct rte_mbuf *mbuf;
 
-	if (!offer->network || !binding->port || !binding->schedule ||
-	    binding->first_worker != worker->index ||
+	if (!binding->port || !binding->schedule || binding->first_worker != worker->index ||
 	    !router_schedule_look(binding->schedule, offer,
 				  binding->port->driver->up(binding->port), worker->now) ||
 	    !router_schedule_take(binding->schedule, worker->now))

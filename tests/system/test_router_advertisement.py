@@ -262,3 +262,13 @@ def test_changed_objects_are_announced(host):
         option = option.payload.getlayer(ICMPv6NDOptRDNSS)
     assert servers == [(["fd00:9::53"], 1800), (["fd00:1::53"], 0)]
     eventually(lambda: f"{formed(own, 'fd00:9::')}/64" in addresses(own, "v6"), 20)
+    # And without any IPv6: nobody is a router any more.
+    network["subnets"].pop(1)
+    for port in moved:
+        port["addresses"] = [a for a in port["addresses"] if ":" not in a]
+    listener.wire.drain()
+    host.apply(network, *moved)
+    frame = listener.wire.wait_for(lambda got: ICMPv6ND_RA in got and got[ICMPv6ND_RA].routerlifetime == 0, 20)
+    option = frame[ICMPv6NDOptPrefixInfo]
+    assert (option.prefix, option.validlifetime, option.preferredlifetime) == ("fd00:9::", 0, 0)
+    eventually(lambda: default_route(own) is None, 20)

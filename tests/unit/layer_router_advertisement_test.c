@@ -124,7 +124,10 @@ static void test_rate(void **state)
 	assert_false(router_schedule_take(&schedule, 1000));
 	assert_false(router_schedule_take(&schedule, 1002));
 	assert_int_equal(schedule.due, 1003);
+	// A worker whose second has not ended yet.
+	assert_false(router_schedule_take(&schedule, 999));
 	assert_true(router_schedule_take(&schedule, 1003));
+	assert_false(router_schedule_take(&schedule, 1002));
 }
 
 static void test_withdrawal(void **state)
@@ -160,6 +163,27 @@ static void test_withdrawal(void **state)
 	assert_int_equal(schedule.past.prefix_count, 0);
 }
 
+// A network whose last IPv6 subnet goes: all is withdrawn, and then there is silence. One that
+// never had any says nothing.
+static void test_end(void **state)
+{
+	struct router_advertisement network = network_make(), empty = {.mtu = 1400};
+	struct router_offer offer = {.network = &network, .hash = 1};
+	struct router_offer none = {.network = &empty, .hash = 2};
+	struct router_schedule schedule = {.hash = 0};
+	uint32_t sent = 0, now = 1000;
+
+	for (; now < 2000; now++)
+		assert_false(turn(&schedule, &none, now));
+	assert_true(turn(&schedule, &offer, now));
+	while (now++ < 5000)
+		if (turn(&schedule, &none, now))
+			sent++;
+	assert_int_equal(sent, 3);
+	assert_int_equal(schedule.past.prefix_count, 0);
+	assert_true(turn(&schedule, &offer, now));
+}
+
 static void test_solicitations(void **state)
 {
 	for (unsigned int i = 0; i < 4; i++) {
@@ -187,9 +211,10 @@ static void test_solicitations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_message),	   cmocka_unit_test(test_too_much),
-		cmocka_unit_test(test_schedule),   cmocka_unit_test(test_rate),
-		cmocka_unit_test(test_withdrawal), cmocka_unit_test(test_solicitations),
+		cmocka_unit_test(test_message),	      cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_schedule),      cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_withdrawal),    cmocka_unit_test(test_end),
+		cmocka_unit_test(test_solicitations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,8 +92,6 @@ void router_advertisement_compile_offer(const Sluice__V1__Network *object,
 {
 	uint32_t number = 0;
 
-	if (!service->advertisement.present)
-		return;
 	offer->network = &service->advertisement;
 	for (size_t i = 0; i < object->n_subnets && number < ADVERTISED_PREFIXES; i++) {
 		Sluice__V1__AddressMode mode = object->subnets[i]->address_mode;

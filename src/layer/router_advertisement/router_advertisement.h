@@ -29,7 +29,7 @@
 
 // What the ports of a network are told alike.
 struct router_advertisement {
-	bool present;		// the network has an IPv6 subnet
+	bool present;		// the network has an IPv6 subnet: else nothing is told
 	struct mac_address mac; // the gateway's
 	uint16_t mtu;
 	bool router; // there is a gateway; else hosts learn prefixes and name servers alone
@@ -45,9 +45,9 @@ struct router_advertisement {
 
 // And what a Port is told for itself.
 struct router_offer {
-	const struct router_advertisement *network; // NULL: nothing
-	bool managed;				    // addresses by DHCPv6
-	bool other;				    // anything else by DHCPv6
+	const struct router_advertisement *network;
+	bool managed;	     // addresses by DHCPv6
+	bool other;	     // anything else by DHCPv6
 	uint32_t autonomous; // bit of each prefix in which addresses are formed
 	uint32_t hash;	     // of all of it
 };

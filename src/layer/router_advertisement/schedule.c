@@ -13,7 +13,8 @@ bool router_schedule_take(struct router_schedule *schedule, uint32_t now)
 {
 	uint32_t last = atomic_load_explicit(&schedule->last, memory_order_relaxed), due;
 
-	if (!last || now - last >= DELAY_BETWEEN) {
+	// Another worker's second may be the next one already.
+	if (!last || (int32_t)(now - last) >= DELAY_BETWEEN) {
 		// Of two workers one may.
 		if (atomic_compare_exchange_strong(&schedule->last, &last, now))
 			return true;
@@ -72,12 +73,19 @@ static void compare(struct router_schedule *schedule, const struct router_advert
 	schedule->withdrawals = next.prefix_count || next.dns_count ? INITIAL : 0;
 }
 
+// There is nothing to say, and nothing to withdraw.
+static bool is_silent(const struct router_schedule *schedule,
+		      const struct router_advertisement *network)
+{
+	return !network->present && !schedule->said.prefix_count && !schedule->withdrawals;
+}
+
 bool router_schedule_look(struct router_schedule *schedule, const struct router_offer *offer,
 			  bool up, uint32_t now)
 {
 	uint32_t due;
 
-	if (!up) {
+	if (!up || is_silent(schedule, offer->network)) {
 		schedule->up = false;
 		return false;
 	}

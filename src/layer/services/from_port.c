@@ -245,7 +245,7 @@ static enum service receive_nd(struct request *request, struct router_schedule *
 	case ND_REDIRECT:
 		return drop(request, DROP_RA_SPOOFED);
 	case ND_ROUTER_SOLICITATION:
-		return request->service->advertisement.network
+		return request->service->advertisement.network->present
 			       ? receive_solicitation(request, schedule, now)
 			       : SERVICE_NONE;
 	default:
