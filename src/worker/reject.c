@@ -4,8 +4,7 @@
 // Only a workload of this node is told: its node routes for it, and so finds out all that there is
 // to tell. What came through a tunnel was routed already, and is dropped silently.
 
-#include <sys/mman.h>
-
+#include "base/pages.h"
 #include "layer/gateway/error.h"
 #include "layer/port_security/port_security.h"
 #include "worker/worker.h"
@@ -20,18 +19,13 @@
 
 bool reject_open(struct worker *worker)
 {
-	// Pages are taken as ports are refused something.
-	worker->reject_limits = mmap(NULL, LIMITS_SIZE, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (worker->reject_limits == MAP_FAILED)
-		worker->reject_limits = NULL;
+	worker->reject_limits = pages_get(LIMITS_SIZE);
 	return worker->reject_limits != NULL;
 }
 
 void reject_close(struct worker *worker)
 {
-	if (worker->reject_limits)
-		munmap(worker->reject_limits, LIMITS_SIZE);
+	pages_free(worker->reject_limits, LIMITS_SIZE);
 }
 
 // Port number 0 is nobody's: its limit is the one of all together.
@@ -57,11 +51,12 @@ static struct rte_mbuf *make_answer(struct worker *worker, const struct rte_mbuf
 	struct ip_address from;
 	struct rte_mbuf *answer;
 
-	// Whoever drops it may not have come as far as to look at the sender.
-	if (walk_begin(&walk) != VERDICT_NEXT || !walk.source ||
+	// Most reasons are silent, which costs nothing. Whoever drops it may not have come as far
+	// as to look at the sender.
+	if ((!reset && !gateway_error_choose(mbuf, packet, reason, mtu, &error)) ||
+	    walk_begin(&walk) != VERDICT_NEXT || !walk.source ||
 	    port_security_layer.judge(&walk, NULL) != VERDICT_NEXT ||
 	    !gateway_error_due(worker->tables, walk.network, mbuf, packet) ||
-	    (!reset && !gateway_error_choose(mbuf, packet, reason, mtu, &error)) ||
 	    !within_limits(worker, ingress.port))
 		return NULL;
 	answer = rte_pktmbuf_alloc(worker->engine->pool);

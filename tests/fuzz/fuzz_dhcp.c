@@ -1,6 +1,6 @@
-// Any bytes as a DHCP, DHCPv6 or router discovery message: read, and answered for a Port. Messages
-// end at a page that can't be read; answers must be readable by the same rules. The first byte
-// says which: 0 DHCP, 1 DHCPv6, 2 DHCPv6 by unicast; more: for the Port without addresses.
+// Any bytes as a DHCP or DHCPv6 message: read, and answered for a Port. Messages end at a page that
+// can't be read; answers must be readable by the same rules. The first byte says which: 0 DHCP, 1
+// DHCPv6, 2 DHCPv6 by unicast; more: for the Port without addresses.
 
 #include <stdio.h>
 #include <stdlib.h>

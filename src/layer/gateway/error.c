@@ -189,7 +189,6 @@ struct ip_address gateway_address(const struct network *network, const struct pa
 				  enum drop_reason reason)
 {
 	const struct ip_address *found = NULL;
-	const uint8_t *m = network->gateway_mac.bytes;
 	bool v4 = ip_is_v4(&packet->source);
 
 	if (reason == DROP_GATEWAY)
@@ -206,8 +205,7 @@ struct ip_address gateway_address(const struct network *network, const struct pa
 	if (found)
 		return *found;
 	if (!v4)
-		return (struct ip_address){.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1],
-						     m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
+		return ip_link_local_of(&network->gateway_mac);
 	return mac_equal(&packet->destination_mac, &network->gateway_mac)
 		       ? ip_from_v4(htonl(NO_ADDRESS_V4))
 		       : packet->destination;

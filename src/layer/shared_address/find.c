@@ -34,11 +34,8 @@ uint32_t tables_owner(const struct tables *tables, const struct shared_address *
 
 struct ip_address network_own_address(const struct network *network, bool v4)
 {
-	const uint8_t *m = network->gateway_mac.bytes;
-
 	if (!v4)
-		return (struct ip_address){.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1],
-						     m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
+		return ip_link_local_of(&network->gateway_mac);
 	for (uint32_t i = 0; i < network->subnet_count; i++)
 		if (network->subnets[i].has_gateway && ip_is_v4(&network->subnets[i].gateway))
 			return network->subnets[i].gateway;
