@@ -45,31 +45,19 @@ uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packe
 	return owner;
 }
 
-// The frame with a tag, or NULL without room for it; `mbuf` is then gone.
-static struct rte_mbuf *tag_insert(struct rte_mbuf *mbuf, uint16_t vlan)
+// False: there is no room for it.
+static bool tag_insert(struct rte_mbuf *mbuf, uint16_t vlan)
 {
 	uint8_t tag[VLAN_TAG_SIZE] = {ETHERNET_TYPE_VLAN >> 8, ETHERNET_TYPE_VLAN & 0xff,
 				      (uint8_t)(vlan >> 8), (uint8_t)vlan};
-	uint8_t *data;
+	uint8_t *data = (uint8_t *)rte_pktmbuf_prepend(mbuf, VLAN_TAG_SIZE);
 
-	// What others send at the same time must stay as it is.
-	if (unlikely(!RTE_MBUF_DIRECT(mbuf) || rte_mbuf_refcnt_read(mbuf) > 1)) {
-		struct rte_mbuf *copy = rte_pktmbuf_copy(mbuf, mbuf->pool, 0, UINT32_MAX);
-
-		rte_pktmbuf_free(mbuf);
-		if (!copy)
-			return NULL;
-		mbuf = copy;
-	}
-	data = (uint8_t *)rte_pktmbuf_prepend(mbuf, VLAN_TAG_SIZE);
-	if (unlikely(!data)) {
-		rte_pktmbuf_free(mbuf);
-		return NULL;
-	}
+	if (unlikely(!data))
+		return false;
 	packet_grow_header(mbuf, VLAN_TAG_SIZE);
 	memmove(data, data + VLAN_TAG_SIZE, 12);
 	memcpy(data + 12, tag, VLAN_TAG_SIZE);
-	return mbuf;
+	return true;
 }
 
 uint32_t vlan_send(struct rte_mbuf **mbufs, uint32_t count, uint16_t vlan)
@@ -77,10 +65,10 @@ uint32_t vlan_send(struct rte_mbuf **mbufs, uint32_t count, uint16_t vlan)
 	uint32_t tagged = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct rte_mbuf *mbuf = tag_insert(mbufs[i], vlan);
-
-		if (likely(mbuf))
-			mbufs[tagged++] = mbuf;
+		if (likely(tag_insert(mbufs[i], vlan)))
+			mbufs[tagged++] = mbufs[i];
+		else
+			rte_pktmbuf_free(mbufs[i]);
 	}
 	return tagged;
 }
