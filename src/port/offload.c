@@ -17,9 +17,12 @@
 #define UDP_CHECKSUM  6
 #define SCTP_CHECKSUM 8
 
-// A sender can't be allowed any number of segments: the smallest of TCP is Linux's limit for an MSS
-// (48) without options, of UDP there are as many as Linux sends at once.
+// A sender can't be allowed any number of segments: one packet costs as many as it is to become,
+// and others wait meanwhile. The smallest of TCP is Linux's limit for an MSS (48) without options.
+// A full send in segments of 256 bytes is more than any network asks for; of UDP there are as many
+// as Linux sends at once.
 #define TCP_SEGMENT_MIN	 32
+#define TCP_SEGMENTS_MAX 256
 #define UDP_SEGMENTS_MAX 128
 
 // What is asked for.
@@ -131,11 +134,13 @@ static bool is_regular(const struct rte_mbuf *packet, const struct layout *layou
 
 static bool size_allowed(enum request request, uint32_t payload, uint32_t size)
 {
+	uint32_t segments = size ? (payload + size - 1) / size : 0;
+
 	switch (request) {
 	case REQUEST_TCP:
-		return size >= TCP_SEGMENT_MIN;
+		return size >= TCP_SEGMENT_MIN && segments <= TCP_SEGMENTS_MAX;
 	case REQUEST_USO:
-		return size && (payload + size - 1) / size <= UDP_SEGMENTS_MAX;
+		return size && segments <= UDP_SEGMENTS_MAX;
 	case REQUEST_UFO:
 		return size >= UFO_FRAGMENT_MIN;
 	default:

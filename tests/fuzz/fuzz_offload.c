@@ -15,7 +15,7 @@
 #define WAY_TUNNEL     0x40
 #define WAY_COMPLETE   0x80
 #define FRAME_MAX      65535
-#define SEGMENTS_LIMIT 2100
+#define SEGMENTS_LIMIT 257
 
 static struct rte_mempool *pool;
 

@@ -64,6 +64,22 @@ static void test_contradictions(void **state)
 	assert_int_equal(rte_mempool_in_use_count(offload_pool), 0);
 }
 
+// One packet is not allowed to cost as much as thousands.
+static void test_segments_are_limited(void **state)
+{
+	struct shape shape = frame_build(0, false, 6, 256 * 250);
+	struct virtio_net_hdr header = header_build(&shape, VIRTIO_NET_HDR_GSO_TCPV4, 250);
+
+	assert_int_equal(verdict_of(&shape, header), OFFLOAD_READY);
+	header.gso_size--;
+	assert_int_equal(verdict_of(&shape, header), OFFLOAD_BROKEN);
+	shape = frame_build(0, true, 6, 256 * 32);
+	header = header_build(&shape, VIRTIO_NET_HDR_GSO_TCPV6, 32);
+	assert_int_equal(verdict_of(&shape, header), OFFLOAD_READY);
+	shape = frame_build(0, true, 6, 256 * 32 + 1);
+	assert_int_equal(verdict_of(&shape, header), OFFLOAD_BROKEN);
+}
+
 // Nothing to cut: one packet with an unfinished checksum.
 static void test_small_segmentation(void **state)
 {
@@ -194,8 +210,11 @@ static void test_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_small_segmentation),
-		cmocka_unit_test(test_vhost),	       cmocka_unit_test(test_to_virtio),
+		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_segments_are_limited),
+		cmocka_unit_test(test_small_segmentation),
+		cmocka_unit_test(test_vhost),
+		cmocka_unit_test(test_to_virtio),
 		cmocka_unit_test(test_hostile),
 	};
 
