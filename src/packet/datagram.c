@@ -6,6 +6,9 @@
 #include "packet/header.h"
 #include "packet/packet.h"
 
+#define DONT_FRAGMENT	    0x40
+#define UDP_CHECKSUM_OFFSET 6
+
 static void put16(uint8_t *at, uint32_t value)
 {
 	at[0] = (uint8_t)(value >> 8);
@@ -36,7 +39,9 @@ static void write_ip(const struct datagram *datagram, uint8_t *ip, uint8_t proto
 	}
 	memset(ip, 0, IPV4_HEADER_SIZE);
 	ip[0] = 0x45;
+	ip[1] = datagram->type_of_service;
 	put16(ip + 2, IPV4_HEADER_SIZE + size);
+	ip[6] = datagram->dont_fragment ? DONT_FRAGMENT : 0;
 	ip[8] = datagram->hop_limit;
 	ip[9] = protocol;
 	memcpy(ip + 12, &datagram->source.words[3], 4);
@@ -45,50 +50,46 @@ static void write_ip(const struct datagram *datagram, uint8_t *ip, uint8_t proto
 	memcpy(ip + 10, &checksum, 2);
 }
 
-static uint16_t upper_checksum(const struct datagram *datagram, uint8_t protocol,
-			       const uint8_t *data, uint32_t size)
+uint32_t datagram_offset(const struct datagram *datagram)
 {
-	uint64_t sum = checksum_pseudo(&datagram->source, &datagram->destination, protocol, size);
+	return ETHERNET_HEADER_SIZE +
+	       (ip_is_v4(&datagram->source) ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE);
+}
 
-	return checksum_finish(checksum_add(sum, data, size));
+uint32_t datagram_write(const struct datagram *datagram, uint8_t *frame, uint8_t protocol,
+			uint32_t checksum, uint32_t size)
+{
+	uint32_t offset = datagram_offset(datagram);
+	uint8_t *message = frame + offset;
+	uint64_t sum = 0;
+	uint16_t value;
+
+	write_ethernet(datagram, frame);
+	write_ip(datagram, frame + ETHERNET_HEADER_SIZE, protocol, size);
+	put16(message + checksum, 0);
+	// ICMP's alone does not cover the addresses (RFC 792).
+	if (protocol != IPPROTO_ICMP)
+		sum = checksum_pseudo(&datagram->source, &datagram->destination, protocol, size);
+	value = checksum_finish(checksum_add(sum, message, size));
+	// Zero means that there is none (RFC 768).
+	if (protocol == IPPROTO_UDP && !value)
+		value = 0xffff;
+	memcpy(message + checksum, &value, 2);
+	return offset + size;
 }
 
 uint32_t datagram_udp_offset(const struct datagram *datagram)
 {
-	return ETHERNET_HEADER_SIZE + UDP_HEADER_SIZE +
-	       (ip_is_v4(&datagram->source) ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE);
+	return datagram_offset(datagram) + UDP_HEADER_SIZE;
 }
 
 uint32_t datagram_write_udp(const struct datagram *datagram, uint8_t *frame, uint32_t size)
 {
-	uint32_t offset = datagram_udp_offset(datagram);
-	uint8_t *udp = frame + offset - UDP_HEADER_SIZE;
-	uint16_t checksum;
+	uint8_t *udp = frame + datagram_offset(datagram);
 
 	size += UDP_HEADER_SIZE;
-	write_ethernet(datagram, frame);
-	write_ip(datagram, frame + ETHERNET_HEADER_SIZE, IPPROTO_UDP, size);
 	put16(udp, datagram->source_port);
 	put16(udp + 2, datagram->destination_port);
 	put16(udp + 4, size);
-	put16(udp + 6, 0);
-	checksum = upper_checksum(datagram, IPPROTO_UDP, udp, size);
-	// Zero means that there is none (RFC 768).
-	if (!checksum)
-		checksum = 0xffff;
-	memcpy(udp + 6, &checksum, 2);
-	return offset - UDP_HEADER_SIZE + size;
-}
-
-uint32_t datagram_write_icmp6(const struct datagram *datagram, uint8_t *frame, uint32_t size)
-{
-	uint8_t *icmp = frame + DATAGRAM_ICMP6_OFFSET;
-	uint16_t checksum;
-
-	write_ethernet(datagram, frame);
-	write_ip(datagram, frame + ETHERNET_HEADER_SIZE, IPPROTO_ICMPV6, size);
-	put16(icmp + 2, 0);
-	checksum = upper_checksum(datagram, IPPROTO_ICMPV6, icmp, size);
-	memcpy(icmp + 2, &checksum, 2);
-	return DATAGRAM_ICMP6_OFFSET + size;
+	return datagram_write(datagram, frame, IPPROTO_UDP, UDP_CHECKSUM_OFFSET, size);
 }

@@ -3,9 +3,11 @@
 #include <rte_mbuf.h>
 
 #include "layer/address_resolution/address_resolution.h"
+#include "packet/datagram.h"
 #include "packet/header.h"
 
 // NS and NA: type, code, checksum, flags, target; then options.
+#define ND_HOPS		  255
 #define ND_MESSAGE_SIZE	  24
 #define ND_OPTION_SIZE	  8
 #define ND_FRAME_SIZE	  (ETHERNET_HEADER_SIZE + IPV6_HEADER_SIZE + ND_MESSAGE_SIZE + ND_OPTION_SIZE)
@@ -80,7 +82,7 @@ enum drop_reason nd_read(const uint8_t *data, uint32_t available, const struct p
 	memset(message, 0, sizeof(*message));
 	// What was sent from afar has lost a hop. Neighbour discovery is never so long that it is
 	// cut.
-	if (packet->ttl != 255 || packet->icmp_code != 0 || end > available)
+	if (packet->ttl != ND_HOPS || packet->icmp_code != 0 || end > available)
 		return DROP_ND_MALFORMED;
 	sum = checksum_pseudo(&packet->source, &packet->destination, IPPROTO_ICMPV6, size);
 	if (checksum_finish(checksum_add(sum, nd, size)) != 0)
@@ -110,21 +112,16 @@ static void write_nd(uint8_t *frame, const struct mac_address *to, const struct 
 		     const struct ip_address *source, const struct ip_address *destination,
 		     uint8_t type, uint8_t flags, const struct ip_address *target)
 {
-	uint8_t *ip = frame + ETHERNET_HEADER_SIZE, *nd = ip + IPV6_HEADER_SIZE;
-	uint32_t size = ND_MESSAGE_SIZE + ND_OPTION_SIZE;
-	uint16_t checksum;
+	struct datagram datagram = {
+		.destination_mac = *to,
+		.source_mac = *from,
+		.destination = *destination,
+		.source = *source,
+		.hop_limit = ND_HOPS,
+	};
+	uint8_t *nd = frame + datagram_offset(&datagram);
 
-	memset(frame, 0, ND_FRAME_SIZE);
-	memcpy(frame, to, 6);
-	memcpy(frame + 6, from, 6);
-	frame[12] = ETHERNET_TYPE_IPV6 >> 8;
-	frame[13] = ETHERNET_TYPE_IPV6 & 0xff;
-	ip[0] = 0x60;
-	ip[5] = (uint8_t)size;
-	ip[6] = IPPROTO_ICMPV6;
-	ip[7] = 255;
-	memcpy(ip + 8, source, 16);
-	memcpy(ip + 24, destination, 16);
+	memset(nd, 0, ND_MESSAGE_SIZE);
 	nd[0] = type;
 	nd[4] = flags;
 	memcpy(nd + 8, target, 16);
@@ -132,9 +129,8 @@ static void write_nd(uint8_t *frame, const struct mac_address *to, const struct 
 		type == ND_NEIGHBOUR_SOLICITATION ? ND_OPTION_SOURCE : ND_OPTION_TARGET;
 	nd[ND_MESSAGE_SIZE + 1] = 1;
 	memcpy(nd + ND_MESSAGE_SIZE + 2, from, 6);
-	checksum = checksum_finish(
-		checksum_add(checksum_pseudo(source, destination, IPPROTO_ICMPV6, size), nd, size));
-	memcpy(nd + 2, &checksum, 2);
+	datagram_write(&datagram, frame, IPPROTO_ICMPV6, ICMP_CHECKSUM_OFFSET,
+		       ND_MESSAGE_SIZE + ND_OPTION_SIZE);
 }
 
 bool nd_answer(struct rte_mbuf *mbuf, const struct packet *packet,

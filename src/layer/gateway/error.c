@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 
 #include "layer/gateway/error.h"
+#include "packet/datagram.h"
 #include "packet/fragment.h"
 #include "packet/header.h"
 
@@ -225,52 +226,22 @@ static uint32_t quote(const struct rte_mbuf *mbuf, const struct packet *packet, 
 	return size;
 }
 
-static void finish_v4(uint8_t *ip, const struct ip_address *from, const struct packet *packet,
-		      uint32_t size)
-{
-	uint16_t value = htons((uint16_t)size);
-	uint8_t *icmp = ip + IPV4_HEADER_SIZE, tos = icmp[ICMP_HEADER_SIZE + 1];
-
-	ip[0] = 0x45;
-	// RFC 1812 section 4.3.2.5
-	ip[1] = (tos & TOS_SERVICE) | TOS_INTERNETWORK_CONTROL;
-	memcpy(ip + 2, &value, 2);
-	ip[6] = 0x40; // never to be fragmented, and so without an identification (RFC 6864)
-	ip[8] = 64;
-	ip[9] = IPPROTO_ICMP;
-	memcpy(ip + 12, &from->words[3], 4);
-	memcpy(ip + 16, &packet->source.words[3], 4);
-	value = checksum_finish(checksum_add(0, ip, IPV4_HEADER_SIZE));
-	memcpy(ip + 10, &value, 2);
-	value = checksum_finish(checksum_add(0, icmp, size - IPV4_HEADER_SIZE));
-	memcpy(icmp + 2, &value, 2);
-}
-
-static void finish_v6(uint8_t *ip, const struct ip_address *from, const struct packet *packet,
-		      uint32_t size)
-{
-	uint32_t payload = size - IPV6_HEADER_SIZE;
-	uint16_t value = htons((uint16_t)payload);
-	uint8_t *icmp = ip + IPV6_HEADER_SIZE;
-
-	ip[0] = 0x60;
-	memcpy(ip + 4, &value, 2);
-	ip[6] = IPPROTO_ICMPV6;
-	ip[7] = 64;
-	memcpy(ip + 8, from, 16);
-	memcpy(ip + 24, &packet->source, 16);
-	value = checksum_finish(checksum_add(
-		checksum_pseudo(from, &packet->source, IPPROTO_ICMPV6, payload), icmp, payload));
-	memcpy(icmp + 2, &value, 2);
-}
-
 bool gateway_error_write(struct rte_mbuf *to, const struct rte_mbuf *mbuf,
 			 const struct packet *packet, const struct network *network,
 			 const struct ip_address *from, struct gateway_error error)
 {
 	bool v4 = ip_is_v4(&packet->source);
-	uint32_t headers = (v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE) + ICMP_HEADER_SIZE;
-	uint32_t limit = v4 ? ERROR_MAX_V4 : ERROR_MAX_V6, size, rest = htonl(error.rest);
+	struct datagram datagram = {
+		.destination_mac = packet->source_mac,
+		.source_mac = network->gateway_mac,
+		.destination = packet->source,
+		.source = *from,
+		.hop_limit = DATAGRAM_HOP_LIMIT,
+		// And so without an identification (RFC 6864).
+		.dont_fragment = true,
+	};
+	uint32_t offset = datagram_offset(&datagram), limit = v4 ? ERROR_MAX_V4 : ERROR_MAX_V6;
+	uint32_t rest = htonl(error.rest), room, size;
 	uint8_t *frame, *icmp;
 
 	if (limit > network->mtu)
@@ -278,20 +249,20 @@ bool gateway_error_write(struct rte_mbuf *to, const struct rte_mbuf *mbuf,
 	frame = (uint8_t *)rte_pktmbuf_append(to, (uint16_t)(ETHERNET_HEADER_SIZE + limit));
 	if (!frame)
 		return false;
-	memset(frame, 0, ETHERNET_HEADER_SIZE + headers);
-	size = quote(mbuf, packet, frame + ETHERNET_HEADER_SIZE + headers, limit - headers);
+	icmp = frame + offset;
+	room = ETHERNET_HEADER_SIZE + limit - offset - ICMP_HEADER_SIZE;
+	size = quote(mbuf, packet, icmp + ICMP_HEADER_SIZE, room);
 	if (!size)
 		return false;
-	size += headers;
-	rte_pktmbuf_trim(to, (uint16_t)(limit - size));
-	memcpy(frame, &packet->source_mac, 6);
-	memcpy(frame + 6, &network->gateway_mac, 6);
-	frame[12] = v4 ? ETHERNET_TYPE_IPV4 >> 8 : ETHERNET_TYPE_IPV6 >> 8;
-	frame[13] = v4 ? ETHERNET_TYPE_IPV4 & 0xff : ETHERNET_TYPE_IPV6 & 0xff;
-	icmp = frame + ETHERNET_HEADER_SIZE + headers - ICMP_HEADER_SIZE;
+	rte_pktmbuf_trim(to, (uint16_t)(room - size));
 	icmp[0] = error.type;
 	icmp[1] = error.code;
 	memcpy(icmp + 4, &rest, 4);
-	(v4 ? finish_v4 : finish_v6)(frame + ETHERNET_HEADER_SIZE, from, packet, size);
+	// RFC 1812 section 4.3.2.5
+	if (v4)
+		datagram.type_of_service =
+			(icmp[ICMP_HEADER_SIZE + 1] & TOS_SERVICE) | TOS_INTERNETWORK_CONTROL;
+	datagram_write(&datagram, frame, v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, ICMP_CHECKSUM_OFFSET,
+		       ICMP_HEADER_SIZE + size);
 	return true;
 }

@@ -13,7 +13,6 @@
 // Largest message that is looked at.
 #define MESSAGE_MAX 1500
 #define FRAME_MAX   1600
-#define HOP_LIMIT   64
 #define ND_HOPS	    255
 
 static const struct ip_address all_nodes = {.bytes = {0xff, 2, [15] = 1}};
@@ -97,16 +96,22 @@ static bool to_gateway(const struct request *request)
 	       is_gateway(request->network, &request->packet->destination);
 }
 
+static struct datagram to_client(const struct request *request, uint16_t source_port,
+				 uint16_t destination_port)
+{
+	return (struct datagram){
+		.destination_mac = request->source->mac,
+		.source_mac = request->network->gateway_mac,
+		.source_port = source_port,
+		.destination_port = destination_port,
+		.hop_limit = DATAGRAM_HOP_LIMIT,
+	};
+}
+
 static enum service receive_dhcp(struct request *request)
 {
 	const struct dhcp_offer *offer = &request->service->dhcp;
-	struct datagram datagram = {
-		.destination_mac = request->source->mac,
-		.source_mac = request->network->gateway_mac,
-		.source_port = DHCP_SERVER_PORT,
-		.destination_port = DHCP_CLIENT_PORT,
-		.hop_limit = HOP_LIMIT,
-	};
+	struct datagram datagram = to_client(request, DHCP_SERVER_PORT, DHCP_CLIENT_PORT);
 	uint8_t room[MESSAGE_MAX], frame[FRAME_MAX];
 	struct dhcp_message message;
 	struct dhcp_answer reply;
@@ -133,21 +138,15 @@ static enum service receive_dhcp(struct request *request)
 static enum service receive_dhcpv6(struct request *request, bool unicast)
 {
 	const struct dhcpv6_offer *offer = &request->service->dhcpv6;
-	struct datagram datagram = {
-		.destination_mac = request->source->mac,
-		.source_mac = request->network->gateway_mac,
-		.destination = request->packet->source,
-		.source = ip_link_local_of(&request->network->gateway_mac),
-		.source_port = DHCPV6_SERVER_PORT,
-		.destination_port = DHCPV6_CLIENT_PORT,
-		.hop_limit = HOP_LIMIT,
-	};
+	struct datagram datagram = to_client(request, DHCPV6_SERVER_PORT, DHCPV6_CLIENT_PORT);
 	uint8_t room[MESSAGE_MAX], frame[FRAME_MAX];
 	struct dhcpv6_message message;
 	enum drop_reason reason;
 	const uint8_t *data;
 	uint32_t size;
 
+	datagram.destination = request->packet->source;
+	datagram.source = ip_link_local_of(&request->network->gateway_mac);
 	data = payload(request, room, &size);
 	if (!data || !dhcpv6_read(data, size, &message) ||
 	    ip_equal(&datagram.destination, &unspecified) || ip_is_multicast(&datagram.destination))
@@ -172,9 +171,9 @@ static uint32_t write_advertisement(const struct network *network, const struct 
 		.source = ip_link_local_of(&network->gateway_mac),
 		.hop_limit = ND_HOPS,
 	};
-	uint32_t size = router_advertisement_write(offer, past, frame + DATAGRAM_ICMP6_OFFSET);
+	uint32_t size = router_advertisement_write(offer, past, frame + datagram_offset(&datagram));
 
-	return datagram_write_icmp6(&datagram, frame, size);
+	return datagram_write(&datagram, frame, IPPROTO_ICMPV6, ICMP_CHECKSUM_OFFSET, size);
 }
 
 static bool may_be_source(const struct request *request)
