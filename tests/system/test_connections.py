@@ -15,7 +15,7 @@ OPEN = [{**INGRESS, "protocol": "tcp", "ports": "80"}, {**INGRESS, "protocol": "
 
 @pytest.fixture(scope="module")
 def lab(make_lab):
-    """`client` and `server` have a kernel, the others do what the test says."""
+    """`client` and `server` have a kernel, `left` and `right` do what the test says."""
     lab = make_lab()
     lab.network("blue", 1)
     lab.network("red", 2)
@@ -24,7 +24,6 @@ def lab(make_lab):
     lab.workload("server", "a", "red", kernel=True, securityGroups=["web"])
     lab.workload("left", "a", "blue")
     lab.workload("right", "a", "blue")
-    lab.workload("guarded", "a", "blue", securityGroups=["web"])
     return lab.up()
 
 
@@ -74,6 +73,15 @@ def test_icmp_error_is_none(lab):
     lab.passes(left, left.frame(right, ICMP(type=10)), right)
     [flow] = lab.nodes["a"].flows(protocol="icmp", destinationPort=10 * 256)
     assert (flow["state"], flow["sourcePort"]) == ("icmp", 0)
+
+
+def test_unrelated_errors_make_no_connection(lab, family):
+    left, right, ports = lab["left"], lab["right"], {fresh_port(), fresh_port()}
+    sport, dport = ports
+    quote = right.frame(left, UDP(sport=sport, dport=dport), family).payload
+    lab.dropped(left, left.frame(right, port_unreachable(left.address[family]), family, payload=quote),
+                "no-connection")
+    assert not [flow for flow in lab.nodes["a"].flows() if {flow["sourcePort"], flow["destinationPort"]} & ports]
 
 
 def test_fields(lab, family):
@@ -233,45 +241,6 @@ def test_stats_count_connections(lab):
     stats = lab.nodes["a"].stats()["connections"]
     assert int(stats["current"]) == len(lab.nodes["a"].flows()) > 0
     assert int(stats["max"]) == 4096
-
-
-def test_unrelated_errors_make_no_connection(lab, family):
-    left, right, ports = lab["left"], lab["right"], {fresh_port(), fresh_port()}
-    sport, dport = ports
-    quote = right.frame(left, UDP(sport=sport, dport=dport), family).payload
-    lab.dropped(left, left.frame(right, port_unreachable(left.address[family]), family, payload=quote),
-                "no-connection")
-    assert not [flow for flow in lab.nodes["a"].flows() if {flow["sourcePort"], flow["destinationPort"]} & ports]
-
-
-def error_about(frame, sender, family, **fields):
-    """What its receiver says: an ICMP error back to `sender`."""
-    receiver = fields.pop("receiver")
-    return receiver.frame(sender, port_unreachable(receiver.address[family]), family, payload=frame.payload, **fields)
-
-
-def test_errors_pass_as_long_as_the_rules_do(lab, family):
-    """An error is a packet of the connection that it quotes, also before that has another one."""
-    left, guarded, port = lab["left"], lab["guarded"], fresh_port()
-    asked = left.frame(guarded, UDP(sport=port, dport=53), family)
-    told = guarded.frame(left, UDP(sport=53, dport=port), family)
-    lab.passes(left, asked, guarded)
-    lab.passes(guarded, told, left)
-    for sender, frame, receiver in ((left, asked, guarded), (guarded, told, left)):
-        lab.passes(receiver, error_about(frame, sender, family, receiver=receiver), sender)
-    lab.rules("web", EGRESS)
-    for sender, frame, receiver in ((left, asked, guarded), (guarded, told, left)):
-        lab.dropped(receiver, error_about(frame, sender, family, receiver=receiver), "security-group-ingress",
-                    at=guarded)
-
-
-def test_errors_get_nowhere_else(lab, family):
-    """Than to the port whose packet it quotes, whatever its MAC address says."""
-    left, right, port = lab["left"], lab["right"], fresh_port()
-    asked = left.frame(right, UDP(sport=port, dport=80), family)
-    lab.passes(left, asked, right)
-    lab.dropped(right, error_about(asked, left, family, receiver=right, dst_mac=lab["guarded"].mac),
-                "no-connection")
 
 
 def test_a_closed_connection_goes(lab, closed_early):

@@ -322,3 +322,33 @@ def test_rule_in_flows(lab, family):
     allowed(lab, tcp(80, port), family, sender="free", receiver="other")
     [flow] = lab.nodes["a"].flows(sourcePort=port)
     assert flow["rule"] == ""
+
+
+def error_about(frame, receiver, sender, family, **fields):
+    """What the frame's receiver says: an ICMP error back to its sender."""
+    return receiver.frame(sender, port_unreachable(receiver.address[family]), family, payload=frame.payload, **fields)
+
+
+def test_errors_pass_as_long_as_the_rules_allow(lab, family):
+    """An error is a packet of the connection that it quotes, also before that has another one."""
+    free, server, port = lab["free"], lab["server"], fresh_port()
+    lab.rules("servers", {**INGRESS, "protocol": "udp", "ports": "53"})
+    asked = free.frame(server, UDP(sport=port, dport=53), family)
+    told = server.frame(free, UDP(sport=53, dport=port), family)
+    lab.passes(free, asked, server)
+    lab.passes(server, told, free)
+    lab.passes(server, error_about(asked, server, free, family), free)
+    lab.passes(free, error_about(told, free, server, family), server)
+    lab.rules("servers", EGRESS)
+    for error, sender in ((error_about(asked, server, free, family), server),
+                          (error_about(told, free, server, family), free)):
+        lab.dropped(sender, error, "security-group-ingress", at=server)
+
+
+def test_errors_get_nowhere_else(lab, family):
+    """Than to the port whose packet they quote, whatever their MAC address says."""
+    free, other, port = lab["free"], lab["other"], fresh_port()
+    lab.rules("servers", INGRESS, EGRESS)
+    asked = free.frame(other, UDP(sport=port, dport=80), family)
+    lab.passes(free, asked, other)
+    lab.dropped(other, error_about(asked, other, free, family, dst_mac=lab["server"].mac), "no-connection")
