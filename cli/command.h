@@ -23,14 +23,16 @@ enum output {
 	OUTPUT_YAML,
 };
 
-#define FILES_MAX 256
+#define FILES_MAX  256
+#define FRAMES_MAX 256
 
 // What the command line says.
 struct invocation {
 	const char *api;
 	enum output output;
 	const char *port;
-	const char *frame;
+	const char *frames[FRAMES_MAX];
+	size_t frame_count;
 	const char *files[FILES_MAX];
 	size_t file_count;
 	bool dry_run;

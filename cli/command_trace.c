@@ -57,6 +57,31 @@ static uint8_t *frame_parse(const char *text, size_t *length)
 	return frame;
 }
 
+// The last frame is the one that is traced. False: one is none.
+static bool frames_parse(const struct invocation *invocation, Sluice__V1__TraceRequest *request)
+{
+	size_t last = invocation->frame_count - 1;
+	bool right = true;
+
+	request->earlier = calloc(last + 1, sizeof(*request->earlier));
+	for (size_t i = 0; request->earlier && i < invocation->frame_count; i++) {
+		ProtobufCBinaryData *frame = i < last ? &request->earlier[i] : &request->frame;
+
+		frame->data = frame_parse(invocation->frames[i], &frame->len);
+		right &= frame->len > 0;
+	}
+	request->n_earlier = last;
+	return right && request->earlier;
+}
+
+static void frames_free(Sluice__V1__TraceRequest *request)
+{
+	for (size_t i = 0; request->earlier && i < request->n_earlier; i++)
+		free(request->earlier[i].data);
+	free(request->earlier);
+	free(request->frame.data);
+}
+
 static int trace_run(const struct command *command, const struct invocation *invocation)
 {
 	Sluice__V1__TraceResponse *response;
@@ -65,21 +90,20 @@ static int trace_run(const struct command *command, const struct invocation *inv
 
 	if (!invocation->port)
 		return usage_error(command, "--port PORT is missing");
-	if (invocation->argument_count != (invocation->frame ? 0 : 1))
+	if (invocation->argument_count != (invocation->frame_count ? 0 : 1))
 		return usage_error(command, "trace takes one packet, in quotes, or --frame HEX");
 	sluice__v1__trace_request__init(&request);
 	request.port = (char *)(uintptr_t)invocation->port;
-	if (invocation->frame) {
-		request.frame.data = frame_parse(invocation->frame, &request.frame.len);
-		if (!request.frame.len) {
-			free(request.frame.data);
+	if (invocation->frame_count) {
+		if (!frames_parse(invocation, &request)) {
+			frames_free(&request);
 			return usage_error(command, "--frame takes hexadecimal digits, two a byte");
 		}
 	} else {
 		request.packet = invocation->arguments[0];
 	}
 	response = (Sluice__V1__TraceResponse *)call(invocation, "Trace", &request.base, &status);
-	free(request.frame.data);
+	frames_free(&request);
 	if (!response) {
 		status_failure(&status, NULL);
 		rpc_status_clear(&status);
@@ -100,14 +124,15 @@ static int trace_run(const struct command *command, const struct invocation *inv
 
 const struct command trace_command = {
 	.name = "trace",
-	.arguments = "--port PORT 'PACKET'|--frame HEX [-o table|json|yaml]",
+	.arguments = "--port PORT 'PACKET'|--frame HEX... [-o table|json|yaml]",
 	.summary = "Runs a made-up packet through the layers and shows what each decides",
 	.help = "The last line is `allow ...` or `drop REASON`; the exit status is 0 in both "
 		"cases.\n"
 		"\n"
 		"Options:\n"
 		"  --port PORT        where the packet enters; with --frame also `uplink`\n"
-		"  --frame HEX        instead of PACKET, an Ethernet frame byte by byte\n"
+		"  --frame HEX        instead of PACKET, an Ethernet frame byte by byte; of "
+		"several\n                     the last, behind the others (fragments)\n"
 		"  -o, --output FORM  table (default), json or yaml\n"
 		"\n"
 		"PACKET is PROTOCOL SOURCE > DESTINATION:\n"

@@ -116,7 +116,9 @@ static int option_take(const struct command *command, int option, struct invocat
 		invocation->files[invocation->file_count++] = optarg;
 		return -1;
 	case 'F':
-		invocation->frame = optarg;
+		if (invocation->frame_count == FRAMES_MAX)
+			return usage_error(command, "more than %d frames", FRAMES_MAX);
+		invocation->frames[invocation->frame_count++] = optarg;
 		return -1;
 	case 'h':
 		command_help_print(command);

@@ -201,15 +201,15 @@ static void add_output(void *context, uint16_t port, const struct rte_mbuf *fram
 	grown[response->n_outputs++] = output;
 }
 
-// `peer`: 0 for a frame as the device would hand it over.
+// `peer`: 0 for frames as the device would hand them over.
 static int run(struct trace *trace, uint16_t port, uint16_t peer, uint16_t network,
-	       const uint8_t *frame, uint32_t length, struct error *err)
+	       const struct engine_frame *frames, uint32_t count, struct error *err)
 {
 	struct engine_trace engine_trace = {
 		.say = add_step, .output = add_output, .context = trace};
 
-	if (!engine_trace_frame(trace->control->engine, frame, length, port, peer, network,
-				&engine_trace))
+	if (!engine_trace_frames(trace->control->engine, frames, count, port, peer, network,
+				 &engine_trace))
 		return error_set(err, "no packet buffer is free");
 	if (engine_trace.dropped)
 		drop(trace->response, engine_trace.reason);
@@ -241,17 +241,37 @@ static const struct endpoint *find_port(const struct tables *tables, const char 
 	return NULL;
 }
 
+static int add_frame(const ProtobufCBinaryData *from, struct engine_frame *frame, struct error *err)
+{
+	if (!from->len)
+		return error_set(err, "a frame is empty");
+	if (from->len > TRACE_FRAME_MAX)
+		return error_set(err, "the frame is longer than %u bytes", TRACE_FRAME_MAX);
+	*frame = (struct engine_frame){.bytes = from->data, .length = (uint32_t)from->len};
+	return 0;
+}
+
 static int trace_frame(struct trace *trace, const struct endpoint *source,
 		       const Sluice__V1__TraceRequest *request, struct error *err)
 {
+	uint32_t count = (uint32_t)request->n_earlier + 1;
+	struct engine_frame *frames;
+	int result = 0;
+
 	if (source && source->peer)
 		return error_set(err,
 				 "Port '%s' is on another node: a frame enters where its Port is",
 				 request->port);
-	if (request->frame.len > TRACE_FRAME_MAX)
-		return error_set(err, "the frame is longer than %u bytes", TRACE_FRAME_MAX);
-	return run(trace, source ? source->port : PORT_UPLINK, 0, 0, request->frame.data,
-		   (uint32_t)request->frame.len, err);
+	frames = calloc(count, sizeof(*frames));
+	if (!frames)
+		return error_set(err, "no memory");
+	for (uint32_t i = 0; i < count && result == 0; i++)
+		result = add_frame(i + 1 < count ? &request->earlier[i] : &request->frame,
+				   &frames[i], err);
+	if (result == 0)
+		result = run(trace, source ? source->port : PORT_UPLINK, 0, 0, frames, count, err);
+	free(frames);
+	return result;
 }
 
 static int trace_written(struct trace *trace, const struct endpoint *source,
@@ -259,18 +279,21 @@ static int trace_written(struct trace *trace, const struct endpoint *source,
 {
 	uint16_t network = source->network;
 	struct packet packet;
-	uint32_t length;
+	struct engine_frame written;
 	uint8_t *frame;
 	int result = 0;
 
+	if (request->n_earlier)
+		return error_set(err, "what came earlier is known of a frame alone");
 	if (trace_packet_parse(request->packet, &packet, err) < 0)
 		return -1;
 	frame = malloc(TRACE_FRAME_MAX);
 	if (!frame)
 		return error_set(err, "no memory");
-	length = write_frame(trace, source, &packet, &network, frame);
-	if (length)
-		result = run(trace, source->port, source->peer, network, frame, length, err);
+	written.bytes = frame;
+	written.length = write_frame(trace, source, &packet, &network, frame);
+	if (written.length)
+		result = run(trace, source->port, source->peer, network, &written, 1, err);
 	free(frame);
 	return result;
 }

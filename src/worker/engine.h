@@ -81,11 +81,18 @@ void engine_read_end(struct engine *engine);
 
 struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t worker);
 
-// Runs a frame through the same code as a received one, on the control thread. Nothing is sent,
-// counted or remembered. `port`: where it enters; `peer` and `network` for PORT_UPLINK: the node
-// that it comes from, outer headers off. False: no packet buffer for it.
-bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t length, uint16_t port,
-			uint16_t peer, uint16_t network, struct engine_trace *trace);
+struct engine_frame {
+	const uint8_t *bytes;
+	uint32_t length;
+};
+
+// Runs a frame through the same code as a received one, on the control thread: the last of
+// `frames`. Those before it say nothing; of them is known what waits for it, as fragments do.
+// Nothing is sent, counted or remembered. `port`: where they enter; `peer` and `network` for
+// PORT_UPLINK: the node that they come from, outer headers off. False: no packet buffers for them.
+bool engine_trace_frames(struct engine *engine, const struct engine_frame *frames, uint32_t count,
+			 uint16_t port, uint16_t peer, uint16_t network,
+			 struct engine_trace *trace);
 
 // Seconds of the connection table's clock.
 uint32_t engine_now(const struct engine *engine);

@@ -61,27 +61,17 @@ static struct rte_mbuf *frame_copy(struct rte_mempool *pool, const uint8_t *fram
 	return first;
 }
 
-bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t length, uint16_t port,
-			uint16_t peer, uint16_t network, struct engine_trace *trace)
+static void receive(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t peer,
+		    uint16_t network)
 {
-	struct worker *worker = engine->tracer;
-	struct rte_mbuf *mbuf = frame_copy(engine->pool, frame, length);
+	const struct port_binding *binding = &worker->tables->ports[port];
 	struct poll_entry from = {.port = port};
 
-	if (!mbuf)
-		return false;
-	engine_read_begin(engine);
-	worker->tables = atomic_load(&engine->tables);
-	worker->now = engine_now(engine);
-	worker->trace = trace;
-	if (!worker->tables->ports[port].counters) {
+	if (!binding->counters) {
 		// This node has no such device: nothing can enter there.
-		trace->dropped = true;
-		trace->reason = port == PORT_UPLINK ? DROP_NO_UPLINK : DROP_PORT_DOWN;
-		trace->port = port;
+		trace_refusal(worker, port, port == PORT_UPLINK ? DROP_NO_UPLINK : DROP_PORT_DOWN);
 		rte_pktmbuf_free(mbuf);
-	} else if (worker->tables->ports[port].vlan &&
-		   !vlan_send(&mbuf, 1, worker->tables->ports[port].vlan)) {
+	} else if (binding->vlan && !vlan_send(&mbuf, 1, binding->vlan)) {
 		trace_refusal(worker, port, DROP_NO_BUFFER);
 	} else if (peer) {
 		*packet_context(mbuf) = (struct packet_context){
@@ -89,13 +79,42 @@ bool engine_trace_frame(struct engine *engine, const uint8_t *frame, uint32_t le
 		fast_path_again(worker, &mbuf, 1);
 	} else {
 		// A sub-interface's frame comes with its tag, where the device is.
-		if (worker->tables->ports[port].vlan)
-			from.port = worker->tables->ports[port].parent;
+		if (binding->vlan)
+			from.port = binding->parent;
 		fast_path_receive(worker, &from, &mbuf, 1);
 	}
 	transmit_flush_all(worker);
+}
+
+static void say_nothing(void *context, const char *topic, const char *text)
+{
+}
+
+static void show_nothing(void *context, uint16_t port, const struct rte_mbuf *frame)
+{
+}
+
+bool engine_trace_frames(struct engine *engine, const struct engine_frame *frames, uint32_t count,
+			 uint16_t port, uint16_t peer, uint16_t network, struct engine_trace *trace)
+{
+	struct engine_trace earlier = {.say = say_nothing, .output = show_nothing};
+	struct worker *worker = engine->tracer;
+	bool complete = true;
+
+	engine_read_begin(engine);
+	worker->tables = atomic_load(&engine->tables);
+	worker->now = engine_now(engine);
+	for (uint32_t i = 0; i < count && complete; i++) {
+		struct rte_mbuf *mbuf = frame_copy(engine->pool, frames[i].bytes, frames[i].length);
+
+		worker->trace = i + 1 < count ? &earlier : trace;
+		if (mbuf)
+			receive(worker, mbuf, port, peer, network);
+		else
+			complete = false;
+	}
 	fragments_clear(worker);
 	worker->trace = NULL;
 	engine_read_end(engine);
-	return true;
+	return complete;
 }

@@ -62,6 +62,27 @@ def echo_reply(source, **fields):
     return ICMP(type=0, **fields) if ":" not in source else ICMPv6EchoReply(**fields)
 
 
+def split(frame, size, number=1):
+    """A frame's IP packet as fragments, each with `size` bytes behind its headers: frames as bytes."""
+    ether, packet = bytes(frame[:14]), bytes(frame[14:])
+    if ether[12:] == b"\x86\xdd":
+        body, rest = packet[40:40 + int.from_bytes(packet[4:6], "big")], packet[:4]
+    else:
+        head = (packet[0] & 15) * 4
+        body, rest = packet[head:int.from_bytes(packet[2:4], "big")], IP(packet[:head])
+        del rest.len, rest.chksum
+    pieces = []
+    for offset in range(0, len(body), size):
+        piece, more = body[offset:offset + size], offset + size < len(body)
+        if isinstance(rest, bytes):
+            header = struct.pack("!BBHI", packet[6], 0, offset | more, number)
+            pieces.append(ether + rest + (8 + len(piece)).to_bytes(2, "big") + b"\x2c" + packet[7:40] + header + piece)
+        else:
+            rest.id, rest.frag, rest.flags = number & 0xffff, offset // 8, "MF" if more else 0
+            pieces.append(ether + bytes(rest / Raw(piece)))
+    return pieces
+
+
 def port_unreachable(source):
     return ICMP(type=3, code=3) if ":" not in source else ICMPv6DestUnreach(code=4)
 

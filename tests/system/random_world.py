@@ -1,12 +1,13 @@
 """Random objects and random packets for them, from one seed."""
 
+import collections
 import ipaddress
 import random
 
 from packets import (ARP, BROADCAST, ICMP, IP, TCP, UDP, VXLAN, Dot1Q, Ether, ICMPv6DestUnreach, ICMPv6EchoReply,
                      ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr,
                      ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
-                     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, ip_header)
+                     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, ip_header, split)
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dhcp6 import (DUID_LL, DHCP6_Advertise, DHCP6_Confirm, DHCP6_InfoRequest, DHCP6_Renew, DHCP6_Reply,
                                 DHCP6_Request, DHCP6_Solicit, DHCP6OptClientId, DHCP6OptIA_NA, DHCP6OptIAAddress)
@@ -35,6 +36,7 @@ class World:
     def __init__(self, rng, lab):
         self.rng = rng
         self.lab = lab
+        self.waiting = collections.defaultdict(list)  # by sender, frames that are to follow
         self.seen = []  # (workload or None for the uplink, frame) that arrived or was sent, for answers to it
         vrfs = rng.choice([["t1"], ["t1"], ["t1", "t2"]])
         for number in range(1, rng.randint(2, 4)):
@@ -297,8 +299,43 @@ class World:
             data[rng.randrange(start, min(len(data), start + 70))] = rng.randrange(256)
         return bytes(data[:rng.randint(start + 2, len(data))] if rng.random() < .3 else data)
 
+    def fragments(self, data):
+        """A frame in pieces, mostly whole and in their order; or as it is, if there is nothing to cut."""
+        rng = self.rng
+        if data[12:15] not in (b"\x08\0\x45", b"\x86\xdd\x60") or len(data) < 80:
+            return [data]
+        size, number = max(rng.choice([8, 24, 64, 512, 1200]), len(data) // 48 * 8), rng.getrandbits(32)
+        pieces = split(data, size, number)
+        if rng.random() < .3:
+            rng.shuffle(pieces)
+        kind = rng.random()
+        if kind < .1:
+            pieces.insert(rng.randrange(len(pieces)), rng.choice(pieces))
+        elif kind < .2:
+            del pieces[rng.randrange(len(pieces))]
+        elif kind < .3:
+            # Others of the same datagram: they overlap.
+            pieces.insert(rng.randrange(len(pieces)), rng.choice(split(data, size + 8, number)))
+        elif kind < .35:
+            pieces[0] = self.mangle(pieces[0], 16)
+        return pieces
+
+    def next_of(self, who, make):
+        """The next frame of a sender: one of a datagram in pieces, or another."""
+        rng = self.rng
+        if not self.waiting[who] or rng.random() < .2:
+            data = make()
+            if rng.random() < .1:
+                self.waiting[who] += self.fragments(data)
+            else:
+                return data
+        return self.waiting[who].pop(0) if self.waiting[who] else make()
+
     def frame(self, sender):
         """One frame of a workload, as bytes."""
+        return self.next_of(sender, lambda: self.whole(sender))
+
+    def whole(self, sender):
         rng = self.rng
         kind = rng.random()
         frame = None
@@ -324,7 +361,7 @@ class World:
         rng = self.rng
         others = [w for w in self.lab.workloads.values() if not w.node]
         sender = rng.choice(others or list(self.lab.workloads.values()))
-        inner = Ether(self.frame(sender))
+        inner = Ether(self.whole(sender))
         if rng.random() < .8:
             there = [w for w in self.lab.workloads.values() if w.node]
             inner.dst = rng.choice(there).mac
@@ -335,12 +372,18 @@ class World:
         outer = Ether(src="52:54:00:ff:00:02", dst=self.lab.uplink_mac) / header / UDP(
             sport=50000, dport=4789 if rng.random() < .97 else 4790) / VXLAN(
                 flags=8 if rng.random() < .95 else 0, vni=sender.network.vni if rng.random() < .95 else 99)
-        data = bytes(outer / inner)
+        data = bytes(outer / self.next_of(None, lambda: bytes(inner)))
         # With other outer headers the device leaves it to the host's kernel.
         return self.mangle(data, len(bytes(outer)) - 8) if rng.random() < .1 else data
 
     def remember(self, who, data):
         frame = Ether(data)
+        # Random bytes are no DNS, and scapy may be lost in them.
+        for layer in (TCP, UDP):
+            if layer in frame and frame[layer].payload:
+                content = frame[layer].payload.original
+                frame[layer].remove_payload()
+                frame[layer].add_payload(Raw(content))
         self.seen = [*self.seen[-60:], (who, frame)]
 
 

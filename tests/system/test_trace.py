@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from packets import TCP, UDP, Raw, echo_request, fresh_port, told, who_has
+from packets import TCP, UDP, Raw, echo_request, fresh_port, split, told, who_has
 
 INGRESS = {"direction": "ingress"}
 EGRESS = {"direction": "egress"}
@@ -200,6 +200,31 @@ def test_trace_of_a_frame(lab):
         assert result.returncode == 2 and "hexadecimal" in result.stderr
     result = node.run("trace", "--port", "elsewhere", "--frame", frame.hex())
     assert result.returncode == 1 and "another node" in result.stderr
+
+
+def test_trace_of_fragments(lab, family):
+    """Of several frames the last is told of; those before it wait, and leave with it if it is the one that they wait for."""
+    node, one, web = lab.nodes["a"], lab["one"], lab["web"]
+    pieces = split(bytes(one.frame(web, echo_request(one.address[family], id=fresh_port()), family,
+                                   payload=Raw(b"x" * 48))), 24, number=fresh_port())
+
+    def trace(*frames):
+        return node.json("trace", "--port", "one", *[word for f in frames for word in ("--frame", f.hex())])
+
+    assert len(pieces) == 3
+    for frames in (pieces[:1], pieces[:2], [pieces[2], pieces[0]]):
+        answer = trace(*frames)
+        assert (answer["verdict"], answer["outputs"], answer["steps"][-1]["layer"]) == ("allow", [], "fragments")
+    answer = trace(*pieces)
+    assert (answer["verdict"], [bytes.fromhex(o["frame"]) for o in answer["outputs"]]) == ("allow", pieces)
+    assert {output["port"] for output in answer["outputs"]} == {"web"}
+    assert trace(*pieces[:2], pieces[0])["reason"] == "fragment-duplicate"
+    # Nothing of them is there for the next one.
+    assert trace(pieces[2])["outputs"] == []
+    closed = split(bytes(one.frame(web, UDP(sport=fresh_port(), dport=53), family, payload=Raw(b"x" * 48))), 32)
+    assert trace(*closed)["reason"] == "security-group-ingress"
+    result = node.run("trace", "--port", "one", "--frame", pieces[0].hex(), "--frame", "0")
+    assert result.returncode == 2 and "hexadecimal" in result.stderr
 
 
 def test_trace_with_options(lab):

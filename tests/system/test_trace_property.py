@@ -63,6 +63,7 @@ class Observer:
             if workload.vlan:
                 self.subs[workload.vlan[0]][name] = workload
         self.pending = collections.Counter()
+        self.earlier = collections.defaultdict(list)  # by port, what was sent there
 
     def stats(self):
         ports = self.client.call("Stats").ports
@@ -116,12 +117,13 @@ def differences(expected, found):
 def play(world, observer, name, data, seed, number):
     """Traces a frame, sends it, and compares."""
     received, before = observer.stats()
-    answer = observer.client.call("Trace", port=name, frame=data)
+    answer = observer.client.call("Trace", port=name, frame=data, earlier=observer.earlier[name])
     frames, drops = expectation(answer)
     try:
         observer.wires[name].socket.send(data)
     except OSError:
         return False  # the interface takes no such frame
+    observer.earlier[name].append(data)
     end = time.monotonic() + PATIENCE
     while True:
         got, after = observer.stats()
