@@ -217,6 +217,31 @@ def memberships():
     yield "mld-v2", b"\0\x8f\0\0\0\0\0\0\2\4\0\0\0" + v6 + b"\5\1\0\1" + v6 + b"source of it all data"
 
 
+def fragments():
+    """Frames, and steps with fragments of datagrams, as the fuzzer of fragments takes them."""
+    for name, data in packets():
+        if "fragment" in name:
+            yield name, b"\3" + data
+
+    def piece(number, source, offset, size, more, cost=0):
+        return struct.pack("<BBBHHB", more, number, source, offset // 8, size, cost)
+
+    def other(kind, number=0, seconds=0):
+        return struct.pack("<BBBHHB", kind, number, 0, 0, seconds, 0)
+
+    first, middle, last = piece(1, 0, 0, 16, 1), piece(1, 0, 16, 8, 1), piece(1, 0, 24, 5, 0)
+    yield "order", b"\0" + first + middle + last
+    yield "reverse", b"\0" + last + middle + first
+    yield "copies", b"\0" + middle + middle + last + last + first
+    yield "overlap", b"\0" + first + piece(1, 0, 8, 8, 1) + last
+    yield "two-ends", b"\0" + last + piece(1, 0, 32, 8, 0) + first
+    yield "sources", b"\0" + b"".join(piece(1, source, at, 8, at < 16) for at in (0, 8, 16) for source in range(4))
+    yield "costs", b"\0" + b"".join(piece(number, 2, 8, 8, 1, 3) for number in range(40))
+    yield "many", b"\0" + b"".join(piece(number, 3, 8, 8, 1) for number in range(80))
+    yield "time", b"\0" + first + other(0x20, seconds=31) + middle + last + first
+    yield "ended", b"\0" + first + other(0x40, 1) + middle + last + other(0x60) + first + middle + last
+
+
 def documents():
     yield "node", "kind: Node\nname: a\nvtep: 192.0.2.1/24\ngateway: 192.0.2.254\n" \
         "uplink: {netdev: up0}\n"
@@ -313,6 +338,7 @@ def main():
         sys.exit("usage: make_corpus.py DIRECTORY")
     root = sys.argv[1]
     write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
+    write(os.path.join(root, "fragments"), fragments())
     write(os.path.join(root, "membership"), memberships())
     write(os.path.join(root, "offload"), offloads())
     write(os.path.join(root, "plane"), planes())

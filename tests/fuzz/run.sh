@@ -5,7 +5,7 @@ set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- dhcp membership offload packet plane yaml rpc
+[ $# -gt 0 ] || set -- dhcp fragments membership offload packet plane yaml rpc
 cd "$(dirname "$0")/../.."
 build="build-fuzz"
 
@@ -21,7 +21,7 @@ for target; do
 	case $target in
 	membership) size=1024 ;;
 	offload) size=8192 ;;
-	packet | dhcp) size=2048 ;;
+	packet | dhcp | fragments) size=2048 ;;
 	plane) size=8192 ;;
 	yaml) size=4096 ;;
 	rpc) size=4096 ;;
