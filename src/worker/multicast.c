@@ -85,19 +85,6 @@ static void tell(struct worker *worker, const struct network *network, const str
 		replicate_own(worker, mbuf, network->number, REPLICATE_REMOTE, 0);
 }
 
-// All groups of the network in which somebody of this node is are told soon.
-static void tell_all(struct worker *worker, uint16_t network)
-{
-	struct groups *groups = worker->multicast.groups;
-
-	for (uint32_t i = 0; i < groups->groups_used; i++) {
-		struct group *group = &groups->groups[i];
-
-		if (group->network == network && group->local && !group->announce)
-			group->announce = 1;
-	}
-}
-
 // ---- time
 
 struct filter_context {
@@ -135,11 +122,15 @@ static void look_after(struct worker *worker, struct group *group)
 		.group = group,
 		.network = tables_network(worker->tables, group->network),
 	};
+	uint32_t round = worker->multicast.queriers[group->network].tell;
 	bool had_local = group->local > 0;
 
 	groups_filter(worker->multicast.groups, group, keep_member, &context);
 	if (had_local && !group->local)
 		group->announce = MEMBERSHIP_ROBUSTNESS;
+	else if (group->told != round && group->local && !group->announce)
+		group->announce = 1;
+	group->told = round;
 	if (!context.network)
 		group->announce = 0;
 	if (group->announce) {
@@ -188,7 +179,7 @@ static void ask(struct worker *worker, const struct network *network)
 		if (querier->interval < MEMBERSHIP_QUERY_INTERVAL && network->remote_count)
 			query_all(worker, network, !family, seconds, REPLICATE_REMOTE);
 	}
-	tell_all(worker, network->number);
+	querier->tell++;
 	querier->next = worker->now + querier->interval;
 	querier->interval = RTE_MIN(querier->interval * 2, (uint32_t)MEMBERSHIP_QUERY_INTERVAL);
 }
@@ -327,19 +318,14 @@ void multicast_receive(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	uint16_t network = packet->key.network;
 	struct membership_message message = {.query = false};
-	struct querier *querier;
 
 	if (reason == DROP_NONE)
 		reason = membership_read(data, rte_pktmbuf_data_len(mbuf), packet, &message);
 	if (reason == DROP_NONE && message.query && ingress.port != PORT_UPLINK)
 		reason = DROP_MEMBERSHIP_QUERY;
+	// A node asks: it hears within a second.
 	if (reason == DROP_NONE && message.query && !worker->trace) {
-		querier = &worker->multicast.queriers[network];
-		if (querier->told != worker->now) {
-			querier->told = worker->now;
-			tell_all(worker, network);
-			worker->multicast.group_position = 0;
-		}
+		worker->multicast.queriers[network].tell++;
 	} else if (reason == DROP_NONE && !message.query &&
 		   !learn(worker, data, &message, network,
 			  ingress.port == PORT_UPLINK ? GROUPS_NODE + ingress.peer

@@ -19,7 +19,7 @@ struct querier {
 	uint32_t stamp;	   // of the receivers as they were at the last query
 	uint32_t interval; // seconds between the next two queries; 0: there was none
 	uint32_t next;	   // second of the next query
-	uint32_t told;	   // second when another node was told all
+	uint32_t tell;	   // how often all of this node's groups were to be told to the others
 };
 
 struct multicast {

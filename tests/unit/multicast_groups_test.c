@@ -61,25 +61,42 @@ static void test_bounds(void **state)
 	assert_null(groups_find(groups, 1, &a));
 	a = group_address(0);
 	assert_int_equal(groups_join(groups, 1, &a, 5, 1), GROUPS_KEPT);
-	// Of all.
-	for (uint32_t i = GROUPS_OF_A_PORT_MAX; i < GROUPS_MAX; i++) {
+	groups_close(groups);
+}
+
+// Nobody in a network takes what others need: their own network's places, and in the end all.
+static void test_shares(void **state)
+{
+	struct groups *groups = groups_open();
+	struct ip_address a;
+
+	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
+		uint16_t network = (uint16_t)(1 + i / GROUPS_OF_A_NETWORK_MAX);
+
+		if (i && i % GROUPS_OF_A_NETWORK_MAX == 0) {
+			a = group_address(GROUPS_MAX);
+			assert_int_equal(groups_join(groups, network - 1, &a, 9000, 1),
+					 GROUPS_FULL);
+		}
 		a = group_address(i);
-		assert_int_equal(groups_join(groups, 1, &a, 6 + i / 200, 1), GROUPS_FIRST);
+		assert_int_equal(groups_join(groups, network, &a, 6 + i / 200, 1), GROUPS_FIRST);
 	}
 	a = group_address(GROUPS_MAX);
-	assert_int_equal(groups_join(groups, 1, &a, 9000, 1), GROUPS_FULL);
+	assert_int_equal(groups_join(groups, 9, &a, 9000, 1), GROUPS_FULL);
 	// A place that was given back is used again.
 	a = group_address(17);
-	groups_remove(groups, groups_find(groups, 1, &a), 5);
+	groups_remove(groups, groups_find(groups, 1, &a), 6);
 	groups_drop(groups, groups_find(groups, 1, &a));
 	a = group_address(GROUPS_MAX);
-	assert_int_equal(groups_join(groups, 1, &a, 5, 1), GROUPS_FIRST);
+	assert_int_equal(groups_join(groups, 1, &a, 6, 1), GROUPS_FIRST);
 	// Members.
-	a = group_address(0);
-	for (uint32_t i = 0; i < GROUPS_MEMBERS_MAX - GROUPS_MAX; i++)
+	for (uint32_t i = GROUPS_OF_A_NETWORK_MAX; i < MEMBERS_OF_A_NETWORK_MAX; i++)
 		assert_int_equal(groups_join(groups, 1, &a, 20000 + i, 1), GROUPS_NEW);
 	assert_int_equal(groups_join(groups, 1, &a, 60000, 1), GROUPS_FULL);
+	assert_int_equal(groups_join(groups, 1, &a, GROUPS_NODE + 1, 1), GROUPS_FULL);
 	assert_int_equal(groups->of_port[60000], 0);
+	a = group_address(GROUPS_OF_A_NETWORK_MAX);
+	assert_int_equal(groups_join(groups, 2, &a, 60000, 1), GROUPS_NEW);
 	groups_close(groups);
 }
 
@@ -155,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_group),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_model),
 	};
 

@@ -30,10 +30,10 @@ static uint32_t *bucket_of(struct groups *groups, uint16_t network,
 	uint64_t hash = (uint64_t)product ^ (uint64_t)(product >> 64);
 
 	hash *= groups->secret;
-	return &groups->buckets[hash >> 52];
+	return &groups->buckets[hash >> 50];
 }
 
-_Static_assert(GROUPS_BUCKETS == 1 << 12, "the hash's upper bits");
+_Static_assert(GROUPS_BUCKETS == 1 << 14, "the hash's upper bits");
 
 struct group *groups_find(struct groups *groups, uint16_t network, const struct ip_address *address)
 {
@@ -77,6 +77,8 @@ static struct group *make_group(struct groups *groups, uint16_t network,
 	uint32_t index = groups->groups_free, *bucket = bucket_of(groups, network, address);
 	struct group *group;
 
+	if (groups->of_network[network].groups == GROUPS_OF_A_NETWORK_MAX)
+		return NULL;
 	if (index)
 		groups->groups_free = groups->groups[index - 1].next;
 	else if (groups->groups_used < GROUPS_MAX)
@@ -86,6 +88,7 @@ static struct group *make_group(struct groups *groups, uint16_t network,
 	group = &groups->groups[index - 1];
 	*group = (struct group){.address = *address, .network = network, .next = *bucket};
 	*bucket = index;
+	groups->of_network[network].groups++;
 	return group;
 }
 
@@ -94,6 +97,8 @@ static struct group_member *make_member(struct groups *groups, struct group *gro
 	uint32_t index = groups->members_free, *link = &group->members;
 	struct group_member *member;
 
+	if (groups->of_network[group->network].members == MEMBERS_OF_A_NETWORK_MAX)
+		return NULL;
 	if (index)
 		groups->members_free = groups->members[index - 1].next;
 	else if (groups->members_used < GROUPS_MEMBERS_MAX)
@@ -105,6 +110,7 @@ static struct group_member *make_member(struct groups *groups, struct group *gro
 	member = &groups->members[index - 1];
 	*member = (struct group_member){.key = key, .next = *link};
 	*link = index;
+	groups->of_network[group->network].members++;
 	return member;
 }
 
@@ -145,6 +151,7 @@ static void unlink_member(struct groups *groups, struct group *group, uint32_t *
 	*link = member->next;
 	member->next = groups->members_free;
 	groups->members_free = index;
+	groups->of_network[group->network].members--;
 	if (member->key >= GROUPS_NODE)
 		return;
 	groups->of_port[member->key]--;
@@ -184,6 +191,7 @@ void groups_drop(struct groups *groups, struct group *group)
 	while (*link != index)
 		link = &groups->groups[*link - 1].next;
 	*link = group->next;
+	groups->of_network[group->network].groups--;
 	group->network = 0;
 	group->next = groups->groups_free;
 	groups->groups_free = index;

@@ -11,10 +11,13 @@
 
 #include "base/address.h"
 
-#define GROUPS_MAX	     4096
-#define GROUPS_MEMBERS_MAX   16384
-#define GROUPS_BUCKETS	     4096 // a power of two
+#define GROUPS_MAX	     16384
+#define GROUPS_MEMBERS_MAX   65536
+#define GROUPS_BUCKETS	     16384 // a power of two
 #define GROUPS_OF_A_PORT_MAX 256
+// No tenant takes the places of all.
+#define GROUPS_OF_A_NETWORK_MAX	 (GROUPS_MAX / 4)
+#define MEMBERS_OF_A_NETWORK_MAX (GROUPS_MEMBERS_MAX / 4)
 
 // A port's number, or GROUPS_NODE + a node's.
 #define GROUPS_NODE 0x10000
@@ -33,13 +36,18 @@ struct group {
 	uint32_t members;  // index + 1
 	uint32_t next;	   // in its bucket, or of free ones; index + 1
 	uint32_t announce; // how many times the other nodes are still to be told
+	uint32_t told;	   // the querier's `tell` when they were last because of that
 };
 
 struct groups {
 	struct group groups[GROUPS_MAX];
 	struct group_member members[GROUPS_MEMBERS_MAX];
-	uint32_t buckets[GROUPS_BUCKETS];   // index + 1
-	uint16_t of_port[GROUPS_NODE];	    // how many groups, by port number
+	uint32_t buckets[GROUPS_BUCKETS]; // index + 1
+	uint16_t of_port[GROUPS_NODE];	  // how many groups, by port number
+	struct {
+		uint16_t groups;
+		uint16_t members;
+	} of_network[65536];
 	uint32_t groups_used, members_used; // never used ones are behind
 	uint32_t groups_free, members_free; // lists
 	uint64_t secret;		    // so that nobody can choose addresses for one bucket
