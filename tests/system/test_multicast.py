@@ -99,57 +99,70 @@ def group(family):
     return fresh_group(family)
 
 
-def test_members_only(lab, family, group):
-    one = lab["one"]
-    lab.dropped(one, to_group(one, group), "no-receiver")
-    lab["two"].send(report(lab["two"], group))
-    becomes(lab, one, group, ["two"])
-    # The other node hears of it.
-    becomes(lab, lab["on-b"], group, ["two"])
-    lab["on-b"].send(report(lab["on-b"], group))
-    becomes(lab, one, group, ["two", "on-b"])
-    becomes(lab, lab["two"], group, ["on-b"])
-    assert receivers(lab, one, fresh_group(family)) == set()
-    # Also who is no member may send, and other networks don't get it.
-    lab["two"].send(report(lab["two"], group, joins=False))
-    becomes(lab, one, group, ["on-b"])
-    lab["on-b"].send(report(lab["on-b"], group, joins=False))
-    becomes(lab, one, group, [])
+@pytest.fixture
+def groups():
+    """One of each family, for tests that have to wait: the seconds go by for both."""
+    return [fresh_group("v4"), fresh_group("v6")]
 
 
-def test_leaving_is_asked_about(lab, family, group):
+def test_members_only(lab, groups):
+    one, two, on_b = lab["one"], lab["two"], lab["on-b"]
+    for group in groups:
+        lab.dropped(one, to_group(one, group), "no-receiver")
+        two.send(report(two, group))
+    for group in groups:
+        becomes(lab, one, group, ["two"])
+        # The other node hears of it.
+        becomes(lab, on_b, group, ["two"])
+        on_b.send(report(on_b, group))
+        becomes(lab, one, group, ["two", "on-b"])
+        becomes(lab, two, group, ["on-b"])
+        # Also who is no member may send, and other networks don't get it.
+        assert receivers(lab, one, fresh_group("v4")) == receivers(lab, one, fresh_group("v6")) == set()
+        two.send(report(two, group, joins=False))
+    for group in groups:
+        becomes(lab, one, group, ["on-b"])
+        on_b.send(report(on_b, group, joins=False))
+    for group in groups:
+        becomes(lab, one, group, [])
+
+
+def test_leaving_is_asked_about(lab, groups):
     """A query for the group goes to the port that says so; who answers stays."""
-    two = lab["two"]
+    two, three = lab["two"], lab["three"]
     wire = Wire(two.netns, two.interface, membership=True)
-    two.send(report(two, group))
-    becomes(lab, lab["one"], group, ["two"])
-    two.send(report(two, group, joins=False))
+    for group in groups:
+        two.send(report(two, group))
+        becomes(lab, lab["one"], group, ["two"])
+        two.send(report(two, group, joins=False))
 
-    def asks(frame):
-        query = frame.getlayer(IGMPv3mq) or frame.getlayer(ICMPv6MLQuery2)
-        return query and (query.gaddr if family == "v4" else query.mladdr) == group
+        def asks(frame):
+            query = frame.getlayer(IGMPv3mq) or frame.getlayer(ICMPv6MLQuery2)
+            return query and getattr(query, "gaddr" if IGMPv3mq in frame else "mladdr") == group
 
-    query = wire.wait_for(asks)
-    assert query.dst == mac_of(group) and query.src == two.gateway_mac(family)
-    two.send(report(two, group))
-    becomes(lab, lab["one"], group, ["two"])
+        query = wire.wait_for(asks)
+        assert query.dst == mac_of(group) and query.src == two.gateway_mac("v6" if ":" in group else "v4")
+        two.send(report(two, group))
+        becomes(lab, lab["one"], group, ["two"])
+        three.send(report(three, group))
+        becomes(lab, lab["one"], group, ["two", "three"])
+        three.send(report(three, group, joins=False))
     # It is asked twice; who has answered stays, however long it is.
-    wire.drain()
-    lab["three"].send(report(lab["three"], group))
-    lab["three"].send(report(lab["three"], group, joins=False))
-    becomes(lab, lab["one"], group, ["two", "three"])
-    becomes(lab, lab["one"], group, ["two"])
+    for group in groups:
+        becomes(lab, lab["one"], group, ["two"])
     wire.close()
 
 
-def test_sources_count_as_the_group(lab, family, group):
+def test_sources_count_as_the_group(lab, groups):
     """A member of some sources is one of the group; when it wants the last no more it is asked."""
     two = lab["two"]
-    source = lab["one"].address[family]
-    two.send(report(two, group, sources=[source]))
-    becomes(lab, lab["three"], group, ["two"])
-    two.send(report(two, group, joins=False, sources=[source]))
-    becomes(lab, lab["three"], group, [])
+    for group in groups:
+        source = lab["one"].address["v6" if ":" in group else "v4"]
+        two.send(report(two, group, sources=[source]))
+        becomes(lab, lab["three"], group, ["two"])
+        two.send(report(two, group, joins=False, sources=[source]))
+    for group in groups:
+        becomes(lab, lab["three"], group, [])
 
 
 def test_version_2_and_1(lab):
@@ -239,14 +252,12 @@ def test_a_change_of_configuration_keeps_them(lab, group):
     assert receivers(lab, lab["one"], group) == {"two"}
 
 
-def test_trace(lab, family, group):
+def test_trace(lab, group):
     two = lab["two"]
     for member in (two, lab["on-b"]):
         member.send(report(member, group))
     becomes(lab, lab["one"], group, ["two", "on-b"])
-    address = lab["one"].address[family]
-    ends = f"{address}:1 > {group}:2" if family == "v4" else f"[{address}]:1 > [{group}]:2"
-    answer = lab.nodes["a"].json("trace", "--port", "one", f"udp {ends}")
+    answer = lab.nodes["a"].json("trace", "--port", "one", trace_of(lab["one"], group))
     assert sorted(output["port"] for output in answer["outputs"]) == ["two", "uplink"]
 
 
@@ -314,23 +325,32 @@ def test_sockets(lab, family, group):
         with member(a, group) as on_a:
             eventually(lambda: say(b, group, "back?") or select.select([on_a.stdout], [], [], 0)[0])
     # Closing the socket leaves the group, and the query finds nobody: packets stay on their node.
-    eventually(lambda: lab.nodes["a"].trace("kernel-a", trace_of(sender, group, family)) == "drop no-receiver")
+    eventually(lambda: lab.nodes["a"].trace("kernel-a", trace_of(sender, group)) == "drop no-receiver")
 
 
-def trace_of(sender, group, family):
-    address = sender.address[family]
-    return f"udp {address}:1 > {group}:2" if family == "v4" else f"udp [{address}]:1 > [{group}]:2"
+def trace_of(sender, group):
+    if ":" in group:
+        return f"udp [{sender.address['v6']}]:1 > [{group}]:2"
+    return f"udp {sender.address['v4']}:1 > {group}:2"
 
 
-def test_after_a_restart(lab, family, group):
+def test_after_a_restart(lab, groups):
     """The first queries bring back what was known, from the ports and from the other node."""
-    with member(lab["kernel-a"], group), member(lab["kernel-b"], group):
-        for name, sender in (("a", "kernel-a"), ("b", "kernel-b")):
-            eventually(lambda: lab.nodes[name].trace(sender, trace_of(lab[sender], group, family)) == "allow")
+    a, b = lab["kernel-a"], lab["kernel-b"]
+
+    def both_allow(node, sender):
+        return all(lab.nodes[node].trace(sender.name, trace_of(sender, group)) == "allow" for group in groups)
+
+    with contextlib.ExitStack() as members:
+        for workload in (a, b):
+            for group in groups:
+                members.enter_context(member(workload, group))
+        eventually(lambda: both_allow("a", a) and both_allow("b", b))
         lab.nodes["b"].stop()
         lab.nodes["b"].start()
-        lab["kernel-b"].configure() if not has_address(lab["kernel-b"]) else None
-        eventually(lambda: lab.nodes["b"].trace("kernel-b", trace_of(lab["kernel-b"], group, family)) == "allow")
+        if not has_address(b):
+            b.configure()
+        eventually(lambda: both_allow("b", b))
         for name in ("on-b", "four"):
             lab[name].close()
             lab[name].listen()
