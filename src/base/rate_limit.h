@@ -11,17 +11,23 @@ struct rate_limit {
 	uint64_t last; // cycles
 };
 
-// Takes a token if there is one. `interval` is in cycles, the time of one token; `burst` is how
-// many tokens the bucket holds.
-static inline bool rate_limit_take(struct rate_limit *limit, uint64_t now, uint64_t interval,
-				   uint32_t burst)
+// Takes `count` tokens if there are so many. `interval` is in cycles, the time of one token;
+// `burst` is how many tokens the bucket holds.
+static inline bool rate_limit_take_several(struct rate_limit *limit, uint64_t now,
+					   uint64_t interval, uint32_t burst, uint32_t count)
 {
 	uint64_t passed = now - limit->last;
 
 	limit->owed = limit->owed > passed ? limit->owed - passed : 0;
 	limit->last = now;
-	if (limit->owed + interval > burst * interval)
+	if (limit->owed + count * interval > burst * interval)
 		return false;
-	limit->owed += interval;
+	limit->owed += count * interval;
 	return true;
+}
+
+static inline bool rate_limit_take(struct rate_limit *limit, uint64_t now, uint64_t interval,
+				   uint32_t burst)
+{
+	return rate_limit_take_several(limit, now, interval, burst, 1);
 }

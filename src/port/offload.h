@@ -56,6 +56,19 @@ static inline uint32_t packet_wire_size(const struct rte_mbuf *packet)
 	return RTE_MIN(size, packet->pkt_len);
 }
 
+// Frames that the packet becomes on a wire, if it is in no tunnel.
+static inline uint32_t packet_wire_count(const struct rte_mbuf *packet)
+{
+	uint32_t header;
+
+	if (likely(!(packet->ol_flags & PACKET_SEGMENTATION)))
+		return 1;
+	header = packet->l2_len + packet->l3_len;
+	if (!(packet->ol_flags & PACKET_UFO))
+		header += packet->l4_len;
+	return (packet->pkt_len - header + packet->tso_segsz - 1) / packet->tso_segsz;
+}
+
 // Nothing is left to do: what the flags said is not so any more.
 static inline void packet_set_complete(struct rte_mbuf *packet)
 {

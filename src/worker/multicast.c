@@ -243,8 +243,8 @@ static enum drop_reason check_sender(struct worker *worker, const struct packet 
 	// takes no others).
 	if (v4 && packet->source.words[3] && port_security_layer.judge(&walk, NULL) != VERDICT_NEXT)
 		return walk.reason;
-	return replicate_within_rate(worker, network, ingress.port) ? DROP_NONE
-								    : DROP_MULTICAST_RATE;
+	return replicate_within_rate(worker, network, ingress.port, 1) ? DROP_NONE
+								       : DROP_MULTICAST_RATE;
 }
 
 static bool join(struct worker *worker, uint16_t network, const struct ip_address *address,

@@ -6,6 +6,7 @@
 #include "layer/multicast/membership.h"
 #include "layer/multicast/receivers.h"
 #include "layer/tunnel/tunnel.h"
+#include "port/offload.h"
 #include "worker/worker.h"
 
 #define RECEIVER_NODES GROUPS_NODE
@@ -327,16 +328,18 @@ static bool is_service(const struct packet *packet)
 	return ip_is_v4(&packet->source) ? port == 67 || port == 68 : port == 546 || port == 547;
 }
 
-bool replicate_within_rate(struct worker *worker, const struct network *network, uint16_t port)
+bool replicate_within_rate(struct worker *worker, const struct network *network, uint16_t port,
+			   uint32_t packets)
 {
 	return worker->trace ||
-	       rate_limit_take(&worker->replicator.limits[port], rte_rdtsc(),
-			       worker->engine->cycles_per_second / network->multicast_rate,
-			       network->multicast_burst);
+	       rate_limit_take_several(&worker->replicator.limits[port], rte_rdtsc(),
+				       worker->engine->cycles_per_second / network->multicast_rate,
+				       network->multicast_burst, packets);
 }
 
-static enum drop_reason judge_sender(struct worker *worker, const struct packet *packet,
-				     struct ingress ingress, uint16_t *dropped_at)
+static enum drop_reason judge_sender(struct worker *worker, const struct rte_mbuf *mbuf,
+				     const struct packet *packet, struct ingress ingress,
+				     uint16_t *dropped_at)
 {
 	struct walk walk = walk_make(worker, packet, ingress);
 	bool multicast = mac_is_multicast(&packet->destination_mac);
@@ -358,7 +361,8 @@ static enum drop_reason judge_sender(struct worker *worker, const struct packet 
 	if (multicast &&
 	    (is_service(packet) || receivers_of(&packet->destination) == RECEIVERS_NONE))
 		return DROP_MULTICAST;
-	if (ingress.port != PORT_UPLINK && !replicate_within_rate(worker, network, ingress.port))
+	if (ingress.port != PORT_UPLINK &&
+	    !replicate_within_rate(worker, network, ingress.port, packet_wire_count(mbuf)))
 		return DROP_MULTICAST_RATE;
 	return DROP_NONE;
 }
@@ -396,7 +400,7 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 			multicast_receive(worker, mbuf, packet, ingress);
 		return;
 	}
-	reason = judge_sender(worker, packet, ingress, &dropped_at);
+	reason = judge_sender(worker, mbuf, packet, ingress, &dropped_at);
 	if (reason != DROP_NONE) {
 		worker_drop(worker, mbuf, dropped_at, reason);
 		return;

@@ -64,8 +64,9 @@ void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 void replicate_own(struct worker *worker, struct rte_mbuf *mbuf, uint16_t network,
 		   uint32_t receivers, uint16_t except);
 
-// Takes from what the port may send; the network's rate is not 0.
-bool replicate_within_rate(struct worker *worker, const struct network *network, uint16_t port);
+// Takes `packets` from what the port may send; the network's rate is not 0.
+bool replicate_within_rate(struct worker *worker, const struct network *network, uint16_t port,
+			   uint32_t packets);
 
 // In each turn of the loop. Returns how many packets there were to work on.
 uint32_t replicate_turn(struct worker *worker);

@@ -3,7 +3,8 @@
 import pytest
 
 from node import eventually
-from packets import BROADCAST, UDP, IPv6ExtHdrFragment, Raw, fresh_port
+from packets import BROADCAST, IP, UDP, IPv6ExtHdrFragment, Raw, fresh_port
+from virtio import UDP_L4, Sender, content
 
 UNKNOWN = "52:54:00:00:77:77"
 DESTINATIONS = {"broadcast": ("v4", "255.255.255.255", BROADCAST), "subnet's broadcast": ("v4", "10.1.0.255", BROADCAST),
@@ -163,6 +164,28 @@ def test_rate(lab):
     settle(lab, ["slow-1", "slow-3"], sent)
     # Plain packets are not meant.
     lab.passes(first, first.frame(second, UDP(sport=fresh_port(), dport=53)), second)
+
+
+def test_rate_of_datagrams_sent_at_once(lab):
+    """What a card is left to make several of counts as so many (USO)."""
+    third, first = lab["slow-3"], lab["slow-1"]
+    sender = Sender(third)
+    limited = ("slow-3", "multicast-rate")
+
+    def send(count):
+        sent = third.frame(third, UDP(sport=fresh_port(), dport=53), dst="224.0.0.251", dst_mac="01:00:5e:00:00:fb",
+                           payload=Raw(content(100 * count)))
+        sender.send(sent, gso_type=UDP_L4, header_length=42, size=100, start=34, offset=6)
+        return content(100 * count)
+
+    before = lab.drops().get(limited, 0)
+    data = send(3)
+    first.wire.wait_for(lambda got: UDP in got and bytes(got[UDP].payload) == data[200:])
+    assert lab.drops().get(limited, 0) == before
+    send(40)
+    eventually(lambda: lab.drops().get(limited, 0) > before)
+    assert not [got for got in first.wire.drain() if UDP in got and got[IP].src == third.address["v4"]]
+    sender.close()
 
 
 def frame_of(sender):

@@ -9,11 +9,10 @@ import netns
 from node import eventually
 from packets import (ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, IPv6, Raw, Wire, fresh_port, ip_header,
                      is_refusal, told, who_has)
-from virtio import TCPV4, Sender, content
+from virtio import TCPV4, UDP_L4, Sender, content
 
 UDP_SEGMENT = 103
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
-UDP_L4 = 5  # type of a large send of datagrams in a virtio header
 HEADER = {"v4": 28, "v6": 48}
 OUTER = {"v4": 50, "v6": 70}
 

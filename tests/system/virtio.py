@@ -10,7 +10,7 @@ from packets import TCP, Ether
 SOL_PACKET = 263
 PACKET_VNET_HDR = 15
 NEEDS_CSUM = 1
-TCPV4, TCPV6 = 1, 4
+TCPV4, TCPV6, UDP_L4 = 1, 4, 5
 ECN = 0x80
 
 

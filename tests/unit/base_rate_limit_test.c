@@ -24,6 +24,20 @@ static void test_burst_and_rate(void **state)
 	assert_int_equal(taken, 10);
 }
 
+// All of them or none.
+static void test_several(void **state)
+{
+	struct rate_limit limit = {0};
+	uint64_t now = 123456789;
+
+	assert_false(rate_limit_take_several(&limit, now, 1000, 10, 11));
+	assert_true(rate_limit_take_several(&limit, now, 1000, 10, 7));
+	assert_false(rate_limit_take_several(&limit, now, 1000, 10, 4));
+	assert_true(rate_limit_take_several(&limit, now, 1000, 10, 3));
+	assert_false(rate_limit_take_several(&limit, now + 1999, 1000, 10, 2));
+	assert_true(rate_limit_take_several(&limit, now + 2000, 1000, 10, 2));
+}
+
 static void test_against_model(void **state)
 {
 	uint64_t seed = random_seed(), now = 1;
@@ -56,6 +70,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_burst_and_rate),
+		cmocka_unit_test(test_several),
 		cmocka_unit_test(test_against_model),
 	};
 

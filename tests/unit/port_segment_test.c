@@ -28,6 +28,8 @@ static void segments_check(const struct shape *shape, uint8_t type, uint16_t siz
 	assert_true(segmenter_begin(&segmenter, packet, true));
 	total = segmenter_left(&segmenter);
 	assert_int_equal(total, (shape->length - shape->data + size - 1) / size);
+	if (!shape->outer)
+		assert_int_equal(packet_wire_count(packet), total);
 	while (!segmenter_done(&segmenter)) {
 		assert_int_equal(segmenter_left(&segmenter), total - count);
 		segment = segmenter_next(&segmenter, offload_pool);
@@ -123,6 +125,7 @@ static void fragments_check(bool v6, int outer, uint16_t size)
 	assert_int_equal(offload_from_virtio(packet, &header), OFFLOAD_READY);
 	assert_true(packet->ol_flags & PACKET_UFO);
 	assert_int_equal(packet_wire_size(packet), shape.l4 + (size & ~7u) + extra);
+	assert_int_equal(packet_wire_count(packet), (PAYLOAD + 3 + 8) / (size & ~7u) + 1);
 	if (outer) {
 		assert_true(packet_encapsulate(packet, true, 20, 16));
 		uint8_t *front = (uint8_t *)rte_pktmbuf_prepend(packet, 50);
