@@ -96,18 +96,23 @@ static void ask_one(struct worker *worker, const struct shared_address *shared,
 	bool v4 = ip_is_v4(&shared->address);
 	struct ip_address from = network_own_address(network, v4);
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->engine->pool);
+	const struct port *local = worker->tables->ports[candidate->port].port;
 
 	if (!mbuf || !(v4 ? arp_request(mbuf, &network->gateway_mac, &from, &shared->address)
 			  : nd_request(mbuf, &network->gateway_mac, &from, &shared->address)))
 		rte_pktmbuf_free(mbuf);
 	else if (candidate->peer)
 		replicate_to_node(worker, mbuf, candidate->network, candidate->peer, port);
-	else
+	else if (local && local->driver->up(local))
 		transmit_add(worker, mbuf, candidate->port);
+	else
+		// Nobody is there to hear it, so nothing is lost that should be counted.
+		rte_pktmbuf_free(mbuf);
 }
 
-// `network` 0: in all of them, on all nodes; else only ports of this node in this one.
-static void ask(struct worker *worker, const struct shared_address *shared, uint16_t network,
+// With `local` only ports of this node, in whatever network: another node asks once for each that
+// may have it, and the first question speaks for all of them.
+static void ask(struct worker *worker, const struct shared_address *shared, bool local,
 		uint16_t port)
 {
 	const struct tables *tables = worker->tables;
@@ -122,7 +127,7 @@ static void ask(struct worker *worker, const struct shared_address *shared, uint
 			&tables->endpoints[shared->candidates[(first + i) %
 							      shared->candidate_count]];
 
-		if (!network || (!candidate->peer && candidate->network == network))
+		if (!local || !candidate->peer)
 			ask_one(worker, shared, candidate, port);
 	}
 }
@@ -135,7 +140,7 @@ void announce_ask(struct worker *worker, uint16_t network, const struct ip_addre
 		tables_find_shared(tables, tables->networks[network].domain, address);
 
 	if (shared)
-		ask(worker, shared, 0, port);
+		ask(worker, shared, false, port);
 }
 
 void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -165,7 +170,7 @@ void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const stru
 		if (!message.solicitation || !shared)
 			reason = DROP_TUNNEL_DESTINATION;
 		else
-			ask(worker, shared, network->number, 0);
+			ask(worker, shared, true, 0);
 	} else {
 		shared = tables_find_shared(tables, network->domain, &message.sender);
 		if (!shared)

@@ -255,3 +255,25 @@ def test_a_port_that_goes(one_lab, family):
     # With one port alone it is that port's, and nobody has to say so.
     lab.change(lab["second"], allowedAddresses=[])
     assert owner(client, address) == lab["third"].mac
+
+
+def test_all_that_may_have_it_are_asked(one_lab, family):
+    """In each of their networks, on each node; and nothing is lost of a question that nobody is there to hear."""
+    lab = one_lab(("a", "b"), underlay="v4")
+    lab.network("blue", 1)
+    lab.network("red", 2)
+    address = {"v4": "10.9.0.1", "v6": "fd00:9::1"}[family]
+    prefix = f"{address}/{32 if family == 'v4' else 128}"
+    for name, network in (("blue-b", "blue"), ("red-b", "red")):
+        lab.workload(name, "b", network, allowedAddresses=[prefix])
+    client = lab.workload("client", "a", "blue")
+    lab.objects.append({"kind": "Port", "name": "off", "node": "a", "network": "blue", "mac": "52:54:00:00:77:77",
+                        "allowedAddresses": [prefix],
+                        "device": {"vhostUser": {"path": str(lab.directory / "off.sock"), "mode": "server"}}})
+    lab.up()
+    for name in ("blue-b", "red-b"):
+        lab[name].wire.questions = True
+    client.send(client.frame(lab["red-b"], UDP(sport=fresh_port(), dport=53), family, dst=address))
+    for name in ("blue-b", "red-b"):
+        lab[name].wire.wait_for(lambda frame: asks(frame, address))
+    assert not [at for at, reason in lab.drops() if at == "off"]

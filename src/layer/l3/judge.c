@@ -38,7 +38,9 @@ static enum verdict judge(struct walk *walk, const void *tables)
 			? 0
 			: tables_find_address(walk->tables, domain, &packet->destination);
 	if (!found) {
-		bool known = tables_find_subnet(walk->tables, domain, &packet->destination);
+		// One that several ports may have need not be in a subnet.
+		bool known = tables_find_subnet(walk->tables, domain, &packet->destination) ||
+			     tables_find_shared(walk->tables, domain, &packet->destination);
 
 		walk_say(walk, "no %s for %s", known ? "port" : "subnet",
 			 ip_format(&packet->destination, text));
