@@ -1,7 +1,6 @@
 #include "flow/state.h"
 
 #include "flow/handshake.h"
-#include "packet/header.h"
 
 static const char *const names[FLOW_STATE_COUNT] = {
 #define X(name, text, seconds) [FLOW_STATE_##name] = text,
@@ -25,19 +24,10 @@ uint32_t flow_state_timeout(enum flow_state state)
 	return timeouts[state];
 }
 
-// An answer that nobody asked for. Its key has the identifier where rules look for type and code.
-static bool icmp_reply(const struct packet *packet)
-{
-	uint8_t type = packet->icmp_type;
-
-	if (packet->key.protocol == IPPROTO_ICMP)
-		return type == ICMP_ECHO_REPLY || type == 14 || type == 16 || type == 18;
-	return packet->key.protocol == IPPROTO_ICMPV6 && type == ICMP6_ECHO_REPLY;
-}
-
 enum drop_reason flow_state_may_open(const struct packet *packet, bool pick_up)
 {
-	if (icmp_reply(packet))
+	// Its key has the identifier where rules look for type and code.
+	if (packet->icmp_reply)
 		return DROP_NO_CONNECTION;
 	switch (packet->key.protocol) {
 	case IPPROTO_TCP:

@@ -30,6 +30,17 @@ def link_local(mac):
     return str(ipaddress.IPv6Address(bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0, *octets[:3], 0xff, 0xfe, *octets[3:]])))
 
 
+def plain(data):
+    """A frame without what is above TCP and UDP: random bytes are no DNS, and scapy may be lost in them."""
+    frame = Ether(data)
+    for layer in (TCP, UDP):
+        if layer in frame and frame[layer].payload:
+            content = frame[layer].payload.original
+            frame[layer].remove_payload()
+            frame[layer].add_payload(Raw(content))
+    return frame
+
+
 class World:
     """Networks, groups and ports of node a, and ports of a node b that the test plays."""
 
@@ -271,7 +282,7 @@ class World:
         for layer in (IP, IPv6, TCP, UDP, ICMP, ICMPv6EchoRequest, ICMPv6EchoReply):
             if layer in frame and hasattr(frame[layer], "chksum" if layer in (IP, TCP, UDP, ICMP) else "cksum"):
                 delattr(frame[layer], "chksum" if layer in (IP, TCP, UDP, ICMP) else "cksum")
-        return Ether(bytes(frame))
+        return plain(bytes(frame))
 
     def ip(self, sender, source=None):
         rng = self.rng
@@ -377,13 +388,7 @@ class World:
         return self.mangle(data, len(bytes(outer)) - 8) if rng.random() < .1 else data
 
     def remember(self, who, data):
-        frame = Ether(data)
-        # Random bytes are no DNS, and scapy may be lost in them.
-        for layer in (TCP, UDP):
-            if layer in frame and frame[layer].payload:
-                content = frame[layer].payload.original
-                frame[layer].remove_payload()
-                frame[layer].add_payload(Raw(content))
+        frame = plain(data)
         self.seen = [*self.seen[-60:], (who, frame)]
 
 

@@ -75,6 +75,8 @@ static void test_all_types(void **state)
 			bool error = v6 ? type >= 1 && type <= 4
 					: type == 3 || type == 4 || type == 11 || type == 12;
 			bool nd = v6 && type >= 133 && type <= 137;
+			bool reply = v6 ? type == 129
+					: type == 0 || type == 14 || type == 16 || type == 18;
 			bool two_way = v6 ? type == 128 || type == 129
 					  : type == 0 || type == 8 || (type >= 13 && type <= 18);
 			struct frame frame;
@@ -93,6 +95,7 @@ static void test_all_types(void **state)
 			assert_int_equal(packet.kind, nd ? PACKET_ND : PACKET_IP);
 			assert_int_equal(packet.icmp_type, type);
 			assert_int_equal(packet.icmp_code, 5);
+			assert_int_equal(packet.icmp_reply, reply);
 			if (nd)
 				continue;
 			assert_int_equal(packet.key.flags, two_way ? 0 : FLOW_KEY_ONE_WAY);
