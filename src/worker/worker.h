@@ -312,7 +312,7 @@ static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, ui
 uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet,
 		      uint16_t port);
 
-// Tags packets on their way to the device. Returns how many are left; the others found no buffer.
+// Tags packets on their way to the device. Returns how many are left; the others had no room.
 uint32_t vlan_send(struct rte_mbuf **mbufs, uint32_t count, uint16_t vlan);
 
 // sleep.c

@@ -39,8 +39,8 @@ static uint16_t slots_prepare(struct packet_queue *queue, struct port_landing *l
 	return count;
 }
 
-// Puts back the VLAN tag that the kernel took out.
-static struct rte_mbuf *tag_restore(const struct msghdr *message, struct rte_mbuf *packet)
+// Puts back the VLAN tag that the kernel took out. False: there is no room for it.
+static bool tag_restore(const struct msghdr *message, struct rte_mbuf *packet)
 {
 	const struct tpacket_auxdata *data;
 	const struct cmsghdr *control;
@@ -48,24 +48,21 @@ static struct rte_mbuf *tag_restore(const struct msghdr *message, struct rte_mbu
 	char *start;
 
 	control = CMSG_FIRSTHDR(message);
-	if (!packet || !control || control->cmsg_level != SOL_PACKET ||
-	    control->cmsg_type != PACKET_AUXDATA)
-		return packet;
+	if (!control || control->cmsg_level != SOL_PACKET || control->cmsg_type != PACKET_AUXDATA)
+		return true;
 	data = (const struct tpacket_auxdata *)CMSG_DATA(control);
 	if (!(data->tp_status & TP_STATUS_VLAN_VALID))
-		return packet;
+		return true;
 	start = rte_pktmbuf_prepend(packet, sizeof(tag));
-	if (!start) {
-		rte_pktmbuf_free(packet);
-		return NULL;
-	}
+	if (!start)
+		return false;
 	memmove(start, start + sizeof(tag), 2 * ETH_ALEN);
 	tag[0] = htons(data->tp_status & TP_STATUS_VLAN_TPID_VALID ? data->tp_vlan_tpid
 								   : ETH_P_8021Q);
 	tag[1] = htons(data->tp_vlan_tci);
 	memcpy(start + 2 * ETH_ALEN, tag, sizeof(tag));
 	packet_grow_header(packet, sizeof(tag));
-	return packet;
+	return true;
 }
 
 // The frame in slot `index`, whose buffers begin at `first`. NULL: it was lost, and counted.
@@ -136,9 +133,13 @@ static void queue_read(struct packet_port *port, uint16_t index, uint16_t count)
 		queue->large--;
 	for (i = 0; i < received; i++) {
 		packet = slot_take(port, queue, landing, (uint16_t)i, each, &verdict);
-		packet = tag_restore(&queue->messages[i].msg_hdr, packet);
 		if (!packet)
 			continue;
+		if (!tag_restore(&queue->messages[i].msg_hdr, packet)) {
+			rte_pktmbuf_free(packet);
+			port_count_receive_error(&port->port, 1);
+			continue;
+		}
 		if (unlikely(verdict == OFFLOAD_CUT))
 			queue->cut |= UINT32_C(1) << queue->pending_count;
 		queue->pending[queue->pending_count++] = packet;
