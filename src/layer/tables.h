@@ -11,7 +11,6 @@
 
 struct neighbour;
 struct address_owner;
-struct address_owners;
 struct router_schedule;
 struct services;
 
@@ -185,7 +184,6 @@ struct tables {
 	struct shared_address *shared;
 	uint32_t shared_count;
 	struct domain_node *domain_nodes; // by domain
-	struct address_owners *owners;
 
 	void *layers[LAYER_MAX]; // each layer's own
 };

@@ -15,13 +15,12 @@
 static enum address_move move(struct worker *worker, const struct shared_address *shared,
 			      const struct endpoint *endpoint)
 {
-	enum address_move result =
-		address_owner_set(worker->tables->owners, shared->owner,
-				  address_owner_port(endpoint->network, &endpoint->mac),
-				  worker->now, worker->trace != NULL);
+	enum address_move result = address_owner_set(
+		shared->owner, address_owner_port(endpoint->network, &endpoint->mac), worker->now,
+		worker->trace != NULL);
 
 	if (result == ADDRESS_MOVED && !worker->trace)
-		engine_judge_anew(worker->engine);
+		engine_judge_anew(worker->engine, worker->now);
 	return result;
 }
 

@@ -26,6 +26,10 @@
 #define AGE_BUSY 64
 #define AGE_IDLE 4096
 
+// In a second: many addresses may move, and no workload may have all connections judged anew for
+// each of its packets.
+#define JUDGEMENTS_MAX 32
+
 // Data room of a packet buffer: an Ethernet frame of usual size in one piece. Behind it are bytes
 // that nobody uses: completing a checksum, rte_vhost 22.11 may write one byte too far.
 #define PACKET_ROOM  RTE_MBUF_DEFAULT_BUF_SIZE
@@ -90,6 +94,8 @@ static void run(struct worker *worker)
 		rte_rcu_qsbr_quiescent(engine->readers, worker->index);
 		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
 		worker->flows->worker[worker->index].times = worker->tables->times;
+		if (unlikely(new_second) && atomic_exchange(&engine->judge_later, false))
+			engine_judge_anew(engine, worker->now);
 		packets = receive_all(worker);
 		packets += hand_over_receive(worker);
 		packets += replicate_turn(worker);
@@ -401,11 +407,16 @@ uint32_t engine_next_generation(struct engine *engine)
 	return next;
 }
 
-void engine_judge_anew(struct engine *engine)
+void engine_judge_anew(struct engine *engine, uint32_t now)
 {
-	// Others still at earlier tables end in this turn, and what they decide is theirs alone.
-	struct tables *tables = atomic_load(&engine->tables);
+	struct tables *tables;
 
+	if (!second_count_take(&engine->judgements, now, JUDGEMENTS_MAX, false)) {
+		atomic_store(&engine->judge_later, true);
+		return;
+	}
+	// Others still at earlier tables end in this turn, and what they decide is theirs alone.
+	tables = atomic_load(&engine->tables);
 	__atomic_store_n(&tables->generation, engine_next_generation(engine), __ATOMIC_RELEASE);
 }
 

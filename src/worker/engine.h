@@ -7,6 +7,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "flow/table.h"
+#include "layer/shared_address/owner.h"
 #include "layer/tables.h"
 #include "layer/tunnel/neighbour.h"
 
@@ -38,6 +39,8 @@ struct engine {
 	struct engine_options options;
 	_Atomic(struct tables *) tables;
 	_Atomic uint32_t generation; // given out last
+	second_count judgements;     // times that all connections are to be judged anew
+	_Atomic bool judge_later;    // once more, when a second begins
 	struct flow_table *flows;
 	struct neighbours neighbours;
 	struct rte_rcu_qsbr *readers; // workers by index; the control thread is number worker_count
@@ -71,9 +74,9 @@ struct tables *engine_publish(struct engine *engine, struct tables *tables, stru
 // Never 0. Any thread.
 uint32_t engine_next_generation(struct engine *engine);
 
-// Has all connections judged anew at their next packet, by the tables in force. Worker; what has
-// changed is changed already.
-void engine_judge_anew(struct engine *engine);
+// Has all connections judged anew at their next packet, by the tables in force; in the next second
+// where it was asked for too often in this one. Worker; what has changed is changed already.
+void engine_judge_anew(struct engine *engine, uint32_t now);
 
 // Control thread, around reading the connection table.
 void engine_read_begin(struct engine *engine);

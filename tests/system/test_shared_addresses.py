@@ -13,12 +13,12 @@ _numbers = itertools.count(100)
 
 @pytest.fixture(scope="module", params=[(), ("--workers", "0,1")], ids=["one worker", "two workers"])
 def lab(make_lab, request):
-    """Two ports on node a and one on b may use 20 addresses of each family; others of three networks may not."""
+    """Two ports on node a and one on b may use 80 addresses of each family; others of three networks may not."""
     lab = make_lab(nodes=("a", "b"), underlay="v4", options=request.param)
     lab.network("blue", 1)
     lab.network("red", 2)
-    shared = [f"10.1.0.{number}/32" for number in range(100, 140)] + [f"fd00:1::{number}/128"
-                                                                      for number in range(100, 140)]
+    shared = [f"10.1.0.{number}/32" for number in range(100, 180)] + [f"fd00:1::{number}/128"
+                                                                      for number in range(100, 180)]
     for name, node in (("first", "a"), ("second", "a"), ("third", "b")):
         lab.workload(name, node, "blue", allowedAddresses=shared)
     lab.workload("client", "a", "blue")
@@ -214,6 +214,32 @@ def test_too_often(lab, address):
     eventually(fought)
     # It ends with the one that goes on.
     claim(lab, "first", address)
+
+
+def test_many_at_once(lab):
+    """Who moves many takes nobody's turn; and all connections follow."""
+    client, red, first, second = lab["client"], lab["red-a"], lab["first"], lab["second"]
+    addresses = [address for number in range(140, 180) for address in (f"10.1.0.{number}", f"fd00:1::{number}")]
+    frames = [red.frame(first, UDP(sport=fresh_port(), dport=53), "v6" if ":" in address else "v4", dst=address)
+              for address in addresses]
+    before = lab.drops()
+
+    def move(sender):
+        for message in [announcement(sender, address) for address in addresses]:
+            sender.send(message)
+        for address in addresses:
+            eventually(lambda: owner(client, address) == sender.mac)
+
+    move(first)
+    for frame in frames:
+        lab.passes(red, frame, first)
+    move(second)
+    for frame in frames:
+        def follows():
+            red.send(frame)
+            return any(bytes(frame)[-14:] in bytes(got) for got in second.wire.drain())
+        eventually(follows)
+    assert not [key for key, count in lab.drops().items() if key[1] == "address-moves" and count != before.get(key)]
 
 
 def test_trace(lab, address, family):

@@ -134,7 +134,6 @@ int shared_addresses_compile(struct compile *compile, struct error *err)
 	uint32_t count, end;
 	int result = 0;
 
-	tables->owners = &compile->numbers->owners;
 	tables->shared = calloc(tables->allowed_count / 2 + 1, sizeof(*tables->shared));
 	if (!claims || !tables->shared) {
 		free(claims);

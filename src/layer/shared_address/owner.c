@@ -88,15 +88,14 @@ struct address_owner *address_owners_get(struct address_owners *owners, uint32_t
 	return entry;
 }
 
-enum address_move address_owner_set(struct address_owners *owners, struct address_owner *owner,
-				    uint64_t port, uint32_t now, bool look)
+enum address_move address_owner_set(struct address_owner *owner, uint64_t port, uint32_t now,
+				    bool look)
 {
 	uint64_t old = atomic_load(&owner->port);
 
 	if (old == port)
 		return ADDRESS_STAYS;
-	if (!second_count_take(&owner->moves, now, ADDRESS_MOVES, look) ||
-	    !second_count_take(&owners->moves, now, ADDRESS_MOVES_ALL, look))
+	if (!second_count_take(&owner->moves, now, ADDRESS_MOVES, look))
 		return ADDRESS_MOVES_TOO_OFTEN;
 	if (!look)
 		atomic_store(&owner->port, port);

@@ -13,10 +13,8 @@
 
 #define ADDRESS_OWNERS_MAX 16384
 
-// In a second: moves of one address, moves of all, times that an address is announced. Every move
-// makes all connections be judged anew.
+// In a second: moves of one address, and times that it is announced.
 #define ADDRESS_MOVES	      2
-#define ADDRESS_MOVES_ALL     32
 #define ADDRESS_ANNOUNCEMENTS 8
 
 // Counts up to a limit in each second: the second * 256, and how many in it.
@@ -42,7 +40,6 @@ struct address_owners {
 	uint32_t used;	       // those behind were never taken
 	uint32_t next;	       // those before are taken
 	struct lookup numbers; // key to index + 1; control thread
-	second_count moves;
 };
 
 bool address_owners_open(struct address_owners *owners);
@@ -87,5 +84,5 @@ enum address_move {
 };
 
 // The address is said to be at `port`. Any worker. With `look` only tells what would come of it.
-enum address_move address_owner_set(struct address_owners *owners, struct address_owner *owner,
-				    uint64_t port, uint32_t now, bool look);
+enum address_move address_owner_set(struct address_owner *owner, uint64_t port, uint32_t now,
+				    bool look);
