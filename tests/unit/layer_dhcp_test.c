@@ -193,23 +193,21 @@ static void test_answers(void **state)
 	}
 }
 
-static const char *file_for(const struct boot *boot, uint16_t architecture, bool ipxe)
-{
-	return boot_file(boot, architecture, ipxe);
-}
-
 static void test_boot(void **state)
 {
 	struct boot boot = {.file = "bios", .efi_file = "efi"};
+	static const uint16_t efi[] = {2, 6, 7, 9, 10, 11, 16, 19, 25, 27, 39};
+	static const uint16_t others[] = {0, 5, 12, 14, 20, 21, 24, 31, 41, ARCHITECTURE_NONE};
 
-	assert_string_equal(file_for(&boot, ARCHITECTURE_NONE, false), "bios");
-	assert_string_equal(file_for(&boot, 0, false), "bios");
-	assert_string_equal(file_for(&boot, 7, false), "efi");
-	assert_string_equal(file_for(&boot, 11, true), "efi");
+	for (unsigned int i = 0; i < sizeof(efi) / sizeof(efi[0]); i++)
+		assert_string_equal(boot_file(&boot, efi[i], false), "efi");
+	for (unsigned int i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_string_equal(boot_file(&boot, others[i], false), "bios");
+	assert_string_equal(boot_file(&boot, 11, true), "efi");
 	strcpy(boot.ipxe_file, "menu");
-	assert_string_equal(file_for(&boot, 7, true), "menu");
+	assert_string_equal(boot_file(&boot, 7, true), "menu");
 	boot.efi_file[0] = 0;
-	assert_string_equal(file_for(&boot, 7, false), "bios");
+	assert_string_equal(boot_file(&boot, 7, false), "bios");
 	strcpy(boot.url, "tftp://x");
 	assert_string_equal(boot_url(&boot, true), "tftp://x");
 	strcpy(boot.ipxe_file, "http://menu");
