@@ -62,8 +62,8 @@ struct engine_worker_stats {
 int engine_open(const struct engine_options *options, struct tables *tables, struct engine **engine,
 		struct error *err);
 
-// Ends the workers and frees everything, the tables in force included. Ports are the caller's to
-// close, afterwards.
+// Ends the workers and frees what is the engine's. The tables in force and the ports are the
+// caller's to free and close, afterwards.
 void engine_close(struct engine *engine);
 
 // Puts tables in force and returns the old ones, which no worker reads any more: their ports may be
