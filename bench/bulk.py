@@ -150,7 +150,7 @@ def sluice_vxlan(spaces, stage):
 # name: (title, group, how). Each group is compared in itself; its first is the base.
 WAYS = {
     "bridge": ("Linux bridge, veth", "one node", bridge),
-    "sluice-veth": ("Sluice, veth (AF_PACKET)", "one node", sluice_veth),
+    "sluice-veth": ("Sluice, veth", "one node", sluice_veth),
     "sluice-tap": ("Sluice, taps", "one node", sluice_tap),
     "bridge-vxlan": ("Linux bridge and VXLAN, veth", "two nodes", bridge_vxlan),
     "sluice-vxlan": ("Sluice, taps, VXLAN", "two nodes", sluice_vxlan),

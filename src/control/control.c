@@ -46,6 +46,8 @@ static int start(struct control *control, const struct control_options *options,
 		.pool = control->engine->pool,
 		.workers = control->engine->readers,
 	};
+	if (control->engine->offload)
+		control->environment.programs = flow_offload_programs(control->engine->offload);
 	if (load(control, options->state, err) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;

@@ -26,6 +26,8 @@ struct control_port {
 	uint64_t send_errors;
 	uint64_t receive_errors;
 	uint64_t offload_errors;
+	// What the kernel had counted for its number before.
+	struct port_counters offloaded_before;
 	char problem[512]; // why it can't be opened
 	uint32_t parent;   // the port whose device it uses, for a VLAN; else 0
 	bool wanted;	   // in the present objects

@@ -46,6 +46,9 @@ static struct control_port *want_port(struct control *control, uint32_t number, 
 		memset(entry->counters, 0, workers * sizeof(*entry->counters));
 		snprintf(entry->name, sizeof(entry->name), "%s", name);
 		entry->device = *device;
+		if (control->engine->offload)
+			flow_offload_count(control->engine->offload, number,
+					   &entry->offloaded_before);
 		control->ports[number] = entry;
 		if (number >= control->port_count)
 			control->port_count = number + 1;
@@ -239,6 +242,8 @@ void control_retry(struct control *control)
 	struct error err;
 	bool opened = false, gone = false;
 
+	if (control->engine->offload)
+		flow_offload_tidy(control->engine->offload);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 

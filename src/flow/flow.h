@@ -99,6 +99,9 @@ enum flow_state {
 // Several workers have accounted packets of one direction: what one of them wrote may have been
 // lost to another.
 #define FLOW_RACED 4
+// Its packets are forwarded elsewhere (struct flow_keeper): what is counted and remembered here is
+// not all.
+#define FLOW_OFFLOADED 8
 
 // Counters of a direction and its windows are written by the worker that has the direction's
 // packets. Arrays are by direction.

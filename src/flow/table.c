@@ -316,6 +316,8 @@ void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference
 	struct flow *flow = flow_table_get(table, reference);
 	uint32_t number = reference >> 1;
 
+	if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
+		table->keeper.end(table->keeper.context, worker, reference);
 	leave_key(table, &flow->direction[FLOW_ORIGINAL].key, number << 1);
 	if (!flow_has(&flow->account, FLOW_ONE_WAY))
 		leave_key(table, &flow->direction[FLOW_REPLY].key, number << 1 | FLOW_REPLY);
@@ -339,6 +341,8 @@ static uint32_t age_bucket(struct flow_table *table, uint32_t worker, struct flo
 		    (int8_t)(bucket->due[i] - (uint8_t)now) > 0)
 			continue;
 		flow = flow_table_get(table, reference);
+		if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
+			table->keeper.look(table->keeper.context, worker, reference, now);
 		if ((int32_t)(end_time(own, flow) - now) > 0) {
 			bucket->due[i] = due_time(own, flow, now);
 			continue;
@@ -409,6 +413,7 @@ void flow_table_visit(const struct flow_table *table, uint32_t *position, uint32
 			continue;
 		atomic_thread_fence(memory_order_acquire);
 		copy = *flow;
+		flow_table_account(table, number << 1, &copy.account);
 		// It may have ended meanwhile, and the copy be of something else.
 		atomic_thread_fence(memory_order_acquire);
 		if (!flow_has(&flow->account, FLOW_LIVE))

@@ -60,6 +60,17 @@ struct flow_table_worker {
 	uint32_t age_time;
 } __attribute__((aligned(128)));
 
+// Who forwards connections that are FLOW_OFFLOADED.
+struct flow_keeper {
+	void *context;
+	// A connection is about to be removed, or ageing looks at it, on its owner; both may end
+	// the offloading. After a look account.last_seen is right.
+	void (*end)(void *context, uint32_t worker, flow_reference reference);
+	void (*look)(void *context, uint32_t worker, flow_reference reference, uint32_t now);
+	// Adds to a copy of its account what the keeper has. Any reader.
+	void (*read)(void *context, flow_reference reference, struct flow_account *copy);
+};
+
 struct flow_table {
 	struct flow_bucket *buckets;
 	struct flow *flows;
@@ -73,6 +84,7 @@ struct flow_table {
 	void *memory;
 	size_t memory_size;
 	bool huge;
+	struct flow_keeper keeper;
 	struct flow_table_worker worker[FLOW_TABLE_WORKERS_MAX];
 };
 
@@ -154,6 +166,15 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 // table. Returns the reference of the original direction, or 0 where the table is full.
 flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, const struct flow *flow,
 				 uint32_t now);
+
+// The account with what its keeper has, of an offloaded connection. Any registered reader.
+static inline void flow_table_account(const struct flow_table *table, flow_reference reference,
+				      struct flow_account *copy)
+{
+	memcpy(copy, &flow_table_get(table, reference)->account, sizeof(*copy));
+	if (unlikely(flow_has(copy, FLOW_OFFLOADED)))
+		table->keeper.read(table->keeper.context, reference, copy);
+}
 
 // Removes a connection of the worker's own.
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference);

@@ -115,6 +115,7 @@ struct underlay {
 struct poll_entry {
 	uint16_t port; // number
 	uint16_t queue;
+	bool offload; // its connections may go on in the kernel
 };
 
 // What one worker receives from.

@@ -217,11 +217,23 @@ int filter_load_xdp(const struct filter *filter, int map_fd, struct error *err)
 	return program_load(BPF_PROG_TYPE_XDP, BPF_XDP, &assembler, err);
 }
 
+int filter_attach_ingress(int program, unsigned int interface_index, struct error *err)
+{
+	union bpf_attr attributes;
+	int link;
+
+	memset(&attributes, 0, sizeof(attributes));
+	attributes.link_create.prog_fd = (uint32_t)program;
+	attributes.link_create.target_ifindex = interface_index;
+	attributes.link_create.attach_type = TCX_INGRESS;
+	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
+	return link < 0 ? error_errno(err, "BPF program at ingress") : link;
+}
+
 int filter_keep_from_kernel(const struct filter *filter, unsigned int interface_index,
 			    struct error *err)
 {
 	struct assembler assembler = {.length = 0};
-	union bpf_attr attributes;
 	int program, link;
 
 	emit(&assembler, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1,
@@ -234,13 +246,7 @@ int filter_keep_from_kernel(const struct filter *filter, unsigned int interface_
 	program = program_load(BPF_PROG_TYPE_SCHED_CLS, 0, &assembler, err);
 	if (program < 0)
 		return -1;
-	memset(&attributes, 0, sizeof(attributes));
-	attributes.link_create.prog_fd = (uint32_t)program;
-	attributes.link_create.target_ifindex = interface_index;
-	attributes.link_create.attach_type = TCX_INGRESS;
-	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
-	if (link < 0)
-		error_errno(err, "BPF program at ingress");
+	link = filter_attach_ingress(program, interface_index, err);
 	close(program);
 	return link;
 }

@@ -74,6 +74,8 @@ static void packet_close(struct port *base)
 
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		queue_free(port->queues[i]);
+	if (port->forward_fd >= 0)
+		close(port->forward_fd);
 	if (port->guard_fd >= 0)
 		close(port->guard_fd);
 	if (port->promiscuous_fd >= 0)
@@ -188,6 +190,23 @@ static int queues_join(struct packet_port *port, const struct interface *interfa
 	return 0;
 }
 
+// Where that can't be, all packets come to Sluice. The program at the ingress hook must stand
+// before the guard, which passes nothing on.
+static void programs_attach(struct packet_port *port, const struct port_programs *programs)
+{
+	struct error why;
+	int i;
+
+	port->forward_fd = filter_attach_ingress(programs->forward, port->interface_index, &why);
+	if (port->forward_fd < 0)
+		return;
+	for (i = 0; i < port->port.queues; i++)
+		if (setsockopt(port->queues[i]->fd, SOL_SOCKET, SO_ATTACH_BPF, &programs->decide,
+			       sizeof(programs->decide)) < 0)
+			return;
+	port->port.offload_interface = port->interface_index;
+}
+
 int packet_port_open(const char *name, const struct port_device *device,
 		     const struct interface *interface, const struct port_environment *environment,
 		     struct port **result, struct error *err)
@@ -208,7 +227,7 @@ int packet_port_open(const char *name, const struct port_device *device,
 	if (kernel_has_uso())
 		port->port.offloads |= PORT_OFFLOAD_USO;
 	port->uplink = device->uplink;
-	port->guard_fd = -1;
+	port->guard_fd = port->forward_fd = -1;
 	port->promiscuous_fd = interface_hold_promiscuous(interface, err);
 	if (port->promiscuous_fd < 0)
 		goto fail;
@@ -219,6 +238,8 @@ int packet_port_open(const char *name, const struct port_device *device,
 	if (queues_join(port, interface, err) < 0)
 		goto fail;
 	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
+	if (environment->programs && !device->uplink)
+		programs_attach(port, environment->programs);
 	port->guard_fd = filter_keep_from_kernel(&filter, interface->index, &guard);
 	if (port->guard_fd < 0)
 		log_warning("port %s: %s: the host's kernel sees Sluice's packets too: %s", name,

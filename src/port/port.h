@@ -70,10 +70,18 @@ struct port_device {
 	enum port_netdev_method method;
 };
 
+// Programs that forward connections in the kernel, by file descriptor (flow_offload/): at a packet
+// socket, and at the interface's ingress.
+struct port_programs {
+	int decide;
+	int forward;
+};
+
 // What drivers may use, for all ports alike. Outlives the ports: they keep the pointer.
 struct port_environment {
 	struct rte_mempool *pool;     // for received packets; headroom RTE_PKTMBUF_HEADROOM
 	struct rte_rcu_qsbr *workers; // the workers' quiescent state; a sleeping worker is offline
+	const struct port_programs *programs; // NULL: there are none
 };
 
 // What a port finishes by itself in packets that it sends (port/offload.h).
@@ -155,6 +163,8 @@ struct port {
 	// uplinks.
 	struct mac_address mac;
 	uint16_t mtu;
+	// Index of the kernel's interface, if the environment's programs are at it; else 0.
+	unsigned int offload_interface;
 	// Eventfd of the worker of each queue, or -1; set by the control thread before workers see
 	// the port.
 	int wake_fds[PORT_QUEUES_MAX];

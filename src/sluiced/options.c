@@ -22,6 +22,9 @@ const char options_help[] =
 	"  --idle sleep|spin    what a worker without packets does (sleep)\n"
 	"  --connections N      how many live connections the node holds (1048576)\n"
 	"  --memory MIB         memory for packet buffers (128)\n"
+	"  --flow-offload on|off\n"
+	"                       established connections between kernel interfaces go on in the\n"
+	"                       kernel (on)\n"
 	"  --config FILE        the same keys in YAML; the command line goes before it\n"
 	"  --help, --version\n"
 	"\n"
@@ -138,13 +141,22 @@ static int set_memory(struct options *o, const char *text, struct error *err)
 	return parse_number("memory", text, MEMORY_MIN, MEMORY_MAX, &o->engine.packet_memory, err);
 }
 
+static int set_flow_offload(struct options *o, const char *text, struct error *err)
+{
+	o->engine.flow_offload = strcmp(text, "on") == 0;
+	if (!o->engine.flow_offload && strcmp(text, "off") != 0)
+		return error_set(err, "flow-offload: '%s' is neither on nor off", text);
+	return 0;
+}
+
 static const struct setting {
 	const char *name;
 	int (*set)(struct options *options, const char *text, struct error *err);
 } settings[] = {
-	{"node", set_node},	  {"api", set_api},   {"state", set_state},
-	{"workers", set_workers}, {"idle", set_idle}, {"connections", set_connections},
-	{"memory", set_memory},
+	{"node", set_node},	{"api", set_api},
+	{"state", set_state},	{"workers", set_workers},
+	{"idle", set_idle},	{"connections", set_connections},
+	{"memory", set_memory}, {"flow-offload", set_flow_offload},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
@@ -213,6 +225,7 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 	strcpy(options->api, "unix:/run/sluice/sluiced.sock");
 	options->engine.connections = CONNECTIONS_DEFAULT;
 	options->engine.packet_memory = MEMORY_DEFAULT;
+	options->engine.flow_offload = true;
 	options->engine.worker_count = 1;
 	options->engine.cpus[0] = -1;
 	for (unsigned int i = 0; i < SETTING_COUNT; i++)

@@ -88,6 +88,7 @@ static bool visit(const struct flow *flow, void *context)
 	message->state = unconst(flow_state_name(flow_state_get(account)));
 	message->packets = account->packets[0] + account->packets[1];
 	message->bytes = account->bytes[0] + account->bytes[1];
+	message->offloaded = flow_has(account, FLOW_OFFLOADED);
 	rule_text(control, flow, state->rule, sizeof(state->rule));
 	message->rule = state->rule;
 	message->age = engine_now(control->engine) - account->created;

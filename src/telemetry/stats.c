@@ -6,9 +6,26 @@
 #include "control/control.h"
 #include "telemetry/telemetry.h"
 
-static struct port_counters add_up(const struct control *control, const struct control_port *entry)
+// What went on in the kernel.
+static void add_offloaded(const struct control *control, uint32_t number, struct port_counters *sum)
 {
+	const struct port_counters *before = &control->ports[number]->offloaded_before;
+
+	if (!control->engine->offload)
+		return;
+	flow_offload_count(control->engine->offload, number, sum);
+	sum->rx_packets -= before->rx_packets;
+	sum->rx_bytes -= before->rx_bytes;
+	sum->tx_packets -= before->tx_packets;
+	sum->tx_bytes -= before->tx_bytes;
+}
+
+static struct port_counters add_up(const struct control *control, uint32_t number)
+{
+	const struct control_port *entry = control->ports[number];
 	struct port_counters sum = {0};
+
+	add_offloaded(control, number, &sum);
 
 	for (uint32_t i = 0; i < control->engine->options.worker_count; i++) {
 		const struct port_counters *one = &entry->counters[i];
@@ -51,10 +68,11 @@ static bool add_drops(Sluice__V1__PortStats *stats, const struct port_counters *
 }
 
 static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *control,
-							 const struct control_port *port)
+							 uint32_t number)
 {
+	const struct control_port *port = control->ports[number];
 	Sluice__V1__StatsResponse__PortsEntry *entry = malloc(sizeof(*entry));
-	struct port_counters sum = add_up(control, port);
+	struct port_counters sum = add_up(control, number);
 	Sluice__V1__PortStats *stats = malloc(sizeof(*stats));
 	const struct control_port *device = control_device(control, port);
 
@@ -114,10 +132,12 @@ static bool collect(const struct control *control, Sluice__V1__StatsResponse *re
 	sluice__v1__connections__init(response->connections);
 	response->connections->current = flow_table_count(control->engine->flows);
 	response->connections->max = control->engine->flows->max;
+	if (control->engine->offload)
+		response->connections->offloaded = flow_offload_live(control->engine->offload);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		if (!control->ports[number])
 			continue;
-		response->ports[response->n_ports] = port_entry(control, control->ports[number]);
+		response->ports[response->n_ports] = port_entry(control, number);
 		if (!response->ports[response->n_ports])
 			return false;
 		response->n_ports++;

@@ -10,6 +10,7 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
+#include "base/log.h"
 #include "layer/compile.h"
 #include "port/offload.h"
 #include "port/vhost_user/bus_error.h"
@@ -105,6 +106,8 @@ static void run(struct worker *worker)
 		underlay_turn(worker, new_second);
 		services_turn(worker, new_second);
 		transmit_flush_all(worker);
+		if (unlikely(atomic_load_explicit(&worker->offload_wanted, memory_order_relaxed)))
+			offload_turn(worker, packets == 0);
 		packets += flow_table_age(worker->flows, worker->index, worker->now, start - last,
 					  engine->cycles_per_second, packets ? AGE_BUSY : AGE_IDLE);
 		last = start;
@@ -229,6 +232,7 @@ static int open_shared(struct engine *engine, struct error *err)
 		.align = 8,
 	};
 	uint32_t readers = engine->options.worker_count + 1;
+	struct error why;
 	uint32_t packets = (uint32_t)(((uint64_t)engine->options.packet_memory << 20) /
 				      (PACKET_ROOM + PACKET_GUARD + sizeof(struct rte_mbuf) + 64));
 
@@ -252,7 +256,23 @@ static int open_shared(struct engine *engine, struct error *err)
 			    engine->readers, &engine->flows, err) < 0)
 		return -1;
 	bus_error_spare(engine->flows->memory, engine->flows->memory_size);
+	if (engine->options.flow_offload &&
+	    flow_offload_open(engine->flows, &engine->offload, &why) < 0)
+		log_warning("no connection goes on in the kernel: %s", why.text);
 	return 0;
+}
+
+// Several threads may do so at a time, each after its change: whoever is last sees the last one.
+static void offload_follow(struct engine *engine)
+{
+	uint32_t generation;
+
+	if (!engine->offload)
+		return;
+	do {
+		generation = tables_generation(atomic_load(&engine->tables));
+		flow_offload_set_generation(engine->offload, generation);
+	} while (tables_generation(atomic_load(&engine->tables)) != generation);
 }
 
 int engine_open(const struct engine_options *options, struct tables *tables, struct engine **result,
@@ -271,6 +291,7 @@ int engine_open(const struct engine_options *options, struct tables *tables, str
 	}
 	atomic_store(&engine->tables, tables);
 	atomic_store(&engine->generation, tables->generation);
+	offload_follow(engine);
 	if (tracer_open(engine, err) < 0) {
 		engine_close(engine);
 		return -1;
@@ -336,6 +357,7 @@ void engine_close(struct engine *engine)
 	if (engine->tracer)
 		fragments_close(engine->tracer);
 	rte_free(engine->tracer);
+	flow_offload_close(engine->offload);
 	if (engine->flows)
 		flow_table_close(engine->flows);
 	neighbours_close(&engine->neighbours);
@@ -344,14 +366,14 @@ void engine_close(struct engine *engine)
 	free(engine);
 }
 
-static bool poll_add(struct poll_list *list, uint16_t port, uint16_t queue)
+static bool poll_add(struct poll_list *list, struct poll_entry entry)
 {
 	struct poll_entry *grown = realloc(list->entries, (list->count + 1) * sizeof(*grown));
 
 	if (!grown)
 		return false;
 	list->entries = grown;
-	grown[list->count++] = (struct poll_entry){.port = port, .queue = queue};
+	grown[list->count++] = entry;
 	return true;
 }
 
@@ -372,10 +394,15 @@ static bool assign_queues(struct engine *engine, struct tables *tables)
 			continue;
 		for (uint16_t queue = 0; queue < binding->port->queues; queue++) {
 			uint32_t worker = (binding->first_worker + queue) % workers;
+			struct poll_entry entry = {
+				.port = (uint16_t)number,
+				.queue = queue,
+				.offload = binding->port->offload_interface,
+			};
 
 			binding->port->wake_fds[queue] = engine->workers[worker]->event_fd;
 			binding->port->landings[queue] = &engine->workers[worker]->landing;
-			if (!poll_add(&tables->polls[worker], (uint16_t)number, queue))
+			if (!poll_add(&tables->polls[worker], entry))
 				return false;
 		}
 	}
@@ -391,6 +418,7 @@ struct tables *engine_publish(struct engine *engine, struct tables *tables, stru
 		return NULL;
 	}
 	old = atomic_exchange(&engine->tables, tables);
+	offload_follow(engine);
 	for (uint32_t i = 0; i < engine->options.worker_count; i++)
 		worker_wake(engine->workers[i]);
 	rte_rcu_qsbr_synchronize(engine->readers, RTE_QSBR_THRID_INVALID);
@@ -418,6 +446,7 @@ void engine_judge_anew(struct engine *engine, uint32_t now)
 	// Others still at earlier tables end in this turn, and what they decide is theirs alone.
 	tables = atomic_load(&engine->tables);
 	__atomic_store_n(&tables->generation, engine_next_generation(engine), __ATOMIC_RELEASE);
+	offload_follow(engine);
 }
 
 void engine_read_begin(struct engine *engine)

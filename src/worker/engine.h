@@ -7,6 +7,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "flow/table.h"
+#include "flow_offload/flow_offload.h"
 #include "layer/shared_address/owner.h"
 #include "layer/tables.h"
 #include "layer/tunnel/neighbour.h"
@@ -21,6 +22,7 @@ struct engine_options {
 	bool spin; // poll without sleeping
 	uint32_t connections;
 	uint32_t packet_memory; // MiB for packet buffers
+	bool flow_offload;	// leave connections to the kernel where it can forward them
 };
 
 // A packet to trace, and what became of it.
@@ -42,6 +44,7 @@ struct engine {
 	second_count judgements;     // times that all connections are to be judged anew
 	_Atomic bool judge_later;    // once more, when a second begins
 	struct flow_table *flows;
+	struct flow_offload *offload; // NULL: there is none
 	struct neighbours neighbours;
 	struct rte_rcu_qsbr *readers; // workers by index; the control thread is number worker_count
 	struct rte_mempool *pool;

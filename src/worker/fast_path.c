@@ -294,7 +294,10 @@ void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 	counters->rx_bytes += bytes - worker->burst.elsewhere_bytes;
 	worker->burst.elsewhere_packets = 0;
 	worker->burst.elsewhere_bytes = 0;
+	count = worker->burst.count;
 	burst_run(worker);
+	if (unlikely(from->offload))
+		offload_sample(worker, count);
 }
 
 // Packets that were put aside or come from another worker: counted as received already, outer

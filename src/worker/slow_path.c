@@ -85,6 +85,7 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 {
 	struct walk walk = walk_make(worker, packet, ingress);
 	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
+	struct flow_account account;
 
 	// It must come from where the connection's packets come, and go to the one who sent what it
 	// quotes.
@@ -93,8 +94,8 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
 		return;
 	}
-	if (!flow_state_quotes(&flow_table_get(worker->flows, reference)->account, !(reference & 1),
-			       packet)) {
+	flow_table_account(worker->flows, reference, &account);
+	if (!flow_state_quotes(&account, !(reference & 1), packet)) {
 		worker_say(worker, "connection", "an error about nothing that a live one has sent");
 		worker_drop(worker, mbuf, ingress.port, outside_reason(packet));
 		return;
@@ -250,10 +251,10 @@ static bool sole_worker(const struct worker *worker, uint16_t port)
 // May other workers than one have a direction's packets?
 static bool several_workers(const struct worker *worker, const struct flow *flow)
 {
-	if (worker->tables->worker_count == 1)
-		return false;
 	if (flow_has(&flow->account, FLOW_RACED))
 		return true;
+	if (worker->tables->worker_count == 1)
+		return false;
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct port_binding *binding =
 			tables_port(worker->tables, (uint16_t)(flow->direction[i].ingress >> 48));
@@ -337,7 +338,13 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 			   reference & 1 ? "a reply in" : "belongs to",
 			   flow_state_name(flow_state_get(&flow->account)));
 		copy = *flow;
+		flow_table_account(worker->flows, reference, &copy.account);
+		if (flow_has(&copy.account, FLOW_OFFLOADED))
+			worker_say(worker, "connection", "it goes on in the kernel");
 		flow = &copy;
+	} else if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)) &&
+		   offload_receive(worker, mbuf, packet, ingress, hash, reference)) {
+		return;
 	}
 	direction = &flow->direction[reference & 1];
 	if ((worker->trace || direction->generation != worker->tables->generation ||

@@ -15,6 +15,7 @@
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
 // vlan.c        tags between a workload and its sub-ports
+// offload.c     connections that are left to the kernel
 // sleep.c       what a worker does when there is nothing to do
 // trace.c       a packet through all of it that reaches nobody and changes nothing
 
@@ -92,6 +93,13 @@ struct worker {
 
 	struct rate_limit *reject_limits; // by port number
 	struct fragment_table *fragments;
+
+	// Of connections for the kernel: packets since one was looked at, how often that was; one
+	// of its own that a worker has found, and for how many turns it has waited.
+	uint32_t offload_passed;
+	uint32_t offload_sampled;
+	_Atomic flow_reference offload_wanted;
+	uint32_t offload_waited;
 
 	struct burst burst;
 	struct replicator replicator;
@@ -303,6 +311,15 @@ static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, ui
 	buffer->packets[buffer->count++] = mbuf;
 	worker->transmit_pending |= UINT64_C(1) << (port % TRANSMIT_BUFFERS);
 }
+
+// offload.c: after a burst of `count` packets that can be of connections for the kernel.
+void offload_sample(struct worker *worker, uint32_t count);
+// At the end of a turn; `quiet`: one in which nothing came.
+void offload_turn(struct worker *worker, bool quiet);
+// A packet of a connection that is the kernel's. True: forwarded; the mbuf is taken over. False:
+// the connection is Sluice's again. Owner.
+bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, struct flow_hash hash, flow_reference reference);
 
 // vlan.c
 #define VLAN_TAG_SIZE 4

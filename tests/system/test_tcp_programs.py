@@ -16,14 +16,17 @@ SIZE = 24 << 20
 ABORT = struct.pack("ii", 1, 0)  # linger for no time: close() resets
 
 
-@pytest.fixture(scope="module", params=["0", "0,1"], ids=["one worker", "two workers"])
+@pytest.fixture(scope="module", params=[(workers, veth) for veth in (False, True) for workers in ("0", "0,1")],
+                ids=["taps, one worker", "taps, two workers", "veth, one worker", "veth, two workers"])
 def lab(make_lab, request):
-    lab = make_lab(options=["--workers", request.param])
+    """Between veths the kernel takes over what lasts (test_flow_offload.py)."""
+    workers, veth = request.param
+    lab = make_lab(options=["--workers", workers])
     lab.network("blue", 1)
     lab.network("red", 2)
     lab.group("web", {**INGRESS, "ports": "80-81"}, {"direction": "egress"})
-    lab.workload("client", "a", "blue", kernel=True)
-    lab.workload("server", "a", "red", kernel=True, securityGroups=["web"])
+    lab.workload("client", "a", "blue", kernel=True, veth=veth)
+    lab.workload("server", "a", "red", kernel=True, veth=veth, securityGroups=["web"])
     return lab.up()
 
 

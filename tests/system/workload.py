@@ -15,11 +15,13 @@ DEFAULTS = {"v4": "0.0.0.0/0", "v6": "::/0"}
 class Workload:
     """With `kernel` the namespace's own network stack uses the port; without, only the frames of the test do.
 
-    With `automatic` it is for programs in it to find out its addresses. `vlan`, as ("trunk", 100), makes it a
+    With `automatic` it is for programs in it to find out its addresses. With `veth` a veth instead of a tap leads to
+    it, whose other end, to-NAME, is the node's. `vlan`, as ("trunk", 100), makes it a
     sub-interface of another workload: a VLAN interface on that one's, in a namespace of its own.
     """
 
-    def __init__(self, lab, name, node, network, number, host=None, kernel=False, automatic=False, vlan=None, **fields):
+    def __init__(self, lab, name, node, network, number, host=None, kernel=False, automatic=False, vlan=None,
+                 veth=False, **fields):
         self.lab = lab
         self.name = name
         self.node = lab.nodes.get(node)
@@ -36,6 +38,8 @@ class Workload:
         self.object = {"kind": "Port", "name": name, "node": node, "network": network.name, "mac": self.mac,
                        "addresses": list(self.address.values()),
                        "device": {"tap": {"name": self.interface, "netns": self.netns}}, **fields}
+        if veth:
+            self.make_veth(f"to-{name}")
         self.vlan = vlan
         if vlan:
             self.object["device"] = {"vlan": {"port": vlan[0], "id": vlan[1]}}
@@ -64,6 +68,13 @@ class Workload:
         parent = self.lab[self.vlan[0]]
         vlans.make(parent.netns, parent.interface, self.vlan[1], self.netns, self.interface, self.mac,
                   self.network.object.get("mtu", 1450))
+
+    def make_veth(self, there):
+        self.object["device"] = {"netdev": {"name": there}}
+        mtu = self.network.object.get("mtu", 1450)
+        netns.ip(self.node.netns, f"link add {there} mtu {mtu} type veth peer name {self.interface} mtu {mtu} "
+                 f"address {self.mac} netns {self.netns}", f"link set {there} up")
+        netns.ip(self.netns, f"link set {self.interface} up")
 
     def listen(self):
         if not self.wire:

@@ -47,7 +47,8 @@ struct packet_port {
 	unsigned int interface_index;
 	bool uplink;
 	int promiscuous_fd;
-	int guard_fd; // keeps Sluice's packets from the kernel; -1: none
+	int guard_fd;	// keeps Sluice's packets from the kernel; -1: none
+	int forward_fd; // forwards connections; likewise
 	bool down;
 	struct packet_queue *queues[PORT_QUEUES_MAX];
 };

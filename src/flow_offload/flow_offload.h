@@ -1,0 +1,71 @@
+// Connections between kernel interfaces of this node that go on in the kernel (programs.bpf.c):
+// what the layers have decided about both directions is given to two BPF programs at the
+// interfaces, and only packets that are out of the ordinary come to Sluice. Such a connection is
+// FLOW_OFFLOADED in the table; it stays there with its key, state and rules.
+//
+// slots.c    which connections are offloaded, and what the kernel has counted of them
+// attach.c   the programs at a port's interface
+//
+// Threads: each worker begins and ends the offloading of the connections that it owns. Who reads
+// may do so at any time, as with the table.
+
+#pragma once
+
+#include "base/error.h"
+#include "flow/table.h"
+#include "port/port.h"
+
+struct flow_offload;
+
+// What the programs must know of one direction beside its key.
+struct flow_offload_direction {
+	unsigned int in, out; // interfaces' indices
+	uint16_t port_in, port_out;
+	uint16_t mtu; // bytes of an IP packet
+	bool routed;
+	// Destination, source: as packets come, and as they leave where they are routed.
+	struct mac_address received[2];
+	struct mac_address sent[2];
+};
+
+// Loads the programs and becomes the table's keeper. `table` must outlive it; the workers are those
+// of the table. Control thread.
+int flow_offload_open(struct flow_table *table, struct flow_offload **offload, struct error *err);
+// No worker and no port uses it any more. NULL does nothing.
+void flow_offload_close(struct flow_offload *offload);
+
+// For a port's environment; valid until close.
+const struct port_programs *flow_offload_programs(const struct flow_offload *offload);
+
+// From now on what was decided by tables of other generations is out of date. Any thread.
+void flow_offload_set_generation(struct flow_offload *offload, uint32_t generation);
+
+// The ones below: the worker that owns the connection.
+
+// `generation`: of the tables by which both directions were decided. False: no room.
+bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_reference reference,
+			const struct flow_offload_direction directions[2], uint32_t generation);
+
+// What was counted is the table's again, and the directions have the generation that they had.
+void flow_offload_end(struct flow_offload *offload, uint32_t worker, flow_reference reference);
+
+// Of what tables it was decided by.
+uint32_t flow_offload_generation(const struct flow_offload *offload, flow_reference reference);
+
+// A packet that came to Sluice all the same: `account` (from flow_offload_read) after it.
+void flow_offload_account(struct flow_offload *offload, flow_reference reference,
+			  const struct flow_account *account, uint32_t packets, uint32_t bytes);
+
+// Adds to a copy of an offloaded connection's account what the kernel has. Any reader.
+void flow_offload_read(const struct flow_offload *offload, flow_reference reference,
+		       struct flow_account *copy);
+
+// Packets that went from and to a port in the kernel, since the start. Any thread.
+void flow_offload_count(const struct flow_offload *offload, uint32_t port,
+			struct port_counters *counters);
+
+// Connections that are offloaded now. Any thread.
+uint32_t flow_offload_live(const struct flow_offload *offload);
+
+// Once a second, control thread: makes what has ended usable again. May wait for some milliseconds.
+void flow_offload_tidy(struct flow_offload *offload);

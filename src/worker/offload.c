@@ -1,0 +1,167 @@
+// Connections that the kernel can forward by itself (flow_offload/): found among the packets of
+// ports whose interfaces have its programs, and looked after while Sluice still gets packets of
+// them.
+//
+// One packet in OFFLOAD_SAMPLE is looked at, so it is the busy connections that are found.
+
+#include "flow/state.h"
+#include "flow_offload/flow_offload.h"
+#include "worker/worker.h"
+
+#define OFFLOAD_SAMPLE 32
+// Fewer packets than this are not worth the system calls.
+#define OFFLOAD_PACKETS 64
+// Turns of the loop for which a moment without packets is waited for.
+#define OFFLOAD_WAIT 1000
+
+static bool has_state(const struct flow_account *account, uint8_t protocol)
+{
+	uint16_t state = atomic_load_explicit(&account->state, memory_order_relaxed);
+
+	if (protocol == IPPROTO_TCP)
+		return (state & ~FLOW_LOOSE) == FLOW_STATE_ESTABLISHED;
+	return protocol == IPPROTO_UDP && state == FLOW_STATE_REPLIED;
+}
+
+static const struct port *offload_port(const struct worker *worker, uint16_t number)
+{
+	const struct port_binding *binding = tables_port(worker->tables, number);
+
+	return binding && !binding->vlan && binding->port && binding->port->offload_interface
+		       ? binding->port
+		       : NULL;
+}
+
+// What the programs need to know of a direction. False: they can't do what it needs.
+static bool describe(const struct worker *worker, const struct flow_direction *direction,
+		     uint32_t generation, struct flow_offload_direction *result)
+{
+	const struct tables *tables = worker->tables;
+	struct flow_action action = flow_action_get(direction);
+	struct ingress ingress = {.port = (uint16_t)(direction->ingress >> 48)};
+	const struct port *in = offload_port(worker, ingress.port);
+	const struct port *out = offload_port(worker, action.port);
+	const struct endpoint *source, *destination;
+
+	if (!in || !out || action.flags & ~FLOW_ACTION_ROUTE ||
+	    atomic_load_explicit(&direction->generation, memory_order_acquire) != generation ||
+	    action.destination >= tables->endpoint_count)
+		return false;
+	source = tables_endpoint(tables, tables->ports[ingress.port].endpoint);
+	destination = tables_endpoint(tables, action.destination);
+	if (!source || !destination)
+		return false;
+	*result = (struct flow_offload_direction){
+		.in = in->offload_interface,
+		.out = out->offload_interface,
+		.port_in = ingress.port,
+		.port_out = action.port,
+		.mtu = tables->networks[source->network].mtu,
+		.routed = action.flags & FLOW_ACTION_ROUTE,
+		.received = {destination->mac, source->mac},
+	};
+	if (result->routed) {
+		result->received[0] = source->gateway_mac;
+		result->sent[0] = destination->mac;
+		result->sent[1] = destination->gateway_mac;
+		if (destination->mtu < result->mtu)
+			result->mtu = destination->mtu;
+	}
+	// Who uses other addresses than one expects goes on as before.
+	return direction->ingress ==
+	       flow_ingress_make(ingress, &result->received[0], &result->received[1]);
+}
+
+// The owner's.
+static void consider(struct worker *worker, flow_reference reference)
+{
+	const struct flow *flow = flow_table_get(worker->flows, reference);
+	const struct flow_account *account = &flow->account;
+	struct flow_offload_direction directions[2];
+	uint32_t generation = tables_generation(worker->tables);
+
+	if (!flow_has(account, FLOW_LIVE) || flow_has(account, FLOW_OFFLOADED | FLOW_ONE_WAY) ||
+	    !has_state(account, flow->direction[FLOW_ORIGINAL].key.protocol) ||
+	    account->packets[0] + account->packets[1] < OFFLOAD_PACKETS)
+		return;
+	for (unsigned int i = 0; i < 2; i++)
+		if (!describe(worker, &flow->direction[i], generation, &directions[i]))
+			return;
+	flow_offload_begin(worker->engine->offload, worker->index, reference, directions,
+			   generation);
+}
+
+// By the key that is there now: the connection may end and its place be used again at any time.
+static uint32_t owner_of(const struct worker *worker, flow_reference reference)
+{
+	const struct flow *flow = flow_table_get(worker->flows, reference);
+	struct flow_hash hash =
+		flow_hash(&worker->flows->secret, &flow->direction[FLOW_ORIGINAL].key);
+
+	return flow_table_owner(worker->flows, hash);
+}
+
+void offload_sample(struct worker *worker, uint32_t count)
+{
+	flow_reference reference, none = 0;
+	struct worker *owner;
+
+	worker->offload_passed += count;
+	if (worker->offload_passed < OFFLOAD_SAMPLE || !count)
+		return;
+	worker->offload_passed = 0;
+	reference = worker->burst.references[worker->offload_sampled++ % count];
+	if (!reference)
+		return;
+	owner = worker->engine->workers[owner_of(worker, reference)];
+	if (atomic_compare_exchange_strong(&owner->offload_wanted, &none, reference) &&
+	    atomic_load(&owner->sleeping))
+		worker_wake(owner);
+}
+
+void offload_turn(struct worker *worker, bool quiet)
+{
+	flow_reference reference;
+
+	// Packets that are on their way through Sluice would be overtaken.
+	if (!quiet && worker->offload_waited++ < OFFLOAD_WAIT)
+		return;
+	worker->offload_waited = 0;
+	reference = atomic_exchange(&worker->offload_wanted, 0);
+	if (reference && owner_of(worker, reference) == worker->index)
+		consider(worker, reference);
+}
+
+// Does this packet leave the connection as it is?
+static bool is_plain(struct worker *worker, const struct packet *packet, flow_reference reference,
+		     struct flow_account *account)
+{
+	uint16_t state;
+
+	flow_table_account(worker->flows, reference, account);
+	state = account->state;
+	return flow_account_packet(account, reference & 1, packet, packet->length, worker->now) ==
+		       FLOW_GOES_ON &&
+	       account->state == state;
+}
+
+bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, struct flow_hash hash, flow_reference reference)
+{
+	struct flow_offload *offload = worker->engine->offload;
+	const struct flow_direction *direction =
+		&flow_table_get(worker->flows, reference)->direction[reference & 1];
+	struct flow_account account;
+
+	if (flow_offload_generation(offload, reference) == tables_generation(worker->tables) &&
+	    direction->ingress ==
+		    flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac) &&
+	    is_plain(worker, packet, reference, &account)) {
+		flow_offload_account(offload, reference, &account, 1 + packet->fragments,
+				     packet->length);
+		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
+		return true;
+	}
+	flow_offload_end(offload, worker->index, reference);
+	return false;
+}

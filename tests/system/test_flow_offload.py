@@ -1,0 +1,441 @@
+"""Established connections between kernel interfaces of a node go on in the kernel: what is different, and that nothing
+else is. test_tcp_programs.py has TCP's own behaviour over the same way."""
+
+import errno
+import hashlib
+import re
+import socket
+import threading
+
+import pytest
+
+from netns import ip
+from node import eventually
+from packets import TCP, Ether, Raw, Wire, ip_header
+
+SIZE = 16 << 20
+# So many packets that a connection is noticed.
+MANY = 400
+TTL = {"v4": (socket.IPPROTO_IP, socket.IP_TTL), "v6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
+ASK_TTL = {"v4": (socket.IPPROTO_IP, 12), "v6": (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT)}
+ANY = {"direction": "ingress"}
+
+
+@pytest.fixture(scope="module", params=["0", "0,1"], ids=["one worker", "two workers"])
+def lab(make_lab, request):
+    """`near` is in the client's network, the way to `server` is routed, `tap` and `tagged` are no interfaces for this."""
+    lab = make_lab(options=["--workers", request.param])
+    lab.network("blue", 1, mtu=1450)
+    lab.network("red", 2, mtu=1400)
+    lab.group("any", ANY, {"direction": "egress"})
+    for name, network in (("client", "blue"), ("near", "blue"), ("server", "red")):
+        lab.workload(name, "a", network, kernel=True, veth=True, securityGroups=["any"])
+    lab.workload("tap", "a", "blue", kernel=True)
+    lab.workload("tagged", "a", "blue", kernel=True, vlan=("client", 100))
+    lab.up()
+    for name in ("client", "near", "server"):
+        eventually(lambda name=name: lab.nodes["a"].stats()["ports"][name]["state"] == "up")
+    return lab
+
+
+@pytest.fixture(params=["near", "server"], ids=["one network", "routed"])
+def to(lab, request):
+    return lab[request.param]
+
+
+class Stream:
+    """A TCP connection from a client, through which data runs until it is ended."""
+
+    def __init__(self, lab, to, family, client="client"):
+        self.lab, self.family = lab, family
+        listening = to.server(80, family)
+        self.client = lab[client].connect(to, 80, family)
+        self.server, _ = listening.accept()
+        listening.close()
+        self.server.settimeout(20)
+        self.port = self.client.getsockname()[1]
+        self.received = 0
+        self.stopping = False
+        self.sent = hashlib.sha256()
+        self.got = hashlib.sha256()
+        self.threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self):
+        block = bytes(range(256)) * 64
+        try:
+            while not self.stopping:
+                self.client.sendall(block)
+                self.sent.update(block)
+            self.client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def _receive(self):
+        try:
+            while data := self.server.recv(1 << 20):
+                self.got.update(data)
+                self.received += len(data)
+        except OSError:
+            pass
+
+    def flow(self):
+        found = [flow for flow in self.lab.nodes["a"].flows(sourcePort=self.port)
+                 if (":" in flow["source"]) == (self.family == "v6")]
+        return found[0] if found else None
+
+    def offloaded(self):
+        return (self.flow() or {}).get("offloaded")
+
+    def goes_on(self, size=1 << 20):
+        seen = self.received
+        eventually(lambda: self.received > seen + size)
+
+    def end(self):
+        """Both sides have said all; it was the same."""
+        self.stopping = True
+        for thread in self.threads:
+            thread.join(30)
+        self.server.close()
+        self.client.close()
+        assert self.sent.digest() == self.got.digest()
+
+    def cut(self):
+        """The end of one that can't end."""
+        self.stopping = True
+        for end in (self.client, self.server):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for thread in self.threads:
+            thread.join(30)
+        self.client.close()
+        self.server.close()
+
+
+@pytest.fixture
+def stream(lab, family, to):
+    stream = Stream(lab, to, family)
+    yield stream
+    stream.cut()
+
+
+class Datagrams:
+    """Two UDP sockets that know each other."""
+
+    def __init__(self, lab, to, family):
+        self.client = lab["client"].open_socket(family, socket.SOCK_DGRAM)
+        self.server = to.open_socket(family, socket.SOCK_DGRAM)
+        self.client.bind((lab["client"].address[family], 0))
+        self.server.bind((to.address[family], 0))
+        self.client.connect(self.server.getsockname())
+        self.server.connect(self.client.getsockname())
+        self.lab, self.port = lab, self.client.getsockname()[1]
+
+    def flow(self):
+        found = self.lab.nodes["a"].flows(protocol="udp", sourcePort=self.port)
+        return found[0] if found else None
+
+    def talk(self, count, size=100):
+        for number in range(count):
+            data = number.to_bytes(4, "big") * (size // 4)
+            self.client.send(data)
+            assert self.server.recv(2000) == data
+            self.server.send(data)
+            assert self.client.recv(2000) == data
+
+    def until_offloaded(self):
+        eventually(lambda: self.talk(64) or self.flow()["offloaded"])
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+
+
+@pytest.fixture
+def datagrams(lab, family, to):
+    made = Datagrams(lab, to, family)
+    yield made
+    made.close()
+
+
+def stopped(stream):
+    """What has arrived when nothing more does."""
+    return eventually(lambda: (at := stream.received) and not threading.Event().wait(0.3)
+                      and at == stream.received and at)
+
+
+def received(stats, *names):
+    return sum(int(stats["ports"][name]["rxPackets"]) for name in names)
+
+
+def sent(stats, *names):
+    return sum(int(stats["ports"][name]["txPackets"]) for name in names)
+
+
+def handled(stats):
+    return sum(int(worker["packets"]) for worker in stats["workers"])
+
+
+def test_the_kernel_forwards(lab, stream, to):
+    """Hardly a packet comes to the workers any more, and all are counted."""
+    eventually(stream.offloaded)
+    counted, before = stream.flow(), lab.nodes["a"].stats()
+    assert before["connections"]["offloaded"] == 1
+    stream.goes_on(SIZE)
+    after = lab.nodes["a"].stats()
+    passed = received(after, "client", str(to)) - received(before, "client", str(to))
+    assert handled(after) - handled(before) < passed / 4
+    bytes_in = [int(stats["ports"]["client"]["rxBytes"]) for stats in (before, after)]
+    bytes_out = [int(stats["ports"][str(to)]["txBytes"]) for stats in (before, after)]
+    assert bytes_in[1] - bytes_in[0] > SIZE and bytes_out[1] - bytes_out[0] > SIZE
+    now = stream.flow()
+    assert int(now["bytes"]) - int(counted["bytes"]) > SIZE and int(now["packets"]) - int(counted["packets"]) >= passed
+    assert now["state"] == "established" and now["rule"] == counted["rule"]
+
+
+def test_its_end(lab, stream):
+    """The last packets are Sluice's again: the states of the end are as ever."""
+    eventually(stream.offloaded)
+    total = stream.flow()
+    stream.end()
+    flow = eventually(lambda: (flow := stream.flow()) and flow["state"] == "time-wait" and flow)
+    assert not flow["offloaded"] and int(flow["packets"]) >= int(total["packets"])
+    assert lab.nodes["a"].stats()["connections"]["offloaded"] == 0
+
+
+def test_policy_is_withdrawn(lab, stream, to):
+    """As at any other connection: not a packet more."""
+    eventually(stream.offloaded)
+    before = lab.drops()
+    lab.rules("any", {"direction": "ingress", "protocol": "udp"}, {"direction": "egress"})
+    try:
+        seen = stream.received
+        eventually(lambda: lab.drops().get((str(to), "security-group-ingress"), 0) > before.get((str(to), "security-group-ingress"), 0))
+        # What was in the receiver's buffer may still be read.
+        assert stream.received - seen < 16 << 20
+        seen = stopped(stream)
+        assert stream.flow() is None and stream.received == seen
+    finally:
+        lab.rules("any", ANY, {"direction": "egress"})
+
+
+def test_policy_changes_elsewhere(lab, stream):
+    """Each change has all connections judged anew; what is still allowed goes on, and soon in the kernel again."""
+    for number in range(5):
+        eventually(stream.offloaded)
+        lab.apply({"kind": "SecurityGroup", "name": "unused", "rules": [{**ANY, "ports": str(number + 1),
+                                                                        "protocol": "tcp"}]})
+        stream.goes_on()
+    stream.end()
+
+
+def test_port_goes_and_comes(lab, stream, family, to):
+    """Its connections end with it, also when another one is there by the same name."""
+    eventually(stream.offloaded)
+    lab.nodes["a"].delete("port", to.name)
+    try:
+        seen = stopped(stream)
+    finally:
+        lab.nodes["a"].apply(to.object)
+    eventually(lambda: lab.nodes["a"].stats()["ports"][str(to)]["state"] == "up")
+    stream.cut()
+    assert stream.received == seen
+    another = Stream(lab, to, family)
+    try:
+        eventually(another.offloaded)
+        another.end()
+    finally:
+        another.cut()
+
+
+def test_interface_goes_and_comes(lab, stream, to):
+    """Its packets go nowhere meanwhile, least of all to the host's own stack."""
+    eventually(stream.offloaded)
+    there = to.object["device"]["netdev"]["name"]
+    ip(lab.nodes["a"].netns, f"link set {there} down")
+    seen = stopped(stream)
+    ip(lab.nodes["a"].netns, f"link set {there} up")
+    eventually(lambda: stream.received > seen, 60)
+    stream.end()
+
+
+def forged(lab, to, stream, family, flags="A", src_mac=None, **fields):
+    """A segment of the stream's that its own system did not send."""
+    client = lab["client"]
+    dst_mac = to.mac
+    if to.network is not client.network:
+        words = client.popen("ip", "neigh", "show", client.network.gateway[family]).communicate(timeout=10)[0]
+        dst_mac = re.search(r"lladdr (\S+)", words)[1]
+    segment = TCP(**{"sport": stream.port, "dport": 80, "flags": flags, "seq": 1, "ack": 1, **fields})
+    return (Ether(src=src_mac or client.mac, dst=dst_mac) / ip_header(client.address[family], to.address[family])
+            / segment / Raw(b"forged"))
+
+
+def counted(lab, port, reason, action):
+    before = lab.drops().get((port, reason), 0)
+    action()
+    eventually(lambda: lab.drops().get((port, reason), 0) > before, what=f"{port}: nothing was dropped as {reason}")
+
+
+@pytest.mark.parametrize("flags", ["A", "R", "F", "S"])
+def test_segments_out_of_window(lab, stream, family, to, flags):
+    """Are Sluice's to refuse, and harm nobody. Where the numbers are is known from the packets themselves."""
+    eventually(stream.offloaded)
+    wire = Wire(lab["client"].netns, "eth0")
+    listener = Wire(to.netns, "eth0")
+    try:
+        heard = listener.wait_for(lambda frame: TCP in frame and frame[TCP].sport == stream.port)[TCP]
+        far = (heard.seq + (1 << 31)) % (1 << 32)
+        frame = forged(lab, to, stream, family, flags + "A" * (flags == "F"), seq=far, ack=heard.ack)
+        if flags == "S":
+            # Answered by the receiver itself, if it gets there (RFC 5961).
+            wire.send(frame)
+        else:
+            counted(lab, "client", "tcp-window", lambda: wire.send(frame))
+        stream.goes_on()
+        eventually(stream.offloaded)
+        stream.end()
+    finally:
+        wire.close()
+        listener.close()
+
+
+def test_another_source_address(lab, stream, family, to):
+    eventually(stream.offloaded)
+    wire = Wire(lab["client"].netns, "eth0")
+    try:
+        frame = forged(lab, to, stream, family, src_mac="52:54:00:00:ff:ff")
+        counted(lab, "client", "source-mac", lambda: wire.send(frame))
+        stream.goes_on()
+    finally:
+        wire.close()
+
+
+def test_datagrams(lab, datagrams):
+    """Sizes from nothing to the MTU; each is counted once."""
+    datagrams.until_offloaded()
+    packets = int(datagrams.flow()["packets"])
+    for size in (4, 100, 1000, 1320):
+        datagrams.talk(50, size)
+    flow = datagrams.flow()
+    assert flow["offloaded"] and int(flow["packets"]) - packets == 400
+    assert flow["state"] == "replied"
+
+
+def test_hop_limit(lab, datagrams, family, to):
+    """One less where the way is routed; who has none left is told."""
+    datagrams.until_offloaded()
+    datagrams.server.setsockopt(*ASK_TTL[family], 1)
+    routed = to.network is not lab["client"].network
+    datagrams.client.setsockopt(*TTL[family], 50)
+    for _ in range(3):
+        datagrams.client.send(b"x")
+        _, control, _, _ = datagrams.server.recvmsg(100, 100)
+        assert [int.from_bytes(value, "little") for _, _, value in control] == [49 if routed else 50]
+    assert datagrams.flow()["offloaded"]
+    datagrams.client.setsockopt(*TTL[family], 1)
+    if routed:
+        counted(lab, "client", "ttl", lambda: datagrams.client.send(b"x"))
+    else:
+        datagrams.client.send(b"y")
+        assert datagrams.server.recv(100) == b"y"
+
+
+def test_too_large(lab, datagrams, family, to):
+    """A workload with a larger MTU than its network's is told the right one."""
+    datagrams.until_offloaded()
+    interfaces = [(lab["client"].netns, "eth0"), (lab.nodes["a"].netns, "to-client")]
+    try:
+        for namespace, interface in interfaces:
+            ip(namespace, f"link set {interface} mtu 9000")
+        option = (socket.IPPROTO_IP, 10) if family == "v4" else (socket.IPPROTO_IPV6, 23)  # MTU_DISCOVER
+        datagrams.client.setsockopt(*option, 3)  # PROBE: DF, whatever is known
+        counted(lab, "client", "too-big", lambda: datagrams.client.send(bytes(3000)))
+    finally:
+        for namespace, interface in reversed(interfaces):
+            ip(namespace, f"link set {interface} mtu 1450")
+
+
+def test_errors_about_it(lab, datagrams):
+    """An ICMP error about an offloaded connection is known to be one."""
+    datagrams.until_offloaded()
+    datagrams.server.close()
+    datagrams.client.send(b"anybody?")
+
+    def refused():
+        try:
+            datagrams.client.send(b"anybody?")
+        except OSError as problem:
+            return problem.errno == errno.ECONNREFUSED
+        return False
+    eventually(refused)
+
+
+def test_idle_time(lab, family):
+    """Counts from the last packet that the kernel forwarded."""
+    lab.apply({**lab.networks["blue"].object, "connectionTracking": {"idleTimes": {"unreplied": 1, "replied": 1}}})
+    datagrams = Datagrams(lab, lab["near"], family)
+    try:
+        datagrams.until_offloaded()
+        opened = datagrams.flow()
+
+        def aged():
+            datagrams.talk(1)
+            return datagrams.flow()["age"] >= 4
+        eventually(aged)
+        flow = datagrams.flow()
+        assert flow["offloaded"] and int(flow["packets"]) > int(opened["packets"])
+        eventually(lambda: datagrams.flow() is None)
+    finally:
+        datagrams.close()
+        lab.apply(lab.networks["blue"].object)
+
+
+def test_trace(lab, stream, family, to):
+    """Says where its packets go, and changes nothing."""
+    eventually(stream.offloaded)
+    client = lab["client"]
+    packet = (f"tcp {client.address[family]}:{stream.port} > {to.address[family]}:80 flags A" if family == "v4" else
+              f"tcp [{client.address[family]}]:{stream.port} > [{to.address[family]}]:80 flags A")
+    text = lab.nodes["a"].ok("trace", "--port", "client", packet)
+    assert "goes on in the kernel" in text
+    assert stream.offloaded()
+    stream.goes_on()
+    stream.end()
+
+
+@pytest.mark.parametrize("other", ["tap", "tagged"])
+def test_what_is_no_kernel_interface_of_the_node(lab, family, other):
+    stream = Stream(lab, lab[other], family, "near")
+    stream.goes_on(SIZE)
+    assert not stream.offloaded()
+    stream.end()
+
+
+def test_many_at_a_time(lab, family, to):
+    streams = []
+    try:
+        for _ in range(12):
+            streams.append(Stream(lab, to, family))
+        for stream in streams:
+            eventually(stream.offloaded, 60)
+        for stream in streams:
+            stream.end()
+    finally:
+        for stream in streams:
+            stream.cut()
+
+
+def test_switched_off(one_lab):
+    lab = one_lab(options=["--flow-offload", "off"])
+    lab.network("blue", 1)
+    for name in ("client", "near"):
+        lab.workload(name, "a", "blue", kernel=True, veth=True)
+    lab.up()
+    stream = Stream(lab, lab["near"], "v4")
+    stream.goes_on(SIZE)
+    assert not stream.offloaded()
+    stream.end()
