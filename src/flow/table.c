@@ -212,14 +212,28 @@ static void set_flags(struct flow *flow, uint8_t flags)
 	atomic_store_explicit(&flow->account.flags, flags, memory_order_release);
 }
 
-// A number for a new connection: the oldest that was given back, if nobody can still be reading it,
-// or a fresh one.
+// Is the oldest number that was given back read by nobody any more?
+static bool free_is_ready(const struct flow_table *table, const struct flow_table_worker *own)
+{
+	return own->free_head &&
+	       rte_rcu_qsbr_check(table->readers, kept_token(&table->flows[own->free_head]),
+				  false) == 1;
+}
+
+bool flow_table_has_room(const struct flow_table *table, uint32_t worker)
+{
+	const struct flow_table_worker *own = &table->worker[worker];
+
+	return free_is_ready(table, own) || own->fresh != own->fresh_end ||
+	       atomic_load_explicit(&table->fresh, memory_order_relaxed) <= table->max;
+}
+
+// A number for a new connection: the oldest that was given back, or a fresh one.
 static uint32_t take_number(struct flow_table *table, struct flow_table_worker *own)
 {
 	uint32_t number = own->free_head;
 
-	if (number &&
-	    rte_rcu_qsbr_check(table->readers, kept_token(&table->flows[number]), false) == 1) {
+	if (free_is_ready(table, own)) {
 		own->free_head = table->flows[number].direction[FLOW_ORIGINAL].free;
 		if (!own->free_head)
 			own->free_tail = 0;

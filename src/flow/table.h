@@ -176,6 +176,10 @@ static inline void flow_table_account(const struct flow_table *table, flow_refer
 		table->keeper.read(table->keeper.context, reference, copy);
 }
 
+// Could the worker add a connection? What it removes makes room only after a while. Other threads
+// may ask, too.
+bool flow_table_has_room(const struct flow_table *table, uint32_t worker);
+
 // Removes a connection of the worker's own.
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference);
 

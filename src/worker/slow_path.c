@@ -185,6 +185,11 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	flow.account.packets[FLOW_ORIGINAL] += packet->fragments;
 	flow_state_open(&flow.account, packet, !walk.network->window_check);
 	set_rules(&flow, &walk);
+	if (unlikely(replaced || worker->trace) &&
+	    !flow_table_has_room(worker->flows, flow_table_owner(worker->flows, hash))) {
+		worker_drop(worker, mbuf, ingress.port, DROP_CONNECTION_TABLE_FULL);
+		return;
+	}
 	if (replaced && !worker->trace)
 		flow_table_remove(worker->flows, worker->index, replaced);
 	if (!worker->trace &&

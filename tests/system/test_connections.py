@@ -231,10 +231,31 @@ def test_table_full(one_lab, family):
         lab.passes(one, one.frame(two, UDP(sport=port, dport=53), family), two)
     connections = lab.nodes["a"].stats()["connections"]
     assert (int(connections["current"]), int(connections["max"])) == (4, 4)
-    lab.dropped(one, one.frame(two, UDP(sport=ports[4], dport=53), family), "connection-table-full")
+    refused = one.frame(two, UDP(sport=ports[4], dport=53), family)
+    traced = lab.nodes["a"].json("trace", "--port", "one", "--frame", bytes(refused).hex())
+    assert traced["reason"] == "connection-table-full"
+    lab.dropped(one, refused, "connection-table-full")
     for port in ports[:4]:
         lab.passes(two, two.frame(one, UDP(sport=53, dport=port), family), one)
     assert sorted(flow["sourcePort"] for flow in lab.nodes["a"].flows()) == sorted(ports[:4])
+
+
+def test_table_full_for_one_that_begins_anew(one_lab, family):
+    """A SYN on a closed connection needs a place of its own for some moments; without one nothing has changed."""
+    lab = one_lab(options=["--connections", "2"])
+    lab.network("blue", 1)
+    lab.workload("left", "a", "blue")
+    lab.workload("right", "a", "blue")
+    lab.up()
+    closed, other = Conversation(lab, family), Conversation(lab, family)
+    closed.handshake()
+    other.handshake()
+    closed.send("RA")
+    before = closed.flow()
+    assert before["state"] == "closed"
+    closed.dropped(lab["left"], "S", "connection-table-full", seq=1 << 20)
+    assert closed.flow()["packets"] == before["packets"]
+    assert other.send("A", b"more") == "established"
 
 
 def test_stats_count_connections(lab):

@@ -63,9 +63,11 @@ static struct ip_address read_group(const uint8_t *bytes, bool v4)
 	return group;
 }
 
-static bool is_group(const struct ip_address *address)
+// Of the message's own family: an IPv4-mapped address in MLD is none.
+static bool is_group(const struct ip_address *address, bool v4)
 {
-	return ip_is_multicast(address) && !(ip_is_v4(address) && address->bytes[12] == 255);
+	return ip_is_multicast(address) && ip_is_v4(address) == v4 &&
+	       !(v4 && address->bytes[12] == 255);
 }
 
 static uint32_t record_size(const uint8_t *record, bool v4)
@@ -84,7 +86,7 @@ static bool check_records(const uint8_t *data, const struct membership_message *
 		if (offset + record_head(message->v4) > end)
 			return false;
 		group = read_group(data + offset + 4, message->v4);
-		if (!is_group(&group))
+		if (!is_group(&group, message->v4))
 			return false;
 		offset += record_size(data + offset, message->v4);
 		if (offset > end)
@@ -112,7 +114,7 @@ static enum drop_reason read_igmp(const uint8_t *data, uint32_t size, const stru
 		message->offset = packet->l4_offset + 4u;
 		message->left = 1;
 		group = read_group(igmp + 4, true);
-		return is_group(&group) ? DROP_NONE : DROP_MEMBERSHIP_MALFORMED;
+		return is_group(&group, true) ? DROP_NONE : DROP_MEMBERSHIP_MALFORMED;
 	case IGMP_V3_REPORT:
 		message->left = read16(igmp + 6);
 		return check_records(data, message, packet->l4_offset + size)
@@ -152,7 +154,7 @@ static enum drop_reason read_mld(const uint8_t *data, uint32_t size, const struc
 	message->offset = packet->l4_offset + 8u;
 	message->left = 1;
 	group = read_group(mld + 8, false);
-	return is_group(&group) ? DROP_NONE : DROP_MEMBERSHIP_MALFORMED;
+	return is_group(&group, false) ? DROP_NONE : DROP_MEMBERSHIP_MALFORMED;
 }
 
 enum drop_reason membership_read(const uint8_t *data, uint32_t available,
