@@ -171,7 +171,7 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 						   : "its MAC address is known");
 			} else if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
 							   &next_hop))) {
-				hold_packet(worker, mbuf, packet, ingress, neighbour);
+				hold_packet(worker, mbuf, packet, ingress, neighbour, &hash);
 				return;
 			}
 		}

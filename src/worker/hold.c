@@ -2,8 +2,20 @@
 
 #include "worker/worker.h"
 
+// Its connection counts it when it comes again.
+static void count_back(struct worker *worker, const struct packet *packet, struct flow_hash hash)
+{
+	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
+	struct flow_account *account = &flow_table_get(worker->flows, reference)->account;
+
+	if (!reference || packet->kind != PACKET_IP)
+		return;
+	account->packets[reference & 1]--;
+	account->bytes[reference & 1] -= packet->length;
+}
+
 void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		 struct ingress ingress, struct neighbour *neighbour)
+		 struct ingress ingress, struct neighbour *neighbour, const struct flow_hash *hash)
 {
 	uint32_t same = 0;
 
@@ -13,6 +25,8 @@ void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct pack
 		worker_drop(worker, mbuf, ingress.port, DROP_NEIGHBOUR_UNRESOLVED);
 		return;
 	}
+	if (hash)
+		count_back(worker, packet, *hash);
 	*packet_context(mbuf) = (struct packet_context){
 		.port = ingress.port,
 		.peer = ingress.peer,

@@ -135,7 +135,7 @@ void replicate_to_node(struct worker *worker, struct rte_mbuf *mbuf, uint16_t ne
 		next_hop = neighbour_known(node->next_hop);
 	} else if (!neighbour_mac(&worker->engine->neighbours, node->next_hop, &next_hop)) {
 		if (port)
-			hold_packet(worker, mbuf, &packet, ingress, node->next_hop);
+			hold_packet(worker, mbuf, &packet, ingress, node->next_hop, NULL);
 		else
 			rte_pktmbuf_free(mbuf);
 		return;

@@ -283,9 +283,9 @@ void announce_ask(struct worker *worker, uint16_t network, const struct ip_addre
 void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 			struct ingress ingress);
 
-// hold.c
+// hold.c: `hash` of a packet whose connection has counted it, else NULL.
 void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		 struct ingress ingress, struct neighbour *neighbour);
+		 struct ingress ingress, struct neighbour *neighbour, const struct flow_hash *hash);
 void hold_turn(struct worker *worker, bool new_second);
 void hold_free(struct worker *worker);
 

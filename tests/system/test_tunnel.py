@@ -343,6 +343,9 @@ def test_first_packets_wait_for_the_next_hop(lab, underlay):
         got = underlay.wire.wait_for(underlay.is_tunnel)
         assert got.dst == MACS["late"] and bytes(got[VXLAN].payload) == bytes(frame)
     assert lab.drops() == before
+    # Waiting does not make two of one.
+    for frame in frames:
+        assert [flow["packets"] for flow in lab.nodes["a"].flows(sourcePort=frame[UDP].sport)] == [attempt + 1]
     more = one.frame(lab["on-late"], udp())
     one.send(more)
     seen = []
