@@ -12,6 +12,7 @@ import sys
 import time
 
 import machine
+import program
 import report
 from children import Failure, Stage
 
@@ -67,6 +68,15 @@ def workload_cable(spaces, end, node):
     spaces.ip(ENDS[end], f"link set eth0 address {MAC[end]}")
 
 
+def machine_cable(spaces, stage, end):
+    """A tap of node a's, behind which a workload's kernel is."""
+    child = stage.start(f"tap-{ENDS[end]}", spaces.command(
+        "a", program.build("behind_tap", BUILD), f"to-{ENDS[end]}", f"/run/netns/{PREFIX}{ENDS[end]}", "eth0"))
+    child.wait_for(lambda output: "ready" in output, 10, "ready")
+    spaces.ip("a", f"link set to-{ENDS[end]} mtu {MTU} up")
+    spaces.ip(ENDS[end], f"link set eth0 address {MAC[end]} mtu {MTU} up")
+
+
 def addresses(spaces):
     for end in range(2):
         spaces.ip(ENDS[end], f"addr add {ADDRESS[end]}/24 dev eth0")
@@ -82,6 +92,13 @@ def bridge(spaces, _stage):
     spaces.ip("a", "link add br0 type bridge", "link set br0 up")
     for end in range(2):
         workload_cable(spaces, end, "a")
+        spaces.ip("a", f"link set to-{ENDS[end]} master br0")
+
+
+def bridge_machines(spaces, stage):
+    spaces.ip("a", "link add br0 type bridge", "link set br0 up")
+    for end in range(2):
+        machine_cable(spaces, stage, end)
         spaces.ip("a", f"link set to-{ENDS[end]} master br0")
 
 
@@ -138,6 +155,12 @@ def sluice_veth(spaces, stage):
     start_nodes(spaces, stage, "a", veths())
 
 
+def sluice_machines(spaces, stage):
+    for end in range(2):
+        machine_cable(spaces, stage, end)
+    start_nodes(spaces, stage, "a", veths())
+
+
 def sluice_tap(spaces, stage):
     start_nodes(spaces, stage, "a", taps())
 
@@ -147,11 +170,14 @@ def sluice_vxlan(spaces, stage):
     start_nodes(spaces, stage, "ab", taps())
 
 
+# "Behind taps" is a program that holds them as a virtual machine does (behind_tap.c).
 # name: (title, group, how). Each group is compared in itself; its first is the base.
 WAYS = {
     "bridge": ("Linux bridge, veth", "one node", bridge),
     "sluice-veth": ("Sluice, veth", "one node", sluice_veth),
-    "sluice-tap": ("Sluice, taps", "one node", sluice_tap),
+    "sluice-tap": ("Sluice, taps of its own", "one node", sluice_tap),
+    "bridge-machines": ("Linux bridge, taps", "one node, behind taps", bridge_machines),
+    "sluice-machines": ("Sluice, taps", "one node, behind taps", sluice_machines),
     "bridge-vxlan": ("Linux bridge and VXLAN, veth", "two nodes", bridge_vxlan),
     "sluice-vxlan": ("Sluice, taps, VXLAN", "two nodes", sluice_vxlan),
 }

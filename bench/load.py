@@ -1,11 +1,9 @@
 """The load: bench/load.c on CPU 0, the two workloads at the ends of the device under test."""
 
-import os
-import shlex
-import subprocess
 import time
 
 import machine
+import program
 from children import Failure
 
 CPU = 0
@@ -18,18 +16,7 @@ CONNECTIONS_MAX = 64000 * 16
 
 def build(directory):
     """Compiles the load; returns its path."""
-    source = os.path.join(machine.ROOT, "bench", "load.c")
-    program = os.path.join(directory, "load")
-    if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(source):
-        return program
-    try:
-        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], capture_output=True, text=True,
-                               check=True).stdout
-        subprocess.run(["gcc", "-std=gnu11", "-O3", "-march=native", "-o", program, source, *shlex.split(flags)],
-                       check=True, timeout=120)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Failure(f"bench/load.c could not be built: {error}") from None
-    return program
+    return program.build("load", directory, "libdpdk")
 
 
 class Load:

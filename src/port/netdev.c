@@ -19,10 +19,12 @@ static int method_open(const char *name, const struct port_device *device,
 		return packet_port_open(name, device, interface, environment, port, err);
 	if (device->method == PORT_NETDEV_AF_XDP)
 		return xdp_port_open(name, device, interface, environment, port, err);
-	// What a veth's peer sends comes with unfinished checksums, of tunnels too (the kernel's
-	// own VXLAN), and AF_XDP does not say so.
+	// What a veth's peer or a virtual machine behind a tap sends comes with unfinished
+	// checksums, of tunnels too (the kernel's own VXLAN), and AF_XDP does not say so.
 	if (strcmp(interface->driver, "veth") == 0)
 		error_set(&why, "a veth hands over unfinished checksums");
+	else if (strcmp(interface->driver, "tun") == 0)
+		error_set(&why, "a tap hands over unfinished checksums");
 	else if (xdp_port_open(name, device, interface, environment, port, &why) == 0)
 		return 0;
 	log_info("port %s: %s by AF_PACKET: %s", name, interface->name, why.text);

@@ -94,7 +94,7 @@ def test_fields(lab, family):
     assert {key: flow[key] for key in flow if key != "age"} == {
         "network": "blue", "protocol": "udp", "source": left.address[family], "sourcePort": port,
         "destination": right.address[family], "destinationPort": 53, "state": "replied",
-        "packets": flow["packets"], "bytes": flow["bytes"], "rule": ""}
+        "packets": flow["packets"], "bytes": flow["bytes"], "rule": "", "offloaded": False}
     assert int(flow["packets"]) == 2
     assert int(flow["bytes"]) == sum(len(bytes(frame)) for frame in sent)
     assert 0 <= flow["age"] < 30

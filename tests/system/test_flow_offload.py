@@ -23,22 +23,24 @@ ANY = {"direction": "ingress"}
 
 @pytest.fixture(scope="module", params=["0", "0,1"], ids=["one worker", "two workers"])
 def lab(make_lab, request):
-    """`near` is in the client's network, the way to `server` is routed, `tap` and `tagged` are no interfaces for this."""
+    """`near` is in the client's network, the way to `server` is routed, `machine` is behind a tap; `tap` and `tagged` are no
+    interfaces for this."""
     lab = make_lab(options=["--workers", request.param])
     lab.network("blue", 1, mtu=1450)
     lab.network("red", 2, mtu=1400)
     lab.group("any", ANY, {"direction": "egress"})
     for name, network in (("client", "blue"), ("near", "blue"), ("server", "red")):
         lab.workload(name, "a", network, kernel=True, veth=True, securityGroups=["any"])
+    lab.workload("machine", "a", "blue", kernel=True, machine=True, securityGroups=["any"])
     lab.workload("tap", "a", "blue", kernel=True)
     lab.workload("tagged", "a", "blue", kernel=True, vlan=("client", 100))
     lab.up()
-    for name in ("client", "near", "server"):
+    for name in ("client", "near", "server", "machine"):
         eventually(lambda name=name: lab.nodes["a"].stats()["ports"][name]["state"] == "up")
     return lab
 
 
-@pytest.fixture(params=["near", "server"], ids=["one network", "routed"])
+@pytest.fixture(params=["near", "server", "machine"], ids=["one network", "routed", "virtual machine"])
 def to(lab, request):
     return lab[request.param]
 

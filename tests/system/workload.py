@@ -6,6 +6,7 @@ import subprocess
 
 import netns
 import vlan as vlans
+from machine import Machine
 from packets import Ether, Wire, ip_header, told, token, who_has
 
 FAMILIES = {"v4": socket.AF_INET, "v6": socket.AF_INET6}
@@ -16,12 +17,12 @@ class Workload:
     """With `kernel` the namespace's own network stack uses the port; without, only the frames of the test do.
 
     With `automatic` it is for programs in it to find out its addresses. With `veth` a veth instead of a tap leads to
-    it, whose other end, to-NAME, is the node's. `vlan`, as ("trunk", 100), makes it a
+    it, whose other end, to-NAME, is the node's; with `machine` it is behind a tap of the node's, as a virtual machine. `vlan`, as ("trunk", 100), makes it a
     sub-interface of another workload: a VLAN interface on that one's, in a namespace of its own.
     """
 
     def __init__(self, lab, name, node, network, number, host=None, kernel=False, automatic=False, vlan=None,
-                 veth=False, **fields):
+                 veth=False, machine=False, **fields):
         self.lab = lab
         self.name = name
         self.node = lab.nodes.get(node)
@@ -38,8 +39,12 @@ class Workload:
         self.object = {"kind": "Port", "name": name, "node": node, "network": network.name, "mac": self.mac,
                        "addresses": list(self.address.values()),
                        "device": {"tap": {"name": self.interface, "netns": self.netns}}, **fields}
+        self.machine = None
         if veth:
             self.make_veth(f"to-{name}")
+        if machine:
+            self.object["device"] = {"netdev": {"name": f"to-{name}"}}
+            self.machine = Machine(self, f"to-{name}")
         self.vlan = vlan
         if vlan:
             self.object["device"] = {"vlan": {"port": vlan[0], "id": vlan[1]}}
@@ -84,6 +89,9 @@ class Workload:
         if self.wire:
             self.wire.close()
             self.wire = None
+        if self.machine:
+            self.machine.close()
+            self.machine = None
 
     # Programs that use the kernel's stack.
 

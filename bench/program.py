@@ -1,0 +1,26 @@
+"""The benchmark's own C programs."""
+
+import os
+import shlex
+import subprocess
+
+import machine
+from children import Failure
+
+
+def build(name, directory, *libraries):
+    """Compiles bench/NAME.c; returns the program's path."""
+    source = os.path.join(machine.ROOT, "bench", name + ".c")
+    program = os.path.join(directory, name)
+    if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(source):
+        return program
+    flags = ""
+    try:
+        if libraries:
+            flags = subprocess.run(["pkg-config", "--cflags", "--libs", *libraries], capture_output=True, text=True,
+                                   check=True).stdout
+        subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O3", "-march=native", "-o", program, source,
+                        *shlex.split(flags)], check=True, timeout=120)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Failure(f"bench/{name}.c could not be built: {error}") from None
+    return program
