@@ -77,16 +77,17 @@ Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool
 	struct rpc_status status;
 
 	*document = document_new();
-	for (size_t i = 0; i < invocation->file_count; i++)
-		document_read(*document, invocation->files[i]);
+	for (size_t i = 0; i < option_count(&invocation->options, "file"); i++)
+		document_read(*document, option_at(&invocation->options, "file", i));
 	if ((*document)->error_count) {
 		for (size_t i = 0; i < (*document)->error_count; i++)
 			fprintf(stderr, "%s\n", (*document)->errors[i]);
 		return NULL;
 	}
 	if ((*document)->count == 0) {
-		failure("no objects in %s",
-			strcmp(invocation->files[0], "-") == 0 ? "<stdin>" : invocation->files[0]);
+		const char *first = option_at(&invocation->options, "file", 0);
+
+		failure("no objects in %s", strcmp(first, "-") == 0 ? "<stdin>" : first);
 		return NULL;
 	}
 	request.dry_run = dry_run;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "cli/option.h"
 #include "model/document.h"
 #include "model/print.h"
 #include "rpc/client.h"
@@ -23,19 +24,11 @@ enum output {
 	OUTPUT_YAML,
 };
 
-#define FILES_MAX  256
-#define FRAMES_MAX 256
-
 // What the command line says.
 struct invocation {
 	const char *api;
-	enum output output;
-	const char *port;
-	const char *frames[FRAMES_MAX];
-	size_t frame_count;
-	const char *files[FILES_MAX];
-	size_t file_count;
-	bool dry_run;
+	enum output output; // of -o
+	struct option_values options;
 	char **arguments;
 	int argument_count;
 };
@@ -44,8 +37,10 @@ struct command {
 	const char *name;
 	const char *arguments; // behind the name in the usage line
 	const char *summary;   // one line
-	const char *help;      // options and examples
-	const char *options;   // of getopt, those of this command alone
+	const char *about;     // paragraphs behind it; NULL: none
+	const struct option_spec *options;
+	const char *notes;    // behind the options; NULL: none
+	const char *examples; // command lines; NULL: none
 	int (*run)(const struct command *command, const struct invocation *invocation);
 };
 

@@ -7,6 +7,7 @@
 static int apply_run(const struct command *command, const struct invocation *invocation)
 {
 	static const char *const words[] = {"unchanged", "created", "changed", "deleted"};
+	bool dry_run = option_get(&invocation->options, "dry-run");
 	Sluice__V1__ApplyResponse *response;
 	struct document *document;
 	size_t unchanged = 0;
@@ -14,9 +15,9 @@ static int apply_run(const struct command *command, const struct invocation *inv
 	if (invocation->argument_count)
 		return usage_error(command, "unexpected '%s', files are given with -f",
 				   invocation->arguments[0]);
-	if (!invocation->file_count)
+	if (!option_count(&invocation->options, "file"))
 		return usage_error(command, "-f FILE is missing");
-	response = files_apply(invocation, invocation->dry_run, &document);
+	response = files_apply(invocation, dry_run, &document);
 	document_free(document);
 	if (!response)
 		return EXIT_FAILED;
@@ -28,7 +29,7 @@ static int apply_run(const struct command *command, const struct invocation *inv
 		else
 			printf("%s/%s %s%s\n", change->kind, change->name,
 			       (unsigned)change->action < 4 ? words[change->action] : "changed",
-			       invocation->dry_run ? " (dry run)" : "");
+			       dry_run ? " (dry run)" : "");
 	}
 	if (unchanged)
 		printf("%zu unchanged\n", unchanged);
@@ -36,21 +37,21 @@ static int apply_run(const struct command *command, const struct invocation *inv
 	return EXIT_OK;
 }
 
+static const struct option_spec options[] = {
+	OPTION_FILE,
+	{.name = "dry-run", .text = "validate and say what would change, but change nothing"},
+	{0},
+};
+
 const struct command apply_command = {
 	.name = "apply",
 	.arguments = "-f FILE|- [-f FILE ...] [--dry-run]",
 	.summary = "Creates and changes objects as YAML or JSON files describe them",
-	.help = "All files together are applied whole or not at all. Objects that they don't name "
-		"stay as they are.\n"
-		"\n"
-		"Options:\n"
-		"  -f, --file FILE  a file with objects, - for standard input; may be given "
-		"several times\n"
-		"  --dry-run        validate and say what would change, but change nothing\n"
-		"\n"
-		"Examples:\n"
+	.about = "All files together are applied whole or not at all. Objects that they don't name "
+		 "stay as they are.\n",
+	.options = options,
+	.examples =
 		"  sluice apply -f networks.yaml -f ports.yaml\n"
 		"  sluice get ports -o yaml | sed s/blue/green/ | sluice apply -f - --dry-run\n",
-	.options = "fd",
 	.run = apply_run,
 };

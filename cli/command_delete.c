@@ -38,11 +38,8 @@ const struct command delete_command = {
 	.name = "delete",
 	.arguments = "KIND NAME",
 	.summary = "Removes an object that no other refers to",
-	.help = "KIND may be written in any case, singular or plural.\n"
-		"\n"
-		"Examples:\n"
-		"  sluice delete port web-1\n"
-		"  sluice delete security-group web\n",
-	.options = "",
+	.about = "KIND may be written in any case, singular or plural.\n",
+	.examples = "  sluice delete port web-1\n"
+		    "  sluice delete security-group web\n",
 	.run = delete_run,
 };

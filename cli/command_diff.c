@@ -133,7 +133,7 @@ static int diff_run(const struct command *command, const struct invocation *invo
 	if (invocation->argument_count)
 		return usage_error(command, "unexpected '%s', files are given with -f",
 				   invocation->arguments[0]);
-	if (!invocation->file_count)
+	if (!option_count(&invocation->options, "file"))
 		return usage_error(command, "-f FILE is missing");
 	response = files_apply(invocation, true, &document);
 	if (!response) {
@@ -150,18 +150,17 @@ static int diff_run(const struct command *command, const struct invocation *invo
 	return result;
 }
 
+static const struct option_spec options[] = {
+	OPTION_FILE,
+	{0},
+};
+
 const struct command diff_command = {
 	.name = "diff",
 	.arguments = "-f FILE|- [-f FILE ...]",
 	.summary = "Shows what applying files would change, line by line",
-	.help = "Prints nothing where everything is as the files say. Nothing is changed.\n"
-		"\n"
-		"Options:\n"
-		"  -f, --file FILE  a file with objects, - for standard input; may be given "
-		"several times\n"
-		"\n"
-		"Examples:\n"
-		"  sluice diff -f ports.yaml\n",
-	.options = "f",
+	.about = "Prints nothing where everything is as the files say. Nothing is changed.\n",
+	.options = options,
+	.examples = "  sluice diff -f ports.yaml\n",
 	.run = diff_run,
 };

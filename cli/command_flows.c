@@ -79,8 +79,8 @@ static int flows_run(const struct command *command, const struct invocation *inv
 	if (rpc_client_open(invocation->api, &client, &err) < 0)
 		return failure("%s", err.text);
 	sluice__v1__flows_request__init(&request);
-	if (invocation->port)
-		request.port = (char *)(uintptr_t)invocation->port;
+	if (option_get(&invocation->options, "port"))
+		request.port = (char *)(uintptr_t)option_get(&invocation->options, "port");
 	printing.table = table_new(columns, sizeof(columns) / sizeof(*columns));
 	result = rpc_client_stream(client, &sluice__v1__sluice__descriptor, "Flows", &request.base,
 				   flow_take, &printing, &status);
@@ -98,19 +98,22 @@ static int flows_run(const struct command *command, const struct invocation *inv
 	return result < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
+static const struct option_spec options[] = {
+	{.name = "port",
+	 .argument = "PORT",
+	 .text = "only connections with this Port at one end",
+	 .completion = "port"},
+	OPTION_OUTPUT,
+	{0},
+};
+
 const struct command flows_command = {
 	.name = "flows",
 	.arguments = "[--port PORT] [-o table|json|yaml]",
 	.summary = "Shows the live connections of the node, and which rule let them in",
-	.help = "Packets and bytes count both directions.\n"
-		"\n"
-		"Options:\n"
-		"  --port PORT        only connections with this Port at one end\n"
-		"  -o, --output FORM  table (default), json or yaml\n"
-		"\n"
-		"Examples:\n"
-		"  sluice flows --port web-1\n"
-		"  sluice flows -o json | jq 'map(.bytes) | add'\n",
-	.options = "po",
+	.about = "Packets and bytes count both directions.\n",
+	.options = options,
+	.examples = "  sluice flows --port web-1\n"
+		    "  sluice flows -o json | jq 'map(.bytes) | add'\n",
 	.run = flows_run,
 };

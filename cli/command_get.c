@@ -225,19 +225,19 @@ out:
 	return result;
 }
 
+static const struct option_spec options[] = {
+	OPTION_OUTPUT,
+	{0},
+};
+
 const struct command get_command = {
 	.name = "get",
 	.arguments = "KIND [NAME] [-o table|json|yaml]",
 	.summary = "Shows objects of a kind, or one of them",
-	.help = "KIND may be written in any case, singular or plural. What -o yaml and -o json "
-		"print can be applied.\n"
-		"\n"
-		"Options:\n"
-		"  -o, --output FORM  table (default), json or yaml\n"
-		"\n"
-		"Examples:\n"
-		"  sluice get ports\n"
-		"  sluice get network blue -o yaml\n",
-	.options = "o",
+	.about = "KIND may be written in any case, singular or plural. What -o yaml and -o json "
+		 "print can be applied.\n",
+	.options = options,
+	.examples = "  sluice get ports\n"
+		    "  sluice get network blue -o yaml\n",
 	.run = get_run,
 };

@@ -122,19 +122,19 @@ static int stats_run(const struct command *command, const struct invocation *inv
 	return EXIT_OK;
 }
 
+static const struct option_spec options[] = {
+	OPTION_OUTPUT,
+	{0},
+};
+
 const struct command stats_command = {
 	.name = "stats",
 	.arguments = "[-o table|json|yaml]",
 	.summary = "Shows counters of ports, workers and connections",
-	.help = "rx is what came from the workload, or on the uplink from the underlay. Cycles are "
-		"those of the time\n"
-		"stamp counter since start.\n"
-		"\n"
-		"Options:\n"
-		"  -o, --output FORM  table (default), json or yaml\n"
-		"\n"
-		"Examples:\n"
-		"  sluice stats -o json | jq '.ports[\"web-1\"].drops'\n",
-	.options = "o",
+	.about = "rx is what came from the workload, or on the uplink from the underlay. Cycles "
+		 "are those of the time\n"
+		 "stamp counter since start.\n",
+	.options = options,
+	.examples = "  sluice stats -o json | jq '.ports[\"web-1\"].drops'\n",
 	.run = stats_run,
 };

@@ -60,14 +60,14 @@ static uint8_t *frame_parse(const char *text, size_t *length)
 // The last frame is the one that is traced. False: one is none.
 static bool frames_parse(const struct invocation *invocation, Sluice__V1__TraceRequest *request)
 {
-	size_t last = invocation->frame_count - 1;
+	size_t last = option_count(&invocation->options, "frame") - 1;
 	bool right = true;
 
 	request->earlier = calloc(last + 1, sizeof(*request->earlier));
-	for (size_t i = 0; request->earlier && i < invocation->frame_count; i++) {
+	for (size_t i = 0; request->earlier && i <= last; i++) {
 		ProtobufCBinaryData *frame = i < last ? &request->earlier[i] : &request->frame;
 
-		frame->data = frame_parse(invocation->frames[i], &frame->len);
+		frame->data = frame_parse(option_at(&invocation->options, "frame", i), &frame->len);
 		right &= frame->len > 0;
 	}
 	request->n_earlier = last;
@@ -86,15 +86,17 @@ static int trace_run(const struct command *command, const struct invocation *inv
 {
 	Sluice__V1__TraceResponse *response;
 	Sluice__V1__TraceRequest request;
+	const char *port = option_get(&invocation->options, "port");
+	bool framed = option_count(&invocation->options, "frame");
 	struct rpc_status status;
 
-	if (!invocation->port)
+	if (!port)
 		return usage_error(command, "--port PORT is missing");
-	if (invocation->argument_count != (invocation->frame_count ? 0 : 1))
+	if (invocation->argument_count != (framed ? 0 : 1))
 		return usage_error(command, "trace takes one packet, in quotes, or --frame HEX");
 	sluice__v1__trace_request__init(&request);
-	request.port = (char *)(uintptr_t)invocation->port;
-	if (invocation->frame_count) {
+	request.port = (char *)(uintptr_t)port;
+	if (framed) {
 		if (!frames_parse(invocation, &request)) {
 			frames_free(&request);
 			return usage_error(command, "--frame takes hexadecimal digits, two a byte");
@@ -122,29 +124,35 @@ static int trace_run(const struct command *command, const struct invocation *inv
 	return EXIT_OK;
 }
 
+static const struct option_spec options[] = {
+	{.name = "port",
+	 .argument = "PORT",
+	 .text = "where the packet enters; with --frame also `uplink`",
+	 .completion = "port"},
+	{.name = "frame",
+	 .argument = "HEX",
+	 .text = "instead of PACKET, an Ethernet frame byte by byte; of several the last, behind "
+		 "the others (fragments)",
+	 .repeated = true},
+	OPTION_OUTPUT,
+	{0},
+};
+
 const struct command trace_command = {
 	.name = "trace",
 	.arguments = "--port PORT 'PACKET'|--frame HEX... [-o table|json|yaml]",
 	.summary = "Runs a made-up packet through the layers and shows what each decides",
-	.help = "The last line is `allow ...` or `drop REASON`; the exit status is 0 in both "
-		"cases.\n"
-		"\n"
-		"Options:\n"
-		"  --port PORT        where the packet enters; with --frame also `uplink`\n"
-		"  --frame HEX        instead of PACKET, an Ethernet frame byte by byte; of "
-		"several\n                     the last, behind the others (fragments)\n"
-		"  -o, --output FORM  table (default), json or yaml\n"
-		"\n"
-		"PACKET is PROTOCOL SOURCE > DESTINATION:\n"
-		"  tcp 10.1.0.11:1234 > 10.1.0.12:80\n"
-		"  udp [fd00::1]:53 > [fd00::2]:53\n"
-		"  icmp 10.1.0.11 > 10.1.0.12\n"
-		"Behind it may stand `ttl N`, `flags FLAGS` (of TCP, as SA) and `size N` (bytes of "
-		"the\nIP packet).\n"
-		"\n"
-		"Examples:\n"
-		"  sluice trace --port web-1 'tcp 10.1.0.11:1234 > 10.1.0.12:80'\n"
-		"  sluice trace --port web-1 'icmp 10.1.0.11 > 10.2.0.12 ttl 1'\n",
-	.options = "pFo",
+	.about = "The last line is `allow ...` or `drop REASON`; the exit status is 0 in both "
+		 "cases.\n",
+	.options = options,
+	.notes = "PACKET is PROTOCOL SOURCE > DESTINATION:\n"
+		 "  tcp 10.1.0.11:1234 > 10.1.0.12:80\n"
+		 "  udp [fd00::1]:53 > [fd00::2]:53\n"
+		 "  icmp 10.1.0.11 > 10.1.0.12\n"
+		 "Behind it may stand `ttl N`, `flags FLAGS` (of TCP, as SA) and `size N` (bytes "
+		 "of the\n"
+		 "IP packet).\n",
+	.examples = "  sluice trace --port web-1 'tcp 10.1.0.11:1234 > 10.1.0.12:80'\n"
+		    "  sluice trace --port web-1 'icmp 10.1.0.11 > 10.2.0.12 ttl 1'\n",
 	.run = trace_run,
 };

@@ -34,16 +34,20 @@ static int version_run(const struct command *command, const struct invocation *i
 	return EXIT_OK;
 }
 
+static const struct option_spec options[] = {
+	{.name = "output",
+	 .letter = 'o',
+	 .argument = "FORM",
+	 .text = "table (default), json or yaml; the last two are about sluiced only",
+	 .completion = "table json yaml"},
+	{0},
+};
+
 const struct command version_command = {
 	.name = "version",
 	.arguments = "[-o table|json|yaml]",
 	.summary = "Shows the versions of this program and of sluiced, and the node's name",
-	.help = "Options:\n"
-		"  -o, --output FORM  table (default), json or yaml; the last two are about "
-		"sluiced only\n"
-		"\n"
-		"Examples:\n"
-		"  sluice --api unix:/run/sluice/sluiced.sock version\n",
-	.options = "o",
+	.options = options,
+	.examples = "  sluice --api unix:/run/sluice/sluiced.sock version\n",
 	.run = version_run,
 };

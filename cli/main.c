@@ -1,6 +1,5 @@
 // The command line of Sluice: options, and the way to the command.
 
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -17,11 +16,11 @@ const struct command *const commands[] = {
 	&stats_command, &trace_command,	 &version_command, NULL,
 };
 
-static const struct option long_options[] = {
-	{"api", required_argument, NULL, 'a'},	{"dry-run", no_argument, NULL, 'd'},
-	{"file", required_argument, NULL, 'f'}, {"frame", required_argument, NULL, 'F'},
-	{"help", no_argument, NULL, 'h'},	{"output", required_argument, NULL, 'o'},
-	{"port", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0},
+const struct option_spec global_options[] = {
+	{.name = "api",
+	 .argument = "unix:PATH",
+	 .text = "where sluiced listens; default $SLUICE_API, or " DEFAULT_API},
+	{0},
 };
 
 static void help_print(void)
@@ -33,20 +32,29 @@ static void help_print(void)
 	     "Commands:");
 	for (size_t i = 0; commands[i]; i++)
 		printf("  %-8s  %s\n", commands[i]->name, commands[i]->summary);
+	putchar('\n');
+	options_print("Options:", global_options);
 	puts("\n"
-	     "Options:\n"
-	     "  --api unix:PATH  where sluiced listens; default $SLUICE_API, or " DEFAULT_API "\n"
-	     "  --help           this text, or that of a command: sluice COMMAND --help\n"
+	     "sluice COMMAND --help tells about a command.\n"
 	     "\n"
 	     "Exit status: 0 if all went well, 1 if not, 2 if the command line is wrong.");
 }
 
 static void command_help_print(const struct command *command)
 {
-	printf("Usage: sluice %s %s\n\n%s.\n\n%s", command->name, command->arguments,
-	       command->summary, command->help);
-	puts("\nOther options:\n"
-	     "  --api unix:PATH  where sluiced listens; default $SLUICE_API, or " DEFAULT_API);
+	printf("Usage: sluice %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+	if (command->about)
+		printf("\n%s", command->about);
+	putchar('\n');
+	if (command->options) {
+		options_print("Options:", command->options);
+		putchar('\n');
+	}
+	if (command->notes)
+		printf("%s\n", command->notes);
+	if (command->examples)
+		printf("Examples:\n%s\n", command->examples);
+	options_print("Other options:", global_options);
 }
 
 int usage_error(const struct command *command, const char *format, ...)
@@ -97,110 +105,75 @@ static bool output_parse(const char *text, enum output *output)
 	return false;
 }
 
-// Takes one option. Returns -1 to go on, or the exit status.
-static int option_take(const struct command *command, int option, struct invocation *invocation)
-{
-	if (option != 'a' && option != 'h' && option != '?' && option != ':' &&
-	    !strchr(command->options, option))
-		return usage_error(command, "%s takes no such option", command->name);
-	switch (option) {
-	case 'a':
-		invocation->api = optarg;
-		return -1;
-	case 'd':
-		invocation->dry_run = true;
-		return -1;
-	case 'f':
-		if (invocation->file_count == FILES_MAX)
-			return usage_error(command, "more than %d files", FILES_MAX);
-		invocation->files[invocation->file_count++] = optarg;
-		return -1;
-	case 'F':
-		if (invocation->frame_count == FRAMES_MAX)
-			return usage_error(command, "more than %d frames", FRAMES_MAX);
-		invocation->frames[invocation->frame_count++] = optarg;
-		return -1;
-	case 'h':
-		command_help_print(command);
-		return EXIT_OK;
-	case 'o':
-		if (!output_parse(optarg, &invocation->output))
-			return usage_error(command, "-o takes table, json or yaml, not '%s'",
-					   optarg);
-		return -1;
-	case 'p':
-		invocation->port = optarg;
-		return -1;
-	default: // the word before optind is the one that is wrong
-		return EXIT_USAGE;
-	}
-}
-
 static int command_run(const struct command *command, int argc, char **argv,
 		       struct invocation *invocation)
 {
-	int option;
+	const char *form;
+	bool help;
+	int rest, result;
 
-	opterr = 0;
-	optind = 1;
-	while ((option = getopt_long(argc, argv, ":f:o:", long_options, NULL)) != -1) {
-		const char *word = argv[optind - 1];
-		int result;
-
-		if (option == ':')
-			return usage_error(command, "%s needs a value", word);
-		if (option == '?')
-			return usage_error(command, "unknown option %s", word);
-		result = option_take(command, option, invocation);
-		if (result >= 0)
-			return result;
+	result = options_parse(command, argc, argv, &invocation->options, &rest, &help);
+	if (result != EXIT_OK)
+		return result;
+	if (help) {
+		command_help_print(command);
+		return EXIT_OK;
 	}
-	invocation->arguments = argv + optind;
-	invocation->argument_count = argc - optind;
+	form = option_get(&invocation->options, "output");
+	if (form && !output_parse(form, &invocation->output))
+		return usage_error(command, "-o takes table, json or yaml, not '%s'", form);
+	if (option_get(&invocation->options, "api"))
+		invocation->api = option_get(&invocation->options, "api");
+	invocation->arguments = argv + rest;
+	invocation->argument_count = argc - rest;
 	return command->run(command, invocation);
+}
+
+static int help_run(const char *name)
+{
+	const struct command *command = name ? command_find(name) : NULL;
+
+	if (name && !command)
+		return unknown_command(name);
+	if (command)
+		command_help_print(command);
+	else
+		help_print();
+	return EXIT_OK;
+}
+
+static int words_run(int argc, char **argv, struct invocation *invocation)
+{
+	const struct command *command;
+	int place, result;
+	bool help;
+
+	result = options_parse(NULL, argc, argv, &invocation->options, &place, &help);
+	if (result != EXIT_OK)
+		return result;
+	if (help)
+		return help_run(NULL);
+	if (place >= argc)
+		return usage_error(NULL, "a command is missing");
+	if (strcmp(argv[place], "help") == 0)
+		return help_run(place + 1 < argc ? argv[place + 1] : NULL);
+	command = command_find(argv[place]);
+	if (!command)
+		return unknown_command(argv[place]);
+	return command_run(command, argc - place, argv + place, invocation);
 }
 
 int main(int argc, char **argv)
 {
 	struct invocation invocation = {.api = getenv("SLUICE_API")};
-	const struct command *command;
-	int place = 1;
 	int result;
 
 	// There is one thread; locks would cost most of the time of long lists.
 	__fsetlocking(stdout, FSETLOCKING_BYCALLER);
 	if (!invocation.api || !*invocation.api)
 		invocation.api = DEFAULT_API;
-	for (; place < argc && argv[place][0] == '-'; place++) {
-		if (strcmp(argv[place], "--help") == 0 || strcmp(argv[place], "-h") == 0) {
-			help_print();
-			return EXIT_OK;
-		}
-		if (strncmp(argv[place], "--api=", 6) == 0)
-			invocation.api = argv[place] + 6;
-		else if (strcmp(argv[place], "--api") != 0)
-			return usage_error(NULL, "unknown option %s", argv[place]);
-		else if (++place == argc)
-			return usage_error(NULL, "--api needs a value");
-		else
-			invocation.api = argv[place];
-	}
-	if (place >= argc)
-		return usage_error(NULL, "a command is missing");
-	if (strcmp(argv[place], "help") == 0) {
-		command = place + 1 < argc ? command_find(argv[place + 1]) : NULL;
-		if (place + 1 < argc && !command)
-			return unknown_command(argv[place + 1]);
-		if (command)
-			command_help_print(command);
-		else
-			help_print();
-		return EXIT_OK;
-	}
-	command = command_find(argv[place]);
-	if (!command)
-		return unknown_command(argv[place]);
-	result = command_run(command, argc - place, argv + place, &invocation);
+	result = words_run(argc, argv, &invocation);
+	options_free(&invocation.options);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return failure("cannot write to standard output");
 	return result;
