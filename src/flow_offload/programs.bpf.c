@@ -21,6 +21,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "layout.h"
+#include "port/segments_max.h"
 
 #define TO_SLUICE   0xffffffffu // all of it
 #define FORWARDED   0
@@ -107,6 +108,19 @@ static __always_inline bool ipv4_checksum_valid(const struct iphdr *ip)
 	return (__u16)(sum + (sum >> 16)) == 0xffff;
 }
 
+// A large send, of so many bytes of payload behind `header` ones from the IP header on: not into
+// more segments, nor smaller ones, than Sluice allows.
+static __always_inline bool read_segments(const struct __sk_buff *skb, __u32 header, __u32 payload,
+					  __u32 smallest, __u32 most, struct view *view)
+{
+	__u32 size = skb->gso_size;
+
+	if (!size)
+		return true;
+	view->size = header + size;
+	return size >= smallest && payload <= size * most;
+}
+
 // `room`: bytes from `offset` to the end of the IP packet.
 static __always_inline bool read_tcp(struct __sk_buff *skb, __u32 offset, __u32 room,
 				     struct view *view)
@@ -125,9 +139,8 @@ static __always_inline bool read_tcp(struct __sk_buff *skb, __u32 offset, __u32 
 	view->segment.end = view->segment.seq + room - tcp.doff * 4;
 	view->segment.ack = bpf_ntohl(tcp.ack_seq);
 	view->segment.window = bpf_ntohs(tcp.window);
-	if (skb->gso_size)
-		view->size = offset - ETH_HLEN + tcp.doff * 4 + skb->gso_size;
-	return true;
+	return read_segments(skb, offset - ETH_HLEN + tcp.doff * 4, room - tcp.doff * 4,
+			     TCP_SEGMENT_MIN, TCP_SEGMENTS_MAX, view);
 }
 
 static __always_inline bool read_udp(struct __sk_buff *skb, __u32 offset, __u32 room,
@@ -140,9 +153,8 @@ static __always_inline bool read_udp(struct __sk_buff *skb, __u32 offset, __u32 
 		return false;
 	view->key.source_port = udp.source;
 	view->key.destination_port = udp.dest;
-	if (skb->gso_size)
-		view->size = offset - ETH_HLEN + sizeof(udp) + skb->gso_size;
-	return true;
+	return read_segments(skb, offset - ETH_HLEN + sizeof(udp), room - sizeof(udp), 1,
+			     UDP_SEGMENTS_MAX, view);
 }
 
 static __always_inline bool read_transport(struct __sk_buff *skb, __u32 offset, __u32 room,
@@ -174,6 +186,13 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, struct view *view)
 	return read_transport(skb, ETH_HLEN + sizeof(ip), view->size - sizeof(ip), view);
 }
 
+static __always_inline bool is_mapped(const struct in6_addr *address)
+{
+	const __u32 *words = address->in6_u.u6_addr32;
+
+	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline bool read_ipv6(struct __sk_buff *skb, struct view *view)
 {
 	struct ipv6hdr ip;
@@ -181,7 +200,8 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, struct view *view)
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
 		return false;
 	view->size = bpf_ntohs(ip.payload_len) + sizeof(ip);
-	if (view->size != skb->len - ETH_HLEN)
+	// A key with these addresses is one of IPv4.
+	if (view->size != skb->len - ETH_HLEN || is_mapped(&ip.saddr) || is_mapped(&ip.daddr))
 		return false;
 	__builtin_memcpy(view->key.source, &ip.saddr, sizeof(view->key.source));
 	__builtin_memcpy(view->key.destination, &ip.daddr, sizeof(view->key.destination));

@@ -9,6 +9,7 @@
 
 #include "port/crc32c.h"
 #include "port/layout.h"
+#include "port/segments_max.h"
 
 // Missing in bookworm's headers.
 #define GSO_UDP_L4 5
@@ -16,14 +17,6 @@
 #define TCP_CHECKSUM  16
 #define UDP_CHECKSUM  6
 #define SCTP_CHECKSUM 8
-
-// A sender can't be allowed any number of segments: one packet costs as many as it is to become,
-// and others wait meanwhile. The smallest of TCP is Linux's limit for an MSS (48) without options.
-// A full send in segments of 256 bytes is more than any network asks for; of UDP there are as many
-// as Linux sends at once.
-#define TCP_SEGMENT_MIN	 32
-#define TCP_SEGMENTS_MAX 256
-#define UDP_SEGMENTS_MAX 128
 
 // What is asked for.
 enum request {
