@@ -344,8 +344,12 @@ static void connection(struct worker *worker, struct rte_mbuf *mbuf, const struc
 			   flow_state_name(flow_state_get(&flow->account)));
 		copy = *flow;
 		flow_table_account(worker->flows, reference, &copy.account);
-		if (flow_has(&copy.account, FLOW_OFFLOADED))
+		if (flow_has(&copy.account, FLOW_OFFLOADED)) {
 			worker_say(worker, "connection", "it goes on in the kernel");
+			// As when it comes back for this packet (flow_offload_end).
+			atomic_fetch_or_explicit(&copy.account.flags, FLOW_RACED,
+						 memory_order_relaxed);
+		}
 		flow = &copy;
 	} else if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)) &&
 		   offload_receive(worker, mbuf, packet, ingress, hash, reference)) {
