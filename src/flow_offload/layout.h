@@ -6,7 +6,8 @@
 #include <linux/types.h>
 
 #define OFFLOAD_SLOTS 8192
-#define OFFLOAD_PORTS 4096
+// All numbers that a port can have: those of ended ports are used again as late as possible.
+#define OFFLOAD_PORTS 65536
 
 // Finds a direction of a connection. No padding. Its value: the slot's number times 2, and the
 // direction.

@@ -431,6 +431,28 @@ def test_many_at_a_time(lab, family, to):
             stream.cut()
 
 
+def test_counters_of_many_ports(one_lab):
+    """Numbers of ports grow where ports come and go; all are counted."""
+    lab = one_lab()
+    lab.network("blue", 1)
+    lab.nodes["a"].apply(*lab.objects, *[
+        {"kind": "Port", "name": f"port-{i}", "node": "a", "network": "blue", "device": {"netdev": {"name": f"none{i}"}},
+         "mac": "52:54:01:00:%02x:%02x" % (i >> 8, i & 255)} for i in range(4200)])
+    for name in ("client", "near"):
+        lab.workload(name, "a", "blue", kernel=True, veth=True)
+    lab.up()
+    stream = Stream(lab, lab["near"], "v4")
+    try:
+        eventually(stream.offloaded)
+        before = int(lab.nodes["a"].stats()["ports"]["client"]["rxBytes"])
+        stream.goes_on(SIZE)
+        after = int(lab.nodes["a"].stats()["ports"]["client"]["rxBytes"])
+        assert after - before > SIZE // 2
+        stream.end()
+    finally:
+        stream.cut()
+
+
 def test_switched_off(one_lab):
     lab = one_lab(options=["--flow-offload", "off"])
     lab.network("blue", 1)
