@@ -198,13 +198,17 @@ static void programs_attach(struct packet_port *port, const struct port_programs
 	int i;
 
 	port->forward_fd = filter_attach_ingress(programs->forward, port->interface_index, &why);
-	if (port->forward_fd < 0)
-		return;
-	for (i = 0; i < port->port.queues; i++)
+	for (i = 0; port->forward_fd >= 0 && i < port->port.queues; i++)
 		if (setsockopt(port->queues[i]->fd, SOL_SOCKET, SO_ATTACH_BPF, &programs->decide,
-			       sizeof(programs->decide)) < 0)
-			return;
-	port->port.offload_interface = port->interface_index;
+			       sizeof(programs->decide)) < 0) {
+			error_errno(&why, "BPF program at a packet socket");
+			break;
+		}
+	if (i == port->port.queues)
+		port->port.offload_interface = port->interface_index;
+	else
+		log_warning("port %s: its connections do not go on in the kernel: %s",
+			    port->port.name, why.text);
 }
 
 int packet_port_open(const char *name, const struct port_device *device,
