@@ -67,6 +67,9 @@ static bool describe(const struct worker *worker, const struct flow_direction *d
 		if (destination->mtu < result->mtu)
 			result->mtu = destination->mtu;
 	}
+	// What the interface can't take is counted where Sluice sends it.
+	if (out->mtu && out->mtu < result->mtu)
+		result->mtu = out->mtu;
 	// Who uses other addresses than one expects goes on as before.
 	return direction->ingress ==
 	       flow_ingress_make(ingress, &result->received[0], &result->received[1]);

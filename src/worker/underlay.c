@@ -143,9 +143,12 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 	if (neighbour->probes >= NEIGHBOUR_PROBES) {
 		// It does not answer: packets may ask anew, and are not sent into the void.
 		atomic_store(&neighbour->mac, 0);
-		atomic_store(&neighbour->wanted, 0);
 		neighbour->probes = 0;
-		return;
+		// For who has come since the last question nobody has asked yet.
+		if ((int32_t)(used - neighbour->asked) < 0) {
+			atomic_store(&neighbour->wanted, 0);
+			return;
+		}
 	}
 	ask(worker, neighbour);
 }

@@ -49,7 +49,7 @@ class Stream:
     """A TCP connection from a client, through which data runs until it is ended."""
 
     def __init__(self, lab, to, family, client="client"):
-        self.lab, self.family = lab, family
+        self.lab, self.family, self.to = lab, family, to
         listening = to.server(80, family)
         self.client = lab[client].connect(to, 80, family)
         self.server, _ = listening.accept()
@@ -83,8 +83,7 @@ class Stream:
             pass
 
     def flow(self):
-        found = [flow for flow in self.lab.nodes["a"].flows(sourcePort=self.port)
-                 if (":" in flow["source"]) == (self.family == "v6")]
+        found = self.lab.nodes["a"].flows(sourcePort=self.port, destination=self.to.address[self.family])
         return found[0] if found else None
 
     def offloaded(self):
