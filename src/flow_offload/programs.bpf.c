@@ -27,6 +27,7 @@
 #define FORWARDED   0
 #define FRAGMENT    0x3fff
 #define TCX_NEXT    (-1)
+#define RAISE_TRIES 16
 #define FLAGS_OTHER 0x27 // URG, RST, SYN, FIN
 
 struct {
@@ -239,6 +240,24 @@ static __always_inline __u32 current(const __u32 *number)
 	return *(const volatile __u32 *)number;
 }
 
+// Packets of one direction may come by several CPUs at a time. What one of them has seen must not
+// be lost to another: the answer to it would be taken for wrong.
+static __always_inline void raise(__u32 *number, __u32 value)
+{
+	__u32 seen = current(number);
+
+	for (int i = 0; i < RAISE_TRIES; i++) {
+		__u32 before;
+
+		if ((__s32)(value - seen) <= 0)
+			return;
+		before = __sync_val_compare_and_swap(number, seen, value);
+		if (before == seen)
+			return;
+		seen = before;
+	}
+}
+
 // As flow_window_pass does it (flow/window.h).
 static __always_inline bool window_pass(struct offload_direction *own,
 					const struct offload_direction *other,
@@ -256,12 +275,9 @@ static __always_inline bool window_pass(struct offload_direction *own,
 		return false;
 	if (segment->ack - (ack - size) > other_end - ack + size)
 		return false;
-	if ((__s32)(segment->end - end) > 0)
-		own->end = segment->end;
-	if ((__s32)(segment->ack - ack) > 0)
-		own->ack = segment->ack;
-	if (segment->window > largest)
-		own->window = segment->window;
+	raise(&own->end, segment->end);
+	raise(&own->ack, segment->ack);
+	raise(&own->window, segment->window);
 	return true;
 }
 

@@ -53,9 +53,15 @@ static uint32_t load32(const __u32 *number)
 	return __atomic_load_n(number, __ATOMIC_RELAXED);
 }
 
-static void store32(__u32 *number, uint32_t value)
+// As the programs do it: what somebody else writes meanwhile is not lost.
+static void raise32(__u32 *number, uint32_t value)
 {
-	__atomic_store_n(number, value, __ATOMIC_RELAXED);
+	uint32_t seen = load32(number);
+
+	while ((int32_t)(value - seen) > 0 &&
+	       !__atomic_compare_exchange_n(number, &seen, value, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
 }
 
 static uint64_t nanoseconds(void)
@@ -207,20 +213,15 @@ static void seen_read(const struct offload_slot *slot, struct flow_account *acco
 		account->last_seen = seen;
 }
 
+// The account's own numbers are those of the beginning, which may be any distance behind: numbers
+// wrap.
 static void windows_read(const struct offload_direction *from, struct flow_account *account,
 			 enum flow_direction_index index)
 {
-	uint32_t end = load32(&from->end), ack = load32(&from->ack), window = load32(&from->window);
-
-	end = flow_sequence_max(end,
-				atomic_load_explicit(&account->end[index], memory_order_relaxed));
-	ack = flow_sequence_max(ack,
-				atomic_load_explicit(&account->ack[index], memory_order_relaxed));
-	atomic_store_explicit(&account->end[index], end, memory_order_relaxed);
-	atomic_store_explicit(&account->ack[index], ack, memory_order_relaxed);
-	if (window > atomic_load_explicit(&account->window[index], memory_order_relaxed))
-		atomic_store_explicit(&account->window[index], (uint16_t)window,
-				      memory_order_relaxed);
+	atomic_store_explicit(&account->end[index], load32(&from->end), memory_order_relaxed);
+	atomic_store_explicit(&account->ack[index], load32(&from->ack), memory_order_relaxed);
+	atomic_store_explicit(&account->window[index], (uint16_t)load32(&from->window),
+			      memory_order_relaxed);
 }
 
 static void slot_read(const struct offload_slot *slot, struct flow_account *account)
@@ -250,22 +251,15 @@ void flow_offload_account(struct flow_offload *offload, flow_reference reference
 {
 	enum flow_direction_index index = reference & 1;
 	struct offload_direction *to = &slot_get(offload, reference)->direction[index];
-	uint32_t window;
 
 	__atomic_fetch_add(&to->packets, packets, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&to->bytes, bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->seen, nanoseconds(), __ATOMIC_RELAXED);
 	if (to->key.protocol != IPPROTO_TCP)
 		return;
-	store32(&to->end,
-		flow_sequence_max(load32(&to->end), atomic_load_explicit(&account->end[index],
-									 memory_order_relaxed)));
-	store32(&to->ack,
-		flow_sequence_max(load32(&to->ack), atomic_load_explicit(&account->ack[index],
-									 memory_order_relaxed)));
-	window = atomic_load_explicit(&account->window[index], memory_order_relaxed);
-	if (window > load32(&to->window))
-		store32(&to->window, window);
+	raise32(&to->end, atomic_load_explicit(&account->end[index], memory_order_relaxed));
+	raise32(&to->ack, atomic_load_explicit(&account->ack[index], memory_order_relaxed));
+	raise32(&to->window, atomic_load_explicit(&account->window[index], memory_order_relaxed));
 }
 
 void flow_offload_end(struct flow_offload *offload, uint32_t worker, flow_reference reference)
