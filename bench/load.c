@@ -138,9 +138,12 @@ static void end_receive(struct end *end)
 	if (count == 0)
 		return;
 	frame = rte_pktmbuf_mtod(burst[0], const struct frame *);
-	if (burst[0]->pkt_len != FRAME_LENGTH ||
-	    !rte_is_same_ether_addr(&frame->ether.dst_addr, &end->template.ether.src_addr) ||
-	    frame->ip.src_addr != end->template.ip.dst_addr)
+	// What is for everybody is the network's own talk: router advertisements and the like.
+	if (rte_is_multicast_ether_addr(&frame->ether.dst_addr))
+		end->received--;
+	else if (burst[0]->pkt_len != FRAME_LENGTH ||
+		 !rte_is_same_ether_addr(&frame->ether.dst_addr, &end->template.ether.src_addr) ||
+		 frame->ip.src_addr != end->template.ip.dst_addr)
 		end->unexpected++;
 	end->received += count;
 	rte_pktmbuf_free_bulk(burst, count);
