@@ -10,7 +10,7 @@
 // connections. Connection i is 10.1.0.11:(1024 + i % 64000) to 10.1.0.12:(5000 + i / 64000). Every
 // 250 ms a line goes to standard output, all counters since the start: seconds, then for each port
 // sent, received, and unexpected: how many of the received ones were looked at (one a burst) and
-// are not of the other port. Ends on SIGINT or SIGTERM.
+// are neither of the other port nor for everybody. Ends on SIGINT or SIGTERM.
 
 #include <inttypes.h>
 #include <signal.h>
