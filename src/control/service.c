@@ -209,10 +209,10 @@ static void handle_version(void *context, struct rpc_call *call, ProtobufCMessag
 }
 
 static const struct rpc_method methods[] = {
-	{"Apply", handle_apply},     {"Delete", handle_delete},
-	{"Get", handle_get},	     {"Flows", handle_flows},
-	{"Trace", handle_trace},     {"Stats", handle_stats},
-	{"Version", handle_version}, {NULL, NULL},
+	{"Apply", handle_apply, RPC_ROLE_WRITE},    {"Delete", handle_delete, RPC_ROLE_WRITE},
+	{"Get", handle_get, RPC_ROLE_READ},	    {"Flows", handle_flows, RPC_ROLE_READ},
+	{"Trace", handle_trace, RPC_ROLE_READ},	    {"Stats", handle_stats, RPC_ROLE_READ},
+	{"Version", handle_version, RPC_ROLE_READ}, {NULL},
 };
 
 int control_serve(struct control *control, const char *api, struct error *err)

@@ -301,6 +301,11 @@ void rpc_call_wake(struct rpc_call *call)
 	connection_send(call->connection);
 }
 
+const struct rpc_peer *rpc_call_peer(const struct rpc_call *call)
+{
+	return &call->connection->peer;
+}
+
 bool rpc_call_live(const struct rpc_call *call)
 {
 	return call->connection != NULL;

@@ -187,6 +187,7 @@ struct connection *connection_new(struct rpc_server *server, struct bufferevent 
 
 	connection->server = server;
 	connection->stream = stream;
+	peer_of_socket(bufferevent_getfd(stream), &connection->peer);
 	TAILQ_INIT(&connection->calls);
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
 	server->connection_count++;

@@ -11,6 +11,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/error.h"
+#include "rpc/peer.h"
 #include "rpc/status.h"
 
 struct event_base;
@@ -25,6 +26,7 @@ typedef void rpc_handler(void *context, struct rpc_call *call, ProtobufCMessage 
 struct rpc_method {
 	const char *name; // as in the proto: "Apply"
 	rpc_handler *handler;
+	enum rpc_role role; // that the caller needs; who leaves it out asks for the most
 };
 
 enum rpc_next {
@@ -94,6 +96,10 @@ void rpc_call_stream(struct rpc_call *call, const struct rpc_stream *stream, voi
 // The stream has something after RPC_NEXT_WAIT. Only between rpc_call_stream and the stream's
 // close.
 void rpc_call_wake(struct rpc_call *call);
+
+// Who calls. Only until the call is answered or the handler returns:
+// what is needed later is copied.
+const struct rpc_peer *rpc_call_peer(const struct rpc_call *call);
 
 // Is the client still there? For handlers that answer later.
 bool rpc_call_live(const struct rpc_call *call);

@@ -34,6 +34,7 @@ struct connection {
 	TAILQ_ENTRY(connection) entry;
 	struct rpc_server *server;
 	struct bufferevent *stream;
+	struct rpc_peer peer;
 	nghttp2_session *session;
 	struct event *preface_timer; // until the first frame
 	bool in_session; // a callback of the session runs: it may not be driven or freed

@@ -15,6 +15,7 @@ static void version(void *context, struct rpc_call *call, ProtobufCMessage *requ
 
 	sluice__v1__version_response__init(&response);
 	response.version = (char *)(uintptr_t) "1";
+	response.node = (char *)(uintptr_t)rpc_call_peer(call)->name;
 	rpc_call_reply(call, &response.base);
 }
 

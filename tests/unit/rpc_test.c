@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,9 @@ static void assert_version(struct rpc_client *client)
 					 &request.base, &response, &status),
 			 0);
 	assert_string_equal(((Sluice__V1__VersionResponse *)response)->version, "1");
+	// Who calls: the user of this process, by the file that getpwuid would ask first.
+	assert_string_equal(((Sluice__V1__VersionResponse *)response)->node,
+			    getpwuid(geteuid())->pw_name);
 	protobuf_c_message_free_unpacked(response, NULL);
 	rpc_status_clear(&status);
 }
