@@ -2,6 +2,9 @@
 
 BUILD := build
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider
+# System tests mostly wait: several files at a time. Each runs as a whole, in namespaces of its own.
+JOBS := 3
+PYTEST_SYSTEM := $(PYTEST) -n $(JOBS) --dist loadfile
 FUZZ_SECONDS := 60
 HUGE_PAGES := 256
 
@@ -29,14 +32,14 @@ test: all
 	scripts/hugepages $(HUGE_PAGES)
 	ninja -C $(BUILD)
 	meson test -C $(BUILD) --print-errorlogs
-	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST_SYSTEM) tests/system
 
 test-unit: all
 	meson test -C $(BUILD) --print-errorlogs
 
 test-system: all
 	ninja -C $(BUILD)
-	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST_SYSTEM) tests/system
 
 test-sanitize:
 	scripts/install-packages build test
@@ -44,7 +47,7 @@ test-sanitize:
 		meson setup build-sanitize -Db_sanitize=address,undefined -Doptimization=1 -Db_lundef=false
 	ninja -C build-sanitize
 	$(SANITIZERS) meson test -C build-sanitize --print-errorlogs --timeout-multiplier 4
-	$(SANITIZERS) SLUICE_BUILD=$(CURDIR)/build-sanitize $(PYTEST) tests/system
+	$(SANITIZERS) SLUICE_BUILD=$(CURDIR)/build-sanitize $(PYTEST_SYSTEM) tests/system
 
 # Guests under QEMU, without KVM: some minutes on two cores.
 lab: all
@@ -70,7 +73,7 @@ coverage:
 		meson setup build-coverage -Db_coverage=true -Doptimization=0 -Dc_args=-fprofile-update=atomic
 	ninja -C build-coverage
 	meson test -C build-coverage --print-errorlogs
-	SLUICE_BUILD=$(CURDIR)/build-coverage $(PYTEST) tests/system
+	SLUICE_BUILD=$(CURDIR)/build-coverage $(PYTEST_SYSTEM) tests/system
 	gcovr --root . --filter src --filter cli --exclude-unreachable-branches --gcov-ignore-parse-errors \
 		--print-summary \
 		--html-details build-coverage/coverage.html build-coverage
