@@ -79,8 +79,9 @@ coverage:
 		--html-details build-coverage/coverage.html build-coverage
 
 # What is generated and committed: docs/reference.
-reference:
-	scripts/drop-reference > docs/reference/drops.md
+reference: $(BUILD)/build.ninja
+	ninja -C $(BUILD) sluice-reference
+	scripts/reference $(BUILD)
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -38,6 +38,10 @@ struct command {
 	const char *arguments; // behind the name in the usage line
 	const char *summary;   // one line
 	const char *about;     // paragraphs behind it; NULL: none
+	// What completes the words behind the command, with spaces between them: KIND, NAME (of
+	// an object of the KIND before it), FIELD (for explain), TOPIC, or words as a|b; the last
+	// may end with "..." and then stands for all further ones. NULL: nothing does.
+	const char *words;
 	const struct option_spec *options;
 	const char *notes;    // behind the options; NULL: none
 	const char *examples; // command lines; NULL: none
@@ -46,8 +50,8 @@ struct command {
 
 extern const struct command *const commands[];
 
-extern const struct command apply_command, delete_command, diff_command, flows_command, get_command,
-	stats_command, trace_command, version_command;
+extern const struct command apply_command, delete_command, diff_command, explain_command,
+	flows_command, get_command, stats_command, trace_command, version_command;
 
 // One line on standard error, with the hint at --help. Returns EXIT_USAGE.
 int usage_error(const struct command *command, const char *format, ...)

@@ -38,6 +38,7 @@ const struct command delete_command = {
 	.name = "delete",
 	.arguments = "KIND NAME",
 	.summary = "Removes an object that no other refers to",
+	.words = "KIND NAME",
 	.about = "KIND may be written in any case, singular or plural.\n",
 	.examples = "  sluice delete port web-1\n"
 		    "  sluice delete security-group web\n",

@@ -234,6 +234,7 @@ const struct command get_command = {
 	.name = "get",
 	.arguments = "KIND [NAME] [-o table|json|yaml]",
 	.summary = "Shows objects of a kind, or one of them",
+	.words = "KIND NAME",
 	.about = "KIND may be written in any case, singular or plural. What -o yaml and -o json "
 		 "print can be applied.\n",
 	.options = options,

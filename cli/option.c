@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/terminal.h"
 #include "model/memory.h"
 
 #define OPTIONS_MAX 64
-#define LINE	    80
 
 static size_t spec_count(const struct option_spec *options)
 {
@@ -150,25 +150,6 @@ static int head_make(const struct option_spec *spec, char *text, size_t size)
 			spec->argument ? spec->argument : "");
 }
 
-// Words up to the end of the line, further lines below them.
-static void text_print(const char *text, int column)
-{
-	int at = column;
-
-	while (*text) {
-		int length = (int)strcspn(text, " ");
-
-		if (at > column && at + 1 + length > LINE) {
-			printf("\n%*s", column, "");
-			at = column;
-		}
-		at += printf("%s%.*s", at > column ? " " : "", length, text);
-		text += length;
-		text += strspn(text, " ");
-	}
-	putchar('\n');
-}
-
 void options_print(const char *heading, const struct option_spec *options)
 {
 	size_t count = spec_count(options);
@@ -180,10 +161,10 @@ void options_print(const char *heading, const struct option_spec *options)
 
 		width = length > width ? length : width;
 	}
-	puts(heading);
+	printf("%s%s%s\n", style_begin(stdout, STYLE_HEADING), heading, style_end(stdout));
 	for (size_t i = 0; i < count; i++) {
 		head_make(&options[i], head, sizeof(head));
 		printf("%-*s  ", width, head);
-		text_print(options[i].text, width + 2);
+		text_wrap(stdout, options[i].text, width + 2);
 	}
 }

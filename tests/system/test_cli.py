@@ -328,7 +328,7 @@ def test_wrong_usage(node, arguments):
     assert everything(node) == before
 
 
-COMMANDS = ["apply", "delete", "diff", "flows", "get", "stats", "trace", "version"]
+COMMANDS = ["apply", "delete", "diff", "explain", "flows", "get", "stats", "trace", "version"]
 
 
 def test_help():

@@ -1,0 +1,20 @@
+// The list of commands, and the options that all of them have.
+
+#include "cli/command.h"
+#include "cli/help.h"
+
+const struct command *const commands[] = {
+	&apply_command, &delete_command, &diff_command,	 &explain_command, &flows_command,
+	&get_command,	&stats_command,	 &trace_command, &version_command, NULL,
+};
+
+const struct option_spec global_options[] = {
+	{.name = "api",
+	 .argument = "unix:PATH",
+	 .text = "where sluiced listens; default $SLUICE_API, or " DEFAULT_API},
+	{.name = "color",
+	 .argument = "WHEN",
+	 .text = "auto (default: on terminals, without NO_COLOR), always or never",
+	 .completion = "auto always never"},
+	{0},
+};

@@ -1,0 +1,13 @@
+// What is generated and committed: docs/reference and docs/man. A program for building, not for
+// users.
+
+#pragma once
+
+// Markdown on standard output, from api/sluice.proto.
+void objects_markdown(void);
+void api_markdown(void);
+
+// Manual pages (mdoc) on standard output, from the tables that make --help, and the proto.
+void sluice_manual(void);
+void sluiced_manual(void);
+void objects_manual(void);
