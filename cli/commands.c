@@ -4,8 +4,9 @@
 #include "cli/help.h"
 
 const struct command *const commands[] = {
-	&apply_command, &delete_command, &diff_command,	 &explain_command, &flows_command,
-	&get_command,	&stats_command,	 &trace_command, &version_command, NULL,
+	&apply_command, &completion_command, &delete_command, &diff_command,  &explain_command,
+	&flows_command, &get_command,	     &stats_command,  &trace_command, &version_command,
+	NULL,
 };
 
 const struct option_spec global_options[] = {

@@ -11,8 +11,9 @@ static const struct {
 	const char *name;
 	void (*print)(void);
 } documents[] = {
-	{"objects.md", objects_markdown},
-	{"api.md", api_markdown},
+	{"objects.md", objects_markdown},     {"api.md", api_markdown},
+	{"sluice.1", sluice_manual},	      {"sluiced.8", sluiced_manual},
+	{"sluice-objects.5", objects_manual},
 };
 
 int main(int argc, char **argv)
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
 		documents[i].print();
 		return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_OK : EXIT_FAILED;
 	}
-	fputs("usage: sluice-reference objects.md|api.md\n", stderr);
+	fputs("usage: sluice-reference objects.md|api.md|sluice.1|sluiced.8|sluice-objects.5\n",
+	      stderr);
 	return EXIT_USAGE;
 }

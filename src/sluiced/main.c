@@ -56,8 +56,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "sluiced: %s\n", err.text);
 		return 2;
 	}
-	if (options.help || options.version) {
-		fputs(options.help ? options_help : "sluiced " SLUICE_VERSION "\n", stdout);
+	if (options.help) {
+		options_help_print();
+		return 0;
+	}
+	if (options.version) {
+		puts("sluiced " SLUICE_VERSION);
 		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN);

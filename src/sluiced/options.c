@@ -6,29 +6,55 @@
 #include <stdlib.h>
 #include <yaml.h>
 
+#include "sluiced/option_table.h"
+
 #define CONNECTIONS_DEFAULT 1048576
 #define MEMORY_DEFAULT	    128
 #define MEMORY_MIN	    16
 #define MEMORY_MAX	    65536
 
-const char options_help[] =
-	"Usage: sluiced --node NAME [OPTION]...\n"
-	"Runs one Sluice node in the foreground, logs to standard error and says `ready` there.\n"
-	"\n"
-	"  --node NAME          name of this node's Node object\n"
-	"  --api unix:PATH      where the API answers (unix:/run/sluice/sluiced.sock)\n"
-	"  --state PATH         desired state on disk (/var/lib/sluice/NAME.db)\n"
-	"  --workers CPUS       a polling thread on each CPU, as 2-3,6 (one thread, on any CPU)\n"
-	"  --idle sleep|spin    what a worker without packets does (sleep)\n"
-	"  --connections N      how many live connections the node holds (1048576)\n"
-	"  --memory MIB         memory for packet buffers (128)\n"
-	"  --flow-offload on|off\n"
-	"                       established connections between kernel interfaces go on in the\n"
-	"                       kernel (on)\n"
-	"  --config FILE        the same keys in YAML; the command line goes before it\n"
-	"  --help, --version\n"
-	"\n"
-	"Example: sluiced --node a --workers 1 --idle spin\n";
+#define HELP_COLUMN 23
+#define HELP_WIDTH  80
+
+// Words up to the end of the line, further lines below them.
+static void help_text_print(const char *text)
+{
+	int at = HELP_COLUMN;
+
+	while (*text) {
+		int length = (int)strcspn(text, " ");
+
+		if (at > HELP_COLUMN && at + 1 + length > HELP_WIDTH) {
+			printf("\n%*s", HELP_COLUMN, "");
+			at = HELP_COLUMN;
+		}
+		at += printf("%s%.*s", at > HELP_COLUMN ? " " : "", length, text);
+		text += length;
+		text += strspn(text, " ");
+	}
+	putchar('\n');
+}
+
+void options_help_print(void)
+{
+	puts("Usage: sluiced --node NAME [OPTION]...\n"
+	     "Runs one Sluice node in the foreground, logs to standard error and says `ready` "
+	     "there.\n");
+	for (const struct daemon_option *option = daemon_options; option->name; option++) {
+		int length = printf("  --%s%s%s", option->name, option->argument ? " " : "",
+				    option->argument ? option->argument : "");
+
+		if (length > HELP_COLUMN - 2) {
+			putchar('\n');
+			length = 0;
+		}
+		printf("%*s", HELP_COLUMN - length, "");
+		help_text_print(option->text);
+	}
+	puts("\n"
+	     "Example: sluiced --node a --workers 1 --idle spin\n"
+	     "The manual is sluiced(8); objects are configured by sluice(1).");
+}
 
 // Options seen so far, so that the file does not override the command line.
 struct parser {

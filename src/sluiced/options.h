@@ -17,4 +17,5 @@ struct options {
 // 0, or -1 with a line for the user (a usage error). The command line goes before the file.
 int options_parse(int argc, char **argv, struct options *options, struct error *err);
 
-extern const char options_help[];
+// On standard output.
+void options_help_print(void);

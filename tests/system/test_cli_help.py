@@ -1,12 +1,16 @@
 """A newcomer finds everything from --help: commands, topics, the fields of objects. Nothing here needs a daemon."""
 
 import json
+import pathlib
 import re
+import subprocess
 
 import pytest
 import yaml
 
-from node import sluice
+from node import BUILD, sluice
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def printed(*arguments, **options):
@@ -111,3 +115,26 @@ def test_colours_only_where_they_are_asked_for():
     assert "\033[1m" in printed("--color", "always", "--help")
     assert "\033[1m" in printed("explain", "port", "--color=always")
     assert sluice("--color", "sometimes", "--help").returncode == 2
+
+
+def test_the_daemons_help():
+    result = subprocess.run([BUILD / "sluiced", "--help"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "") and result.stdout.startswith("Usage: sluiced --node NAME")
+    assert re.search(r"^  --workers CPUS +a polling thread", result.stdout, re.M)
+    # Each is known to the parser too, and asks for its value.
+    for name in re.findall(r"^  --(\S+) \S", result.stdout, re.M):
+        missing = subprocess.run([BUILD / "sluiced", f"--{name}"], capture_output=True, text=True, check=False)
+        assert (missing.returncode, missing.stderr) == (2, f"sluiced: --{name} needs a value; see --help\n")
+
+
+@pytest.mark.parametrize("page, words", [
+    ("sluice.1", ["apply", "get", "--output", "SLUICE_API", "exit status"]),
+    ("sluiced.8", ["--node", "--workers", "ready"]),
+    ("sluice-objects.5", ["Network", "vhostUser", "Unicast MAC address"]),
+])
+def test_manual_pages(page, words):
+    """They are formatted without a complaint, and hold what the help holds."""
+    result = subprocess.run(["man", "--warnings", "-l", ROOT / "docs/man" / page], capture_output=True, text=True,
+                            check=False, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "100"})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert all(word.lower() in result.stdout.lower() for word in words)

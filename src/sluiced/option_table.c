@@ -1,0 +1,19 @@
+#include "sluiced/option_table.h"
+
+#include <stddef.h>
+
+const struct daemon_option daemon_options[] = {
+	{"node", "NAME", "name of this node's Node object"},
+	{"api", "unix:PATH", "where the API answers (unix:/run/sluice/sluiced.sock)"},
+	{"state", "PATH", "desired state on disk (/var/lib/sluice/NAME.db)"},
+	{"workers", "CPUS", "a polling thread on each CPU, as 2-3,6 (one thread, on any CPU)"},
+	{"idle", "sleep|spin", "what a worker without packets does (sleep)"},
+	{"connections", "N", "how many live connections the node holds (1048576)"},
+	{"memory", "MIB", "memory for packet buffers (128)"},
+	{"flow-offload", "on|off",
+	 "established connections between kernel interfaces go on in the kernel (on)"},
+	{"config", "FILE", "the same keys in YAML; the command line goes before it"},
+	{"help", NULL, "prints this"},
+	{"version", NULL, "prints the version"},
+	{0},
+};
