@@ -148,17 +148,9 @@ void object_set_free(struct object_set *set)
 	free(set);
 }
 
-void object_set_put(struct object_set *set, Sluice__V1__Object *object)
+// Takes one reference over.
+static void member_put(struct members *members, struct member *member)
 {
-	struct member *member = memory_new(sizeof(*member));
-
-	if ((unsigned)object->kind_case >= KIND_MAX)
-		abort();
-	struct members *members = &set->kinds[object->kind_case];
-	member->object = object;
-	member->name = object_name(object);
-	member->hash = name_hash(member->name);
-	atomic_init(&member->references, 1);
 	slots_grow(members);
 	size_t slot = slot_find(members, member->hash, member->name);
 	if (members->slots[slot]) {
@@ -172,6 +164,31 @@ void object_set_put(struct object_set *set, Sluice__V1__Object *object)
 				    sizeof(struct member *));
 	members->list[members->count++] = member;
 	members->slots[slot] = (uint32_t)members->count;
+}
+
+void object_set_put(struct object_set *set, Sluice__V1__Object *object)
+{
+	struct member *member = memory_new(sizeof(*member));
+
+	if ((unsigned)object->kind_case >= KIND_MAX)
+		abort();
+	member->object = object;
+	member->name = object_name(object);
+	member->hash = name_hash(member->name);
+	atomic_init(&member->references, 1);
+	member_put(&set->kinds[object->kind_case], member);
+}
+
+bool object_set_share(struct object_set *set, const struct object_set *from,
+		      Sluice__V1__Object__KindCase kind, const char *name)
+{
+	struct member *member = member_find(from, kind, name);
+
+	if (!member || member_find(set, kind, name) == member)
+		return false;
+	atomic_fetch_add(&member->references, 1);
+	member_put(&set->kinds[kind], member);
+	return true;
 }
 
 bool object_set_remove(struct object_set *set, Sluice__V1__Object__KindCase kind, const char *name)
@@ -212,6 +229,13 @@ const Sluice__V1__Object *object_set_at(const struct object_set *set,
 					Sluice__V1__Object__KindCase kind, size_t index)
 {
 	return set->kinds[kind].list[index]->object;
+}
+
+bool object_set_same(const struct object_set *a, const struct object_set *b,
+		     Sluice__V1__Object__KindCase kind, size_t index)
+{
+	return index < a->kinds[kind].count && index < b->kinds[kind].count &&
+	       a->kinds[kind].list[index] == b->kinds[kind].list[index];
 }
 
 static int compare_names(const void *a, const void *b)

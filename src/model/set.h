@@ -25,6 +25,11 @@ void object_set_free(struct object_set *set);
 // malloc alone), and frees what had the same kind and name. It must be of some kind.
 void object_set_put(struct object_set *set, Sluice__V1__Object *object);
 
+// Puts the object of another set into this one, too. False: it is there already, or the other has
+// none of that name.
+bool object_set_share(struct object_set *set, const struct object_set *from,
+		      Sluice__V1__Object__KindCase kind, const char *name);
+
 // Returns whether there was one.
 bool object_set_remove(struct object_set *set, Sluice__V1__Object__KindCase kind, const char *name);
 
@@ -37,6 +42,10 @@ const Sluice__V1__Object *object_set_find(const struct object_set *set,
 size_t object_set_count(const struct object_set *set, Sluice__V1__Object__KindCase kind);
 const Sluice__V1__Object *object_set_at(const struct object_set *set,
 					Sluice__V1__Object__KindCase kind, size_t index);
+
+// Have two sets the very same object at this place?
+bool object_set_same(const struct object_set *a, const struct object_set *b,
+		     Sluice__V1__Object__KindCase kind, size_t index);
 
 // All of a kind sorted by name; `*objects` is freed by the caller with free. Returns the count.
 size_t object_set_sorted(const struct object_set *set, Sluice__V1__Object__KindCase kind,

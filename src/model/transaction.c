@@ -5,14 +5,18 @@
 #include <stdio.h>
 
 #include "model/check.h"
+#include "model/check_change.h"
 #include "model/key_map.h"
 #include "model/kind.h"
 #include "model/memory.h"
 #include "model/object.h"
 
-static enum transaction_result transaction_check(struct transaction *transaction,
+static enum transaction_result transaction_check(const struct object_set *current,
+						 struct transaction *transaction,
 						 struct problems *problems)
 {
+	if (problems->count == 0 && change_is_sound(current, transaction->next))
+		return TRANSACTION_OK;
 	set_check(transaction->next, problems);
 	return problems->count ? TRANSACTION_INVALID : TRANSACTION_OK;
 }
@@ -86,7 +90,7 @@ enum transaction_result transaction_apply(const struct object_set *current,
 	}
 	request->n_objects = 0;
 	key_map_free(seen);
-	return transaction_check(transaction, problems);
+	return transaction_check(current, transaction, problems);
 }
 
 enum transaction_result transaction_delete(const struct object_set *current, const char *kind,
@@ -116,7 +120,7 @@ enum transaction_result transaction_delete(const struct object_set *current, con
 	transaction->change_count = 1;
 	transaction->effective = 1;
 	object_set_remove(transaction->next, number, name);
-	return transaction_check(transaction, problems);
+	return transaction_check(current, transaction, problems);
 }
 
 void transaction_clear(struct transaction *transaction)

@@ -1,0 +1,177 @@
+// A small change is held against what is near it. Whatever it calls sound, the whole set has to be.
+
+#include "test.h"
+
+#include <stdio.h>
+
+#include "model/check.h"
+#include "model/check_change.h"
+#include "model/document.h"
+#include "model/object.h"
+
+enum {
+	NODES = 4,
+	NETWORKS = 6, // of three Vrfs, and one without
+	PORTS = 30,
+	GROUPS = 8,
+	ROUNDS = 4000
+};
+
+static uint32_t random_state = 1;
+
+static uint32_t below(uint32_t limit)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return (random_state >> 8) % limit;
+}
+
+static void put(struct object_set *set, const char *yaml)
+{
+	struct document *document = document_new();
+
+	document_parse(document, "yaml", yaml, strlen(yaml));
+	if (document->error_count)
+		fail_msg("%s: %s", document->errors[0], yaml);
+	for (size_t i = 0; i < document->count; i++)
+		object_set_put(set, object_copy(document->objects[i].object));
+	document_free(document);
+}
+
+// `host` and `device` often are somebody else's already; a VLAN's parent may be anything.
+static void put_port(struct object_set *set, unsigned int number, unsigned int host,
+		     unsigned int node, unsigned int network, unsigned int device)
+{
+	char yaml[1024], what[64];
+
+	if (device < PORTS)
+		snprintf(what, sizeof(what), "{tap: {name: t%u}}", device);
+	else
+		snprintf(what, sizeof(what), "{vlan: {port: p%u, id: %u}}", device - PORTS,
+			 device % 3 + 1);
+	snprintf(yaml, sizeof(yaml),
+		 "kind: Port\nname: p%u\nnode: n%u\nnetwork: w%u\nmac: '52:54:00:00:00:%02x'\n"
+		 "addresses: [10.%u.0.%u]\nsecurityGroups: [g%u]\ndevice: %s\n",
+		 number, node, network, host, network, host + 10, below(GROUPS), what);
+	put(set, yaml);
+}
+
+static void put_group(struct object_set *set, unsigned int number, unsigned int remote)
+{
+	char yaml[256];
+
+	snprintf(yaml, sizeof(yaml),
+		 "kind: SecurityGroup\nname: g%u\nrules:\n"
+		 "- {direction: ingress, remote: {group: g%u}}\n- {direction: egress}\n",
+		 number, remote);
+	put(set, yaml);
+}
+
+static struct object_set *first_set(void)
+{
+	struct object_set *set = object_set_new();
+	char yaml[512];
+
+	for (unsigned int i = 0; i < 3; i++) {
+		snprintf(yaml, sizeof(yaml), "kind: Vrf\nname: v%u\n", i);
+		put(set, yaml);
+	}
+	for (unsigned int i = 0; i < NODES; i++) {
+		snprintf(yaml, sizeof(yaml), "kind: Node\nname: n%u\nvtep: 192.0.2.%u/24\n", i,
+			 i + 1);
+		put(set, yaml);
+	}
+	for (unsigned int i = 0; i < NETWORKS; i++) {
+		// Two of a Vrf have different MTUs, which VLANs must fit in.
+		snprintf(yaml, sizeof(yaml),
+			 "kind: Network\nname: w%u\nvrf: %s\nmtu: %u\nsubnets: [{cidr: "
+			 "10.%u.0.0/16}]\n",
+			 i, i == 5 ? "''" : (const char *[]){"v0", "v1", "v2"}[i % 3], 1400 + i, i);
+		put(set, yaml);
+	}
+	for (unsigned int i = 0; i < GROUPS; i++)
+		put_group(set, i, (i + 1) % GROUPS);
+	for (unsigned int i = 0; i < PORTS; i++)
+		put_port(set, i, i, i % NODES, i % NETWORKS, i);
+	return set;
+}
+
+static void change(struct object_set *set)
+{
+	char name[16];
+
+	switch (below(8)) {
+	case 0:
+		put_group(set, below(GROUPS), below(GROUPS + 1));
+		break;
+	case 1:
+		snprintf(name, sizeof(name), "p%u", below(PORTS));
+		object_set_remove(set, SLUICE__V1__OBJECT__KIND_PORT, name);
+		break;
+	case 2:
+		snprintf(name, sizeof(name), "g%u", below(GROUPS));
+		object_set_remove(set, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, name);
+		break;
+	default:
+		put_port(set, below(PORTS), below(PORTS + 20), below(NODES), below(NETWORKS),
+			 below(2 * PORTS));
+	}
+}
+
+static bool is_sound(const struct object_set *set)
+{
+	struct problems problems = {0};
+	bool sound;
+
+	set_check(set, &problems);
+	sound = problems.count == 0;
+	problems_clear(&problems);
+	return sound;
+}
+
+static void test_random_changes(void **state)
+{
+	struct object_set *current = first_set();
+	uint32_t said = 0, sound = 0;
+
+	assert_true(is_sound(current));
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		struct object_set *next = object_set_copy(current);
+		bool whole, part;
+
+		for (uint32_t i = 1 + below(3); i; i--)
+			change(next);
+		whole = is_sound(next);
+		part = change_is_sound(current, next);
+		if (part)
+			assert_true(whole);
+		sound += whole;
+		said += part;
+		object_set_free(whole ? current : next);
+		current = whole ? next : current;
+	}
+	object_set_free(current);
+	// Both happen often; only where a group comes or goes the whole set is asked.
+	assert_in_range(sound, ROUNDS / 20, ROUNDS * 19 / 20);
+	assert_true(said > sound / 2);
+}
+
+static void test_other_kinds(void **state)
+{
+	struct object_set *current = first_set(), *next = object_set_copy(current);
+
+	assert_true(change_is_sound(current, next));
+	put(next, "kind: Vrf\nname: v9\n");
+	assert_false(change_is_sound(current, next));
+	object_set_free(current);
+	object_set_free(next);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_changes),
+		cmocka_unit_test(test_other_kinds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
