@@ -39,6 +39,13 @@ struct ip_address ip_link_local_of(const struct mac_address *mac)
 					     0xff, 0xfe, m[3], m[4], m[5]}};
 }
 
+struct mac_address ip_link_local_mac(const struct ip_address *address)
+{
+	const uint8_t *b = address->bytes;
+
+	return (struct mac_address){{b[8] ^ 2, b[9], b[10], b[13], b[14], b[15]}};
+}
+
 bool ip_parse(const char *text, struct ip_address *address)
 {
 	struct in_addr v4;

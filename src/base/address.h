@@ -58,6 +58,8 @@ bool ip_is_link_local(const struct ip_address *address);
 
 // The link-local address made from a MAC address (RFC 4291 appendix A).
 struct ip_address ip_link_local_of(const struct mac_address *mac);
+// The MAC address that it was made from; for others some address, from which it can't be made.
+struct mac_address ip_link_local_mac(const struct ip_address *address);
 
 // Text to address and back. Parsing takes the usual forms only (no leading zeros in IPv4, no zone)
 // and returns false for anything else. The `_format` functions return `text`.

@@ -34,6 +34,16 @@ bool lookup_add(struct lookup *lookup, struct lookup_key key, uint32_t value)
 	return true;
 }
 
+bool lookup_reserve(struct lookup *lookup, uint32_t count)
+{
+	lookup->mask = 15;
+	// As lookup_add would come to.
+	while (count * 2 > lookup->mask)
+		lookup->mask = lookup->mask * 2 + 1;
+	lookup->entries = calloc((size_t)lookup->mask + 1, sizeof(*lookup->entries));
+	return lookup->entries != NULL;
+}
+
 void lookup_free(struct lookup *lookup)
 {
 	free(lookup->entries);

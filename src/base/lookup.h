@@ -25,6 +25,9 @@ struct lookup {
 
 // `lookup` zeroed is an empty map. Values must not be 0. lookup_add replaces; false without memory.
 bool lookup_add(struct lookup *lookup, struct lookup_key key, uint32_t value);
+
+// Room for so many keys at once in an empty map; false without memory.
+bool lookup_reserve(struct lookup *lookup, uint32_t count);
 void lookup_free(struct lookup *lookup);
 
 static inline uint32_t lookup_slot(const struct lookup *lookup, struct lookup_key key)

@@ -73,6 +73,11 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 	return *slot;
 }
 
+void numbers_keep(struct numbers *numbers, uint32_t number)
+{
+	numbers->kept[number] = true;
+}
+
 void numbers_begin(struct numbers *numbers)
 {
 	memset(numbers->kept, 0, (numbers->max + 1) * sizeof(*numbers->kept));

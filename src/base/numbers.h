@@ -26,6 +26,9 @@ void numbers_close(struct numbers *numbers);
 // The name's number, new if need be; 0 where all are taken.
 uint32_t numbers_get(struct numbers *numbers, const char *name);
 
+// Marks a number as used whose name is known to be the same.
+void numbers_keep(struct numbers *numbers, uint32_t number);
+
 // The name's number, or 0.
 uint32_t numbers_find(const struct numbers *numbers, const char *name);
 

@@ -38,7 +38,7 @@ static int start(struct control *control, const struct control_options *options,
 
 	// The workers start on nothing; what was stored follows as any other change does.
 	result = tables_compile(empty, control->node, &control->numbers, NULL, 1,
-				options->engine.worker_count, &control->tables, err);
+				options->engine.worker_count, NULL, NULL, &control->tables, err);
 	object_set_free(empty);
 	if (result < 0 || engine_open(&options->engine, control->tables, &control->engine, err) < 0)
 		return -1;

@@ -44,6 +44,7 @@ struct control {
 	uint64_t revision;
 	struct compile_numbers numbers;
 	struct tables *tables;			       // in force
+	const struct object_set *in_force;	       // what they were compiled from; NULL: gone
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1
 	struct rpc_server *server;

@@ -13,9 +13,10 @@
 int control_compile(struct control *control, const struct object_set *objects,
 		    struct tables **tables, struct error *err)
 {
-	return tables_compile(objects, control->node, &control->numbers,
-			      &control->engine->neighbours, engine_next_generation(control->engine),
-			      control->engine->options.worker_count, tables, err);
+	return tables_compile(
+		objects, control->node, &control->numbers, &control->engine->neighbours,
+		engine_next_generation(control->engine), control->engine->options.worker_count,
+		control->in_force ? control->tables : NULL, control->in_force, tables, err);
 }
 
 const struct control_port *control_device(const struct control *control,
@@ -122,9 +123,12 @@ static bool publish(struct control *control, struct tables *tables)
 	if (!old) {
 		log_error("%s; the earlier configuration stays in force", err.text);
 		tables_free(tables);
+		// Of another set than the present one.
+		control->in_force = NULL;
 		return false;
 	}
 	control->tables = tables;
+	control->in_force = control->objects;
 	tables_free(old);
 	compile_numbers_settle(&control->numbers);
 	return true;

@@ -36,6 +36,8 @@ void compile_numbers_settle(struct compile_numbers *numbers)
 	numbers_end(&numbers->nodes);
 	numbers_end(&numbers->groups);
 	address_owners_settle(&numbers->owners);
+	if (numbers->neighbours)
+		neighbours_settle(numbers->neighbours);
 }
 
 void tables_free(struct tables *tables)
@@ -61,11 +63,15 @@ void compile_numbers_abandon(struct compile_numbers *numbers)
 	numbers_abandon(&numbers->nodes);
 	numbers_abandon(&numbers->groups);
 	address_owners_abandon(&numbers->owners);
+	if (numbers->neighbours)
+		neighbours_abandon(numbers->neighbours);
 }
 
 int tables_compile(const struct object_set *objects, const char *node,
 		   struct compile_numbers *numbers, struct neighbours *neighbours,
-		   uint32_t generation, uint32_t workers, struct tables **result, struct error *err)
+		   uint32_t generation, uint32_t workers, const struct tables *previous,
+		   const struct object_set *previous_objects, struct tables **result,
+		   struct error *err)
 {
 	struct tables *tables = calloc(1, sizeof(*tables));
 	struct compile compile = {
@@ -74,10 +80,15 @@ int tables_compile(const struct object_set *objects, const char *node,
 		.numbers = numbers,
 		.neighbours = neighbours,
 		.tables = tables,
+		.previous = previous,
+		.previous_objects = previous_objects,
 	};
 
 	if (!tables)
 		return error_set(err, "no memory for the tables");
+	numbers->neighbours = neighbours;
+	if (neighbours)
+		neighbours_begin(neighbours);
 	tables->generation = generation;
 	tables->worker_count = workers;
 	tables->polls = calloc(workers, sizeof(*tables->polls));

@@ -17,6 +17,7 @@ struct compile_numbers {
 	struct numbers nodes;
 	struct numbers groups;
 	struct address_owners owners;
+	struct neighbours *neighbours; // of the last compilation
 };
 
 struct compile {
@@ -25,7 +26,19 @@ struct compile {
 	struct compile_numbers *numbers;
 	struct neighbours *neighbours;
 	struct tables *tables; // the common part, complete when a layer compiles
+	// What is in force, and the objects that it was compiled from; NULL: nothing to go by.
+	const struct tables *previous;
+	const struct object_set *previous_objects;
 };
+
+// Is the object at this place the very same one that the previous tables were compiled from? What
+// follows from it alone, and from numbers, is the same then, and taken over.
+static inline bool compile_kept(const struct compile *compile, Sluice__V1__Object__KindCase kind,
+				size_t place)
+{
+	return compile->previous &&
+	       object_set_same(compile->objects, compile->previous_objects, kind, place);
+}
 
 bool compile_numbers_open(struct compile_numbers *numbers);
 void compile_numbers_close(struct compile_numbers *numbers);
@@ -37,11 +50,14 @@ void compile_numbers_settle(struct compile_numbers *numbers);
 // Gives back those that were new in the last compilation: when nothing came of it.
 void compile_numbers_abandon(struct compile_numbers *numbers);
 
-// Compiles a valid set. `ports` of the result have no devices yet: see control/reconcile.c. 0 or
-// -1.
+// Compiles a valid set. `ports` of the result have no devices yet: see control/reconcile.c.
+// `previous` are the tables in force and `previous_objects` the set that they were compiled from,
+// for the same node: what did not change is shared with them. NULL: all is made anew; the result is
+// the same. 0 or -1.
 int tables_compile(const struct object_set *objects, const char *node,
 		   struct compile_numbers *numbers, struct neighbours *neighbours,
-		   uint32_t generation, uint32_t workers, struct tables **tables,
+		   uint32_t generation, uint32_t workers, const struct tables *previous,
+		   const struct object_set *previous_objects, struct tables **tables,
 		   struct error *err);
 void tables_free(struct tables *tables);
 

@@ -64,13 +64,21 @@ struct endpoint {
 	uint32_t detail_spare;
 };
 
+// Who uses what is shared by several generations of the tables.
+struct endpoint_lists {
+	uint32_t references; // control thread
+};
+
 // The same Port, as only the layers need it.
 struct endpoint_detail {
 	char name[TABLES_NAME_SIZE];
+	struct endpoint_lists *lists; // the memory of the following three
 	struct ip_address *addresses;
-	uint32_t address_count;
 	struct ip_prefix *allowed; // further source prefixes
+	uint16_t *groups;	   // numbers of its security groups
+	uint32_t address_count;
 	uint32_t allowed_count;
+	uint32_t group_count;
 	struct ip_address link_local; // made from the MAC address (RFC 4291 appendix A)
 };
 

@@ -1,5 +1,6 @@
 #include "layer/topology.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -205,65 +206,108 @@ static int compile_nodes(struct compile *compile, struct error *err)
 	return 0;
 }
 
-static int add_addresses(struct tables *tables, const Sluice__V1__Port *object, uint32_t index,
-			 uint16_t domain, struct error *err)
+// The lists of one Port in one piece of memory.
+static bool lists_new(struct endpoint_detail *detail, const Sluice__V1__Port *object)
 {
-	struct endpoint_detail *detail = &tables->details[index];
+	size_t addresses = object->n_addresses * sizeof(*detail->addresses);
+	size_t allowed = object->n_allowed_addresses * sizeof(*detail->allowed);
+	size_t groups = object->n_security_groups * sizeof(*detail->groups);
+	// Addresses have the strictest alignment.
+	size_t start = sizeof(struct ip_address);
 
-	detail->addresses = calloc(object->n_addresses + 1, sizeof(*detail->addresses));
-	detail->allowed = calloc(object->n_allowed_addresses + 1, sizeof(*detail->allowed));
-	if (!detail->addresses || !detail->allowed)
+	static_assert(sizeof(struct endpoint_lists) <= sizeof(struct ip_address), "room");
+	detail->lists = calloc(1, start + addresses + allowed + groups);
+	if (!detail->lists)
+		return false;
+	detail->lists->references = 1;
+	detail->addresses = (struct ip_address *)((char *)detail->lists + start);
+	detail->allowed = (struct ip_prefix *)((char *)detail->addresses + addresses);
+	detail->groups = (uint16_t *)((char *)detail->allowed + allowed);
+	return true;
+}
+
+static int read_lists(struct compile *compile, const Sluice__V1__Port *object,
+		      struct endpoint_detail *detail, struct error *err)
+{
+	if (!lists_new(detail, object))
 		return no_memory(err);
-	for (size_t i = 0; i < object->n_addresses; i++) {
-		struct ip_address *address = &detail->addresses[detail->address_count];
-
-		if (!ip_parse(object->addresses[i], address))
+	for (size_t i = 0; i < object->n_addresses; i++)
+		if (!ip_parse(object->addresses[i], &detail->addresses[detail->address_count++]))
 			return error_set(err, "Port/%s: address %s", object->name,
 					 object->addresses[i]);
-		detail->address_count++;
-		if (!lookup_add(&tables->by_address, lookup_key_address(domain, address), index))
-			return no_memory(err);
-	}
-	for (size_t i = 0; i < object->n_allowed_addresses; i++) {
-		struct ip_prefix *prefix = &detail->allowed[detail->allowed_count];
-
-		if (!prefix_parse(object->allowed_addresses[i], prefix))
+	for (size_t i = 0; i < object->n_allowed_addresses; i++)
+		if (!prefix_parse(object->allowed_addresses[i],
+				  &detail->allowed[detail->allowed_count++]))
 			return error_set(err, "Port/%s: prefix %s", object->name,
 					 object->allowed_addresses[i]);
-		detail->allowed_count++;
-		tables->allowed[tables->allowed_count++] = (struct domain_prefix){
-			.domain = domain, .endpoint = index, .prefix = *prefix};
-	}
+	for (size_t i = 0; i < object->n_security_groups; i++)
+		detail->groups[detail->group_count++] = (uint16_t)numbers_find(
+			&compile->numbers->groups, object->security_groups[i]);
 	return 0;
 }
 
-static int compile_port(struct compile *compile, const Sluice__V1__Port *object, uint32_t index,
-			struct error *err)
+// What follows from the Port alone, and from numbers.
+static int read_port(struct compile *compile, const Sluice__V1__Port *object,
+		     struct endpoint *endpoint, struct endpoint_detail *detail, struct error *err)
 {
-	struct tables *tables = compile->tables;
-	uint32_t network_number = numbers_find(&compile->numbers->networks, object->network);
-	const struct network *network = tables_network(tables, network_number);
-	struct endpoint *endpoint = &tables->endpoints[index];
-	struct endpoint_detail *detail = &tables->details[index];
-
-	if (!network || !mac_parse(object->mac, &endpoint->mac))
-		return error_set(err, "Port/%s: network or mac", object->name);
-	snprintf(detail->name, sizeof(detail->name), "%s", object->name);
-	detail->link_local = ip_link_local_of(&endpoint->mac);
-	endpoint->gateway_mac = network->gateway_mac;
-	endpoint->vni = network->vni;
-	endpoint->network = network->number;
-	endpoint->mtu = network->mtu;
+	if (!mac_parse(object->mac, &endpoint->mac))
+		return error_set(err, "Port/%s: mac", object->name);
+	endpoint->network = (uint16_t)numbers_find(&compile->numbers->networks, object->network);
 	if (strcmp(object->node, compile->node) == 0) {
 		endpoint->port = (uint16_t)numbers_find(&compile->numbers->ports, object->name);
-		tables->ports[endpoint->port].endpoint = index;
 	} else {
 		endpoint->port = PORT_UPLINK;
 		endpoint->peer = (uint16_t)numbers_find(&compile->numbers->nodes, object->node);
 	}
+	snprintf(detail->name, sizeof(detail->name), "%s", object->name);
+	detail->link_local = ip_link_local_of(&endpoint->mac);
+	return read_lists(compile, object, detail, err);
+}
+
+static void keep_port(const struct tables *previous, uint32_t index, struct endpoint *endpoint,
+		      struct endpoint_detail *detail)
+{
+	const struct endpoint *before = &previous->endpoints[index];
+
+	*detail = previous->details[index];
+	detail->lists->references++;
+	endpoint->mac = before->mac;
+	endpoint->network = before->network;
+	endpoint->port = before->port;
+	endpoint->peer = before->peer;
+}
+
+static int compile_port(struct compile *compile, uint32_t index, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	struct endpoint *endpoint = &tables->endpoints[index];
+	struct endpoint_detail *detail = &tables->details[index];
+	const struct network *network;
+
+	if (compile_kept(compile, SLUICE__V1__OBJECT__KIND_PORT, index - 1))
+		keep_port(compile->previous, index, endpoint, detail);
+	else if (read_port(compile,
+			   object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, index - 1)->port,
+			   endpoint, detail, err) < 0)
+		return -1;
+	network = tables_network(tables, endpoint->network);
+	if (!network)
+		return error_set(err, "Port/%s: network", detail->name);
+	endpoint->gateway_mac = network->gateway_mac;
+	endpoint->vni = network->vni;
+	endpoint->mtu = network->mtu;
+	if (!endpoint->peer)
+		tables->ports[endpoint->port].endpoint = index;
 	if (!lookup_add(&tables->by_mac, lookup_key_mac(network->number, &endpoint->mac), index))
 		return no_memory(err);
-	return add_addresses(tables, object, index, network->domain, err);
+	for (uint32_t i = 0; i < detail->address_count; i++)
+		if (!lookup_add(&tables->by_address,
+				lookup_key_address(network->domain, &detail->addresses[i]), index))
+			return no_memory(err);
+	for (uint32_t i = 0; i < detail->allowed_count; i++)
+		tables->allowed[tables->allowed_count++] = (struct domain_prefix){
+			.domain = network->domain, .endpoint = index, .prefix = detail->allowed[i]};
+	return 0;
 }
 
 // A port that is a VLAN on another one's device.
@@ -286,13 +330,16 @@ static int compile_vlan(struct compile *compile, const Sluice__V1__Port *object,
 
 static int compile_vlans(struct compile *compile, struct error *err)
 {
-	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT);
+	const struct tables *tables = compile->tables;
 
-	for (size_t i = 0; i < count; i++) {
-		const Sluice__V1__Port *object =
-			object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+	for (uint32_t number = PORT_HOST + 1; number < tables->port_count; number++) {
+		uint32_t index = tables->ports[number].endpoint;
+		const Sluice__V1__Port *object;
 
-		if (strcmp(object->node, compile->node) == 0 && object->device &&
+		if (!index)
+			continue;
+		object = object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, index - 1)->port;
+		if (object->device &&
 		    object->device->device_case == SLUICE__V1__DEVICE__DEVICE_VLAN &&
 		    compile_vlan(compile, object, err) < 0)
 			return -1;
@@ -300,42 +347,86 @@ static int compile_vlans(struct compile *compile, struct error *err)
 	return 0;
 }
 
-static int compile_ports(struct compile *compile, struct error *err)
+// What there is to make room for.
+struct totals {
+	uint32_t addresses;
+	uint32_t allowed;
+};
+
+// Gives the Ports of this node their numbers.
+static int number_ports(struct compile *compile, struct totals *totals, struct error *err)
 {
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT);
 	struct tables *tables = compile->tables;
-	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT), allowed = 0;
 
 	tables->port_count = PORT_HOST + 1;
 	for (size_t i = 0; i < count; i++) {
-		const Sluice__V1__Port *object =
-			object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+		const Sluice__V1__Port *object;
 		uint32_t number;
 
-		allowed += object->n_allowed_addresses;
-		if (strcmp(object->node, compile->node) != 0)
-			continue;
-		number = numbers_get(&compile->numbers->ports, object->name);
-		if (!number)
-			return error_set(err, "Port/%s: more than 65533 ports on this node",
-					 object->name);
+		if (compile_kept(compile, SLUICE__V1__OBJECT__KIND_PORT, i)) {
+			const struct endpoint *before = &compile->previous->endpoints[i + 1];
+
+			totals->addresses += compile->previous->details[i + 1].address_count;
+			totals->allowed += compile->previous->details[i + 1].allowed_count;
+			if (before->peer)
+				continue;
+			number = before->port;
+			numbers_keep(&compile->numbers->ports, number);
+		} else {
+			object = object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+			totals->addresses += (uint32_t)object->n_addresses;
+			totals->allowed += (uint32_t)object->n_allowed_addresses;
+			if (strcmp(object->node, compile->node) != 0)
+				continue;
+			number = numbers_get(&compile->numbers->ports, object->name);
+			if (!number)
+				return error_set(err, "Port/%s: more than 65533 ports on this node",
+						 object->name);
+		}
 		if (number >= tables->port_count)
 			tables->port_count = number + 1;
 	}
+	return 0;
+}
+
+static int compile_ports(struct compile *compile, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_PORT);
+	struct totals totals = {0};
+
+	if (number_ports(compile, &totals, err) < 0)
+		return -1;
 	tables->endpoint_count = (uint32_t)count + 1;
 	tables->endpoints = calloc(count + 1, sizeof(*tables->endpoints));
 	tables->details = calloc(count + 1, sizeof(*tables->details));
 	tables->ports = calloc(tables->port_count, sizeof(*tables->ports));
-	tables->allowed = calloc(allowed + 1, sizeof(*tables->allowed));
-	if (!tables->endpoints || !tables->details || !tables->ports || !tables->allowed)
+	tables->allowed = calloc((size_t)totals.allowed + 1, sizeof(*tables->allowed));
+	if (!tables->endpoints || !tables->details || !tables->ports || !tables->allowed ||
+	    !lookup_reserve(&tables->by_mac, (uint32_t)count) ||
+	    !lookup_reserve(&tables->by_address, totals.addresses))
 		return no_memory(err);
 	for (size_t i = 0; i < count; i++)
-		if (compile_port(compile,
-				 object_at(compile, SLUICE__V1__OBJECT__KIND_PORT, i)->port,
-				 (uint32_t)i + 1, err) < 0)
+		if (compile_port(compile, (uint32_t)i + 1, err) < 0)
 			return -1;
 	if (compile_vlans(compile, err) < 0 || shared_addresses_compile(compile, err) < 0)
 		return -1;
 	return receivers_compile(tables) ? 0 : no_memory(err);
+}
+
+static int number_groups(struct compile *compile, struct error *err)
+{
+	size_t count = object_count(compile, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = object_at(compile, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i)
+					   ->security_group->name;
+
+		if (!numbers_get(&compile->numbers->groups, name))
+			return error_set(err, "SecurityGroup/%s: more than 65535 groups", name);
+	}
+	return 0;
 }
 
 int topology_compile(struct compile *compile, struct error *err)
@@ -346,8 +437,10 @@ int topology_compile(struct compile *compile, struct error *err)
 	numbers_begin(&numbers->networks);
 	numbers_begin(&numbers->ports);
 	numbers_begin(&numbers->nodes);
+	numbers_begin(&numbers->groups);
 	address_owners_begin(&numbers->owners);
-	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0)
+	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0 ||
+	    number_groups(compile, err) < 0)
 		return -1;
 	return compile_ports(compile, err);
 }
@@ -361,8 +454,10 @@ void topology_free(struct tables *tables)
 		free(tables->networks[i].remote);
 	}
 	for (uint32_t i = 0; tables->details && i < tables->endpoint_count; i++) {
-		free(tables->details[i].addresses);
-		free(tables->details[i].allowed);
+		struct endpoint_lists *lists = tables->details[i].lists;
+
+		if (lists && --lists->references == 0)
+			free(lists);
 	}
 	shared_addresses_free(tables);
 	free(tables->networks);

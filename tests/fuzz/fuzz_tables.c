@@ -18,7 +18,7 @@ static struct tables *compile(const struct object_set *set, const char *node)
 
 	if (!users++ && (!compile_numbers_open(&numbers) || !neighbours_open(&neighbours)))
 		abort();
-	if (tables_compile(set, node, &numbers, &neighbours, 1, 2, &tables, &err) < 0) {
+	if (tables_compile(set, node, &numbers, &neighbours, 1, 2, NULL, NULL, &tables, &err) < 0) {
 		fprintf(stderr, "a valid set does not compile: %s\n", err.text);
 		abort();
 	}

@@ -137,7 +137,7 @@ static void test_numbers_stay(void **state)
 		assert_int_equal(fixture.tables->generation, round + 1);
 	}
 	// No next hop was forgotten or made twice.
-	assert_int_equal(fixture.neighbours.count, NODES - 1);
+	assert_int_equal(fixture.neighbours.numbers.count, NODES - 1);
 	fixture_close(&fixture);
 }
 

@@ -98,7 +98,7 @@ void fixture_apply(struct layer_fixture *fixture, const char *yaml)
 	if (problems.count)
 		fail_msg("%s", problems_summary(&problems, text, sizeof(text)));
 	if (tables_compile(set, fixture->node, &fixture->numbers, &fixture->neighbours,
-			   ++fixture->generation, 1, &tables, &err) < 0)
+			   ++fixture->generation, 1, NULL, NULL, &tables, &err) < 0)
 		fail_msg("%s", err.text);
 	if (!fixture->uplink_closed)
 		tables_set_uplink(tables, &uplink, 1500);

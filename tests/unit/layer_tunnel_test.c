@@ -260,12 +260,78 @@ static void test_uplink_closed(void **state)
 	fixture_close(&fixture);
 }
 
+// A world in which node b's tunnel address is the given one.
+static void move_peer(struct layer_fixture *fixture, unsigned int number)
+{
+	char yaml[256];
+
+	snprintf(yaml, sizeof(yaml),
+		 "kind: Node\nname: a\nvtep: 10.0.0.1/8\nuplink: {netdev: up0}\n"
+		 "---\nkind: Node\nname: b\nvtep: 10.1.%u.%u/8\nuplink: {netdev: up0}\n",
+		 number / 200, number % 200 + 1);
+	fixture_apply(fixture, yaml);
+}
+
+// Places of underlay addresses that no tables name any more are given to others, without what was
+// known about the earlier ones.
+static void test_neighbours_end(void **state)
+{
+	struct layer_fixture fixture;
+	struct neighbour *first;
+
+	fixture_open(&fixture, "a");
+	move_peer(&fixture, 0);
+	first = fixture.tables->peers[fixture_peer(fixture.tables, "b")].path;
+	atomic_store(&first->mac, 1);
+	atomic_store(&first->path_mtu, 600);
+	move_peer(&fixture, 0);
+	assert_ptr_equal(fixture.tables->peers[fixture_peer(fixture.tables, "b")].path, first);
+	assert_int_equal(atomic_load(&first->path_mtu), 600);
+	for (unsigned int i = 1; i < 1000; i++) {
+		const struct neighbour *path;
+
+		move_peer(&fixture, i);
+		path = fixture.tables->peers[fixture_peer(fixture.tables, "b")].path;
+		assert_int_equal(atomic_load(&path->mac), 0);
+		assert_int_equal(atomic_load(&path->path_mtu), PATH_MTU_ANY);
+		assert_int_equal(fixture.neighbours.numbers.count, 1);
+	}
+	// One in force and one to come.
+	assert_in_range(fixture.neighbours.used, 1, 2);
+	fixture_close(&fixture);
+}
+
+// What nothing came of takes no places either.
+static void test_neighbours_abandoned(void **state)
+{
+	struct neighbours neighbours;
+	struct ip_address kept = ip_from_v4(htonl(0x0a000001));
+
+	assert_true(neighbours_open(&neighbours));
+	neighbours_begin(&neighbours);
+	assert_non_null(neighbours_get(&neighbours, &kept));
+	neighbours_settle(&neighbours);
+	for (uint32_t i = 0; i < 2 * NEIGHBOURS_MAX; i++) {
+		struct ip_address other = ip_from_v4(htonl(0x0b000000 + i));
+
+		if (i % 1024 == 0)
+			neighbours_begin(&neighbours);
+		assert_non_null(neighbours_get(&neighbours, &other));
+		if (i % 1024 == 1023)
+			neighbours_abandon(&neighbours);
+	}
+	assert_int_equal(neighbours.numbers.count, 1);
+	assert_ptr_equal(neighbours_get(&neighbours, &kept), &neighbours.entries[0]);
+	neighbours_close(&neighbours);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_truncated),  cmocka_unit_test(test_neighbour_and_others),
-		cmocka_unit_test(test_no_room),	   cmocka_unit_test(test_uplink_closed),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_truncated),      cmocka_unit_test(test_neighbour_and_others),
+		cmocka_unit_test(test_no_room),	       cmocka_unit_test(test_uplink_closed),
+		cmocka_unit_test(test_neighbours_end), cmocka_unit_test(test_neighbours_abandoned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

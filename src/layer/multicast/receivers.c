@@ -11,7 +11,6 @@ static bool is_reachable(const struct tables *tables, const struct network *netw
 }
 
 struct receiver {
-	uint16_t network;
 	uint16_t peer; // 0: this node
 	uint16_t port;
 	uint32_t endpoint;
@@ -21,8 +20,6 @@ static int compare(const void *a, const void *b)
 {
 	const struct receiver *x = a, *y = b;
 
-	if (x->network != y->network)
-		return (int)x->network - (int)y->network;
 	if (x->peer != y->peer)
 		return (int)x->peer - (int)y->peer;
 	if (x->port != y->port)
@@ -58,28 +55,46 @@ static bool fill(const struct tables *tables, struct network *network,
 	return true;
 }
 
+// `ends` by network number: where its receivers end in the array.
+static bool fill_all(struct tables *tables, struct receiver *receivers, uint32_t *ends)
+{
+	uint32_t first = 0;
+
+	for (uint32_t i = 1; i < tables->endpoint_count; i++)
+		ends[tables->endpoints[i].network]++;
+	for (uint32_t n = 0, sum = 0; n < tables->network_count; n++) {
+		uint32_t count = ends[n];
+
+		ends[n] = sum;
+		sum += count;
+	}
+	for (uint32_t i = 1; i < tables->endpoint_count; i++) {
+		const struct endpoint *endpoint = &tables->endpoints[i];
+
+		receivers[ends[endpoint->network]++] =
+			(struct receiver){endpoint->peer, endpoint->port, i};
+	}
+	for (uint32_t n = 0; n < tables->network_count; n++) {
+		uint32_t count = ends[n] - first;
+
+		if (!count)
+			continue;
+		qsort(receivers + first, count, sizeof(*receivers), compare);
+		if (!fill(tables, &tables->networks[n], receivers + first, count))
+			return false;
+		first = ends[n];
+	}
+	return true;
+}
+
 bool receivers_compile(struct tables *tables)
 {
-	uint32_t count = tables->endpoint_count - 1, end;
-	struct receiver *receivers = calloc(count + 1, sizeof(*receivers));
-	bool made = receivers != NULL;
+	struct receiver *receivers = calloc(tables->endpoint_count, sizeof(*receivers));
+	uint32_t *ends = calloc((size_t)tables->network_count + 1, sizeof(*ends));
+	bool made = receivers && ends && fill_all(tables, receivers, ends);
 
-	for (uint32_t i = 0; made && i < count; i++) {
-		const struct endpoint *endpoint = &tables->endpoints[i + 1];
-
-		receivers[i] =
-			(struct receiver){endpoint->network, endpoint->peer, endpoint->port, i + 1};
-	}
-	if (made)
-		qsort(receivers, count, sizeof(*receivers), compare);
-	for (uint32_t first = 0; made && first < count; first = end) {
-		for (end = first + 1;
-		     end < count && receivers[end].network == receivers[first].network; end++)
-			;
-		made = fill(tables, &tables->networks[receivers[first].network], receivers + first,
-			    end - first);
-	}
 	free(receivers);
+	free(ends);
 	return made;
 }
 

@@ -99,58 +99,34 @@ static int compile_policy(const struct compile *compile, const Sluice__V1__Port 
 	return 0;
 }
 
-// All ports of the fleet that are in a group: their addresses are what a rule with that group as
-// remote allows.
+// What members of a group may use beside their own addresses, which the common tables know.
 static int compile_members(const struct compile *compile, struct security_group_tables *tables,
 			   struct error *err)
 {
-	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT),
-	       prefixes = 0;
+	const struct tables *common = compile->tables;
+	size_t prefixes = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		const Sluice__V1__Port *port =
-			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
-
-		prefixes += port->n_security_groups * port->n_allowed_addresses;
-	}
+	for (uint32_t i = 1; i < common->endpoint_count; i++)
+		prefixes +=
+			(size_t)common->details[i].group_count * common->details[i].allowed_count;
 	tables->prefixes = calloc(prefixes + 1, sizeof(*tables->prefixes));
 	if (!tables->prefixes)
 		return no_memory(err);
-	for (size_t i = 0; i < count; i++) {
-		const Sluice__V1__Port *port =
-			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
-		// Endpoints were made in the same order.
-		const struct endpoint_detail *detail = &compile->tables->details[i + 1];
-		uint16_t network = compile->tables->endpoints[i + 1].network;
-		uint16_t domain = compile->tables->networks[network].domain;
+	for (uint32_t i = 1; prefixes && i < common->endpoint_count; i++) {
+		const struct endpoint_detail *detail = &common->details[i];
+		uint16_t domain = common->networks[common->endpoints[i].network].domain;
 
-		for (size_t j = 0; j < port->n_security_groups; j++) {
-			uint16_t group = (uint16_t)numbers_find(&compile->numbers->groups,
-								port->security_groups[j]);
+		for (uint32_t j = 0; j < detail->group_count * detail->allowed_count; j++) {
+			uint16_t group = detail->groups[j / detail->allowed_count];
+			const struct ip_prefix *allowed =
+				&detail->allowed[j % detail->allowed_count];
 
-			if (!lookup_add(&tables->members,
-					member_link_local_key(group, network, &detail->link_local),
-					1))
-				return no_memory(err);
-			for (uint32_t k = 0; k < detail->address_count; k++)
-				if (!lookup_add(&tables->members,
-						member_key(group, domain, &detail->addresses[k]),
-						1))
-					return no_memory(err);
-			for (uint32_t k = 0; k < detail->allowed_count; k++) {
-				if (detail->allowed[k].length == 128) {
-					if (!lookup_add(&tables->members,
-							member_key(group, domain,
-								   &detail->allowed[k].address),
-							1))
-						return no_memory(err);
-					continue;
-				}
+			if (allowed->length != 128)
 				tables->prefixes[tables->prefix_count++] =
-					(struct member_prefix){.group = group,
-							       .domain = domain,
-							       .prefix = detail->allowed[k]};
-			}
+					(struct member_prefix){group, domain, *allowed};
+			else if (!lookup_add(&tables->members,
+					     member_key(group, domain, &allowed->address), 1))
+				return no_memory(err);
 		}
 	}
 	return 0;
@@ -162,15 +138,12 @@ static int compile_groups(const struct compile *compile, struct security_group_t
 	struct numbers *groups = &compile->numbers->groups;
 	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
 
-	numbers_begin(groups);
 	for (size_t i = 0; i < count; i++) {
-		const char *name =
+		uint32_t number = numbers_find(
+			groups,
 			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i)
-				->security_group->name;
-		uint32_t number = numbers_get(groups, name);
+				->security_group->name);
 
-		if (!number)
-			return error_set(err, "SecurityGroup/%s: more than 65535 groups", name);
 		if (number >= tables->name_count)
 			tables->name_count = number + 1;
 	}
@@ -187,24 +160,24 @@ static int compile_groups(const struct compile *compile, struct security_group_t
 static int compile_policies(const struct compile *compile, struct security_group_tables *tables,
 			    struct error *err)
 {
-	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT);
+	const struct tables *common = compile->tables;
 
-	tables->port_count = compile->tables->port_count;
+	tables->port_count = common->port_count;
 	tables->policies = calloc(tables->port_count, sizeof(*tables->policies));
 	tables->policy_of_port = calloc(tables->port_count, sizeof(*tables->policy_of_port));
 	if (!tables->policies || !tables->policy_of_port)
 		return no_memory(err);
-	for (size_t i = 0; i < count; i++) {
-		const Sluice__V1__Port *port =
-			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
-		const struct endpoint *endpoint = &compile->tables->endpoints[i + 1];
+	for (uint32_t number = 1; number < common->port_count; number++) {
+		uint32_t index = common->ports[number].endpoint;
+		const Sluice__V1__Object *object;
 
-		if (endpoint->peer || port->n_security_groups == 0)
+		if (!index || !common->details[index].group_count)
 			continue;
-		if (compile_policy(compile, port, &tables->policies[tables->policy_count++], err) <
-		    0)
+		object = object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, index - 1);
+		if (compile_policy(compile, object->port, &tables->policies[tables->policy_count++],
+				   err) < 0)
 			return -1;
-		tables->policy_of_port[endpoint->port] = tables->policy_count;
+		tables->policy_of_port[number] = tables->policy_count;
 	}
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "layer/security_group/tables.h"
 
 struct question {
+	const struct tables *common;
 	const struct security_group_tables *tables;
 	const struct flow_key *key; // in the opening direction
 	const struct ip_address *remote;
@@ -15,13 +16,37 @@ struct question {
 	uint16_t domain;
 };
 
+static bool has_group(const struct endpoint_detail *detail, uint16_t group)
+{
+	for (uint32_t i = 0; i < detail->group_count; i++)
+		if (detail->groups[i] == group)
+			return true;
+	return false;
+}
+
+// Is the remote address a Port's own, and that one in the group?
+static bool is_own_of_member(const struct question *question, uint16_t group)
+{
+	const struct tables *common = question->common;
+	uint32_t found = lookup_find(&common->by_address,
+				     lookup_key_address(question->domain, question->remote));
+	struct mac_address mac;
+
+	if (found && !(found & TABLES_SHARED) && has_group(&common->details[found], group))
+		return true;
+	// Two networks of a domain may have the same link-local address.
+	mac = ip_link_local_mac(question->remote);
+	found = tables_find_mac(common, question->network, &mac);
+	return found && ip_equal(&common->details[found].link_local, question->remote) &&
+	       has_group(&common->details[found], group);
+}
+
 static bool is_member(const struct question *question, uint16_t group)
 {
 	const struct security_group_tables *tables = question->tables;
 
-	if (lookup_find(&tables->members, member_key(group, question->domain, question->remote)) ||
-	    lookup_find(&tables->members,
-			member_link_local_key(group, question->network, question->remote)))
+	if (is_own_of_member(question, group) ||
+	    lookup_find(&tables->members, member_key(group, question->domain, question->remote)))
 		return true;
 	for (uint32_t i = 0; i < tables->prefix_count; i++) {
 		const struct member_prefix *member = &tables->prefixes[i];
@@ -116,7 +141,7 @@ static enum verdict judge_end(struct walk *walk, struct question *question,
 static enum verdict judge(struct walk *walk, const void *tables)
 {
 	struct flow_key reverse, *key = (struct flow_key *)(uintptr_t)&walk->packet->key;
-	struct question question = {.tables = tables};
+	struct question question = {.common = walk->tables, .tables = tables};
 	const struct endpoint *opener = walk->source, *other = walk->destination;
 	enum verdict verdict;
 
@@ -139,6 +164,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 static enum verdict judge_receiver(struct walk *walk, const void *tables)
 {
 	struct question question = {
+		.common = walk->tables,
 		.tables = tables,
 		.key = &walk->packet->key,
 		.remote = &walk->packet->key.source,

@@ -49,7 +49,7 @@ struct security_group_tables {
 	uint32_t policy_count;
 	uint32_t *policy_of_port; // by port number: index + 1, or 0 where the port has no groups
 	uint32_t port_count;
-	struct lookup members; // by member_key
+	struct lookup members; // by member_key: host addresses in allowedAddresses
 	struct member_prefix *prefixes;
 	uint32_t prefix_count;
 	char (*names)[64]; // by group number
@@ -60,15 +60,4 @@ static inline struct lookup_key member_key(uint16_t group, uint16_t domain,
 					   const struct ip_address *address)
 {
 	return lookup_key_address((uint32_t)group << 16 | domain, address);
-}
-
-// The link-local address that is made from a member's MAC address: two networks of a domain may
-// have the same.
-static inline struct lookup_key member_link_local_key(uint16_t group, uint16_t network,
-						      const struct ip_address *address)
-{
-	struct lookup_key key = member_key(group, network, address);
-
-	key.words[0] |= UINT64_C(1) << 32;
-	return key;
 }

@@ -79,7 +79,7 @@ static int compile_endpoint(struct compile *compile, const Sluice__V1__Port *obj
 	struct services *services = tables->services;
 	const struct endpoint *endpoint = &tables->endpoints[index];
 	const struct endpoint_detail *detail = &tables->details[index];
-	const struct service_network *network = &services->networks[endpoint->network];
+	const struct service_network *network = services->networks[endpoint->network];
 	struct service_endpoint *service = &services->endpoints[services->endpoint_count];
 	const Sluice__V1__Object *network_object = object_set_find(
 		compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, object->network);
@@ -115,27 +115,38 @@ static int compile_endpoint(struct compile *compile, const Sluice__V1__Port *obj
 static int compile_endpoints(struct compile *compile, struct error *err)
 {
 	struct services *services = compile->tables->services;
-	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT);
-	size_t own = 0;
+	const struct tables *tables = compile->tables;
 
-	for (size_t i = 0; i < count; i++)
-		own += strcmp(object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)
-				      ->port->node,
-			      compile->node) == 0;
-	services->endpoints = calloc(own + 1, sizeof(*services->endpoints));
-	services->by_endpoint = calloc(count + 1, sizeof(*services->by_endpoint));
+	services->endpoints = calloc(tables->port_count, sizeof(*services->endpoints));
+	services->by_endpoint = calloc(tables->endpoint_count, sizeof(*services->by_endpoint));
 	if (!services->endpoints || !services->by_endpoint)
 		return no_memory(err);
-	// The topology's endpoints are the Ports in the set's order.
-	for (size_t i = 0; i < count; i++) {
-		const Sluice__V1__Port *object =
-			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
+	for (uint32_t number = 1; number < tables->port_count; number++) {
+		uint32_t index = tables->ports[number].endpoint;
 
-		if (strcmp(object->node, compile->node) == 0 &&
-		    compile_endpoint(compile, object, (uint32_t)i + 1, err) < 0)
+		// The topology's endpoints are the Ports in the set's order.
+		if (index &&
+		    compile_endpoint(compile,
+				     object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT,
+						   index - 1)
+					     ->port,
+				     index, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+// The MTU is the only thing in it that may come from elsewhere.
+static bool keep_network(struct compile *compile, size_t place, uint32_t number)
+{
+	const struct tables *previous = compile->previous;
+
+	if (!compile_kept(compile, SLUICE__V1__OBJECT__KIND_NETWORK, place) ||
+	    previous->networks[number].mtu != compile->tables->networks[number].mtu)
+		return false;
+	compile->tables->services->networks[number] = previous->services->networks[number];
+	compile->tables->services->networks[number]->references++;
+	return true;
 }
 
 int services_compile(struct compile *compile, struct error *err)
@@ -157,25 +168,36 @@ int services_compile(struct compile *compile, struct error *err)
 				->network;
 		uint32_t number = numbers_find(&compile->numbers->networks, object->name);
 
-		if (compile_network(object, &tables->networks[number], &services->networks[number],
+		if (keep_network(compile, i, number))
+			continue;
+		services->networks[number] = calloc(1, sizeof(*services->networks[number]));
+		if (!services->networks[number])
+			return no_memory(err);
+		services->networks[number]->references = 1;
+		if (compile_network(object, &tables->networks[number], services->networks[number],
 				    err) < 0)
 			return -1;
 	}
 	return compile_endpoints(compile, err);
 }
 
+static void release_network(struct service_network *network)
+{
+	if (!network || --network->references)
+		return;
+	for (uint32_t i = 0; network->subnets && i < network->subnet_count; i++)
+		service_options_free(&network->subnets[i].options);
+	service_options_free(&network->dhcpv6.options);
+	free(network->subnets);
+	free(network);
+}
+
 void services_free(struct services *services)
 {
 	if (!services)
 		return;
-	for (uint32_t i = 0; services->networks && i < services->network_count; i++) {
-		struct service_network *network = &services->networks[i];
-
-		for (uint32_t j = 0; j < network->subnet_count; j++)
-			service_options_free(&network->subnets[j].options);
-		service_options_free(&network->dhcpv6.options);
-		free(network->subnets);
-	}
+	for (uint32_t i = 0; services->networks && i < services->network_count; i++)
+		release_network(services->networks[i]);
 	for (uint32_t i = 0; services->endpoints && i < services->endpoint_count; i++) {
 		free(services->endpoints[i].own_boot);
 		free(services->endpoints[i].dhcpv6.addresses);

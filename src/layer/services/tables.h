@@ -8,8 +8,9 @@
 #include "layer/router_advertisement/router_advertisement.h"
 #include "layer/tables.h"
 
-// Of a network.
+// Of a network. Shared by the generations of the tables in which the Network is the same.
 struct service_network {
+	uint32_t references;	     // control thread
 	struct dhcp_subnet *subnets; // in the order of the network's, IPv4 ones filled in
 	uint32_t subnet_count;
 	struct dhcpv6_server dhcpv6;
@@ -31,7 +32,7 @@ struct service_endpoint {
 };
 
 struct services {
-	struct service_network *networks; // by number
+	struct service_network **networks; // by number; NULL where there is none
 	uint32_t network_count;
 	struct service_endpoint *endpoints;
 	uint32_t endpoint_count;

@@ -2,12 +2,16 @@
 // and ND (RFC 4861); of tunnel addresses, the MTU of the way there, where the underlay says that it
 // is less than the uplink's (RFC 1191, RFC 8201).
 //
-// The set is kept across changes of configuration. Entries are made by the control thread; a MAC
-// address or MTU is read by any worker, and written by the one that receives it from the uplink.
+// The set is kept across changes of configuration. Entries are made by the control thread, and
+// given back when no tables name their address any more; a MAC address or MTU is read by any
+// worker, and written by the one that receives it from the uplink. A packet that waits for a next
+// hop may hold an entry that is given to another address meanwhile: it is then judged anew or ends
+// by its time.
 
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/lookup.h"
@@ -34,11 +38,16 @@ struct neighbour {
 	uint32_t probes;	   // since the last answer
 	_Atomic uint32_t path_mtu; // bytes of an IP packet of the underlay, or PATH_MTU_ANY
 	_Atomic uint32_t path_learned; // second
+	// The control thread's, as in struct numbers: seen since neighbours_begin, new since then.
+	bool taken;
+	bool kept;
+	bool given;
 } __attribute__((aligned(64)));
 
 struct neighbours {
 	struct neighbour *entries;
-	uint32_t count;
+	uint32_t used;		  // those behind were never taken
+	uint32_t next;		  // those before are taken
 	struct lookup numbers;	  // (0, address) to index + 1; control thread
 	_Atomic uint32_t wanted;  // grows when somebody starts to wait
 	_Atomic uint32_t learned; // grows when an address becomes known
@@ -47,6 +56,13 @@ struct neighbours {
 
 bool neighbours_open(struct neighbours *neighbours);
 void neighbours_close(struct neighbours *neighbours);
+
+// Between begin and settle (their tables are in force, and no others) or abandon (nothing comes of
+// it), neighbours_get marks entries as used; the others, or those that were new, are free again
+// then. Control thread.
+void neighbours_begin(struct neighbours *neighbours);
+void neighbours_settle(struct neighbours *neighbours);
+void neighbours_abandon(struct neighbours *neighbours);
 
 // The entry of an address, made if need be; NULL where there are too many. Control thread.
 struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_address *address);
