@@ -26,7 +26,7 @@ static struct lines object_lines(const Sluice__V1__Object *object)
 
 	memory_required(file);
 	if (object)
-		object_print(file, object, PRINT_YAML, 0);
+		object_print(file, object, NULL, PRINT_YAML, 0);
 	fclose(file);
 	for (char *line = lines.text; line && *line;) {
 		char *end = strchr(line, '\n');

@@ -124,11 +124,42 @@ static char *heading(const ProtobufCFieldDescriptor *field)
 	return text;
 }
 
-// Columns follow from the kind's fields; those that are empty everywhere are left out.
-static void objects_table(Sluice__V1__Object *const *objects, size_t count)
+// NULL: sluiced is of a time when there was none.
+static const Sluice__V1__ObjectStatus *status_of(const Sluice__V1__GetResponse *response,
+						 size_t number)
 {
+	return number < response->n_statuses ? response->statuses[number] : NULL;
+}
+
+// `active`, `active, up` or `failed: the reason`.
+static char *status_cell(const Sluice__V1__ObjectStatus *status)
+{
+	char name[FIELD_NAME_SIZE], *text = NULL;
+	const char *state;
+	size_t size;
+	FILE *file;
+
+	if (!status)
+		return memory_text("");
+	file = memory_required(open_memstream(&text, &size));
+	state = enum_name(&sluice__v1__object_state__descriptor, (int)status->state, name);
+	fputs(state ? state : "", file);
+	if (*status->link)
+		fprintf(file, ", %s", status->link);
+	if (*status->reason)
+		fprintf(file, ": %s", status->reason);
+	fclose(file);
+	return memory_required(text);
+}
+
+// Columns follow from the kind's fields; those that are empty everywhere are left out. The last one
+// is the status.
+static void objects_table(const Sluice__V1__GetResponse *response)
+{
+	Sluice__V1__Object *const *objects = response->objects;
+	size_t count = response->n_objects;
 	const ProtobufCFieldDescriptor *fields[COLUMNS_MAX];
-	char *texts[COLUMNS_MAX];
+	char *texts[COLUMNS_MAX + 1];
 	struct table *table;
 	size_t columns = 0;
 
@@ -143,14 +174,16 @@ static void objects_table(Sluice__V1__Object *const *objects, size_t count)
 	}
 	for (size_t i = 0; i < columns; i++)
 		texts[i] = heading(fields[i]);
-	table = table_new((const char *const *)texts, columns);
-	for (size_t i = 0; i < columns; i++)
+	texts[columns] = memory_text("STATUS");
+	table = table_new((const char *const *)texts, columns + 1);
+	for (size_t i = 0; i <= columns; i++)
 		free(texts[i]);
 	for (size_t o = 0; o < count; o++) {
 		for (size_t i = 0; i < columns; i++)
 			texts[i] = field_cell(fields[i], object_message(objects[o]));
+		texts[columns] = status_cell(status_of(response, o));
 		table_row(table, (const char *const *)texts);
-		for (size_t i = 0; i < columns; i++)
+		for (size_t i = 0; i <= columns; i++)
 			free(texts[i]);
 	}
 	table_print(table, true);
@@ -163,19 +196,20 @@ static void objects_print(const Sluice__V1__GetResponse *response, enum output o
 		for (size_t i = 0; i < response->n_objects; i++) {
 			if (i)
 				puts("---");
-			object_print(stdout, response->objects[i], PRINT_YAML, 0);
+			object_print(stdout, response->objects[i], status_of(response, i),
+				     PRINT_YAML, 0);
 		}
 		return;
 	}
 	if (one) {
-		object_print(stdout, response->objects[0], PRINT_JSON, 0);
+		object_print(stdout, response->objects[0], status_of(response, 0), PRINT_JSON, 0);
 		putchar('\n');
 		return;
 	}
 	putchar('[');
 	for (size_t i = 0; i < response->n_objects; i++) {
 		fputs(i ? ",\n  " : "\n  ", stdout);
-		object_print(stdout, response->objects[i], PRINT_JSON, 1);
+		object_print(stdout, response->objects[i], status_of(response, i), PRINT_JSON, 1);
 	}
 	puts(response->n_objects ? "\n]" : "]");
 }
@@ -219,7 +253,7 @@ static int get_run(const struct command *command, const struct invocation *invoc
 	if (invocation->output != OUTPUT_TABLE)
 		objects_print(response, invocation->output, *request.name);
 	else if (response->n_objects)
-		objects_table(response->objects, response->n_objects);
+		objects_table(response);
 out:
 	sluice__v1__get_response__free_unpacked(response, NULL);
 	return result;

@@ -47,6 +47,7 @@ struct control {
 	const struct object_set *in_force;	       // what they were compiled from; NULL: gone
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1
+	char behind[512]; // why the tables in force are not those of the objects; empty: they are
 	struct rpc_server *server;
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
@@ -78,6 +79,10 @@ const struct control_port *control_device(const struct control *control,
 // Compiles a set with the next generation. Nothing is in force yet.
 int control_compile(struct control *control, const struct object_set *objects,
 		    struct tables **tables, struct error *err);
+
+// status.c: adds what the data plane has of each object; statuses_free takes that out again.
+void statuses_add(const struct control *control, Sluice__V1__GetResponse *response);
+void statuses_free(Sluice__V1__GetResponse *response);
 
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);

@@ -122,6 +122,7 @@ static bool publish(struct control *control, struct tables *tables)
 	old = engine_publish(control->engine, tables, &err);
 	if (!old) {
 		log_error("%s; the earlier configuration stays in force", err.text);
+		snprintf(control->behind, sizeof(control->behind), "%s", err.text);
 		tables_free(tables);
 		// Of another set than the present one.
 		control->in_force = NULL;
@@ -129,6 +130,7 @@ static bool publish(struct control *control, struct tables *tables)
 	}
 	control->tables = tables;
 	control->in_force = control->objects;
+	control->behind[0] = 0;
 	tables_free(old);
 	compile_numbers_settle(&control->numbers);
 	return true;

@@ -152,7 +152,9 @@ static void handle_get(void *context, struct rpc_call *call, ProtobufCMessage *m
 			      err.text);
 		return;
 	}
+	statuses_add(control, response);
 	rpc_call_reply(call, &response->base);
+	statuses_free(response);
 	transaction_get_free(response);
 }
 

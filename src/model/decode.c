@@ -233,6 +233,9 @@ static void message_decode(struct decoder *decoder, const struct yaml_node *node
 			kind_seen = true;
 			continue;
 		}
+		// What `get` shows beside the object (ObjectStatus) is nobody's wish.
+		if (is_object && !field && strcmp(item->key, "status") == 0)
+			continue;
 		if (!field) {
 			unknown_field(decoder, item, type);
 			continue;

@@ -235,24 +235,14 @@ static void item_begin(struct item *item, const char *key, bool key_is_field)
 static void fields_print(struct item *item, const ProtobufCMessage *message);
 
 // The value behind what item_begin printed.
-static void value_print(struct item *item, const ProtobufCFieldDescriptor *field, const void *value,
-			bool in_list)
+static void submessage_print(struct item *item, const ProtobufCMessage *message, bool in_list)
 {
 	struct item inner = {.file = item->file,
 			     .format = item->format,
 			     .flags = item->flags,
 			     .indent = item->indent + 1};
-
-	if (field->type != PROTOBUF_C_TYPE_MESSAGE) {
-		if (item->format == PRINT_YAML)
-			fputc(' ', item->file);
-		scalar_print(item->file, field, value, item->format);
-		if (item->format == PRINT_YAML)
-			fputc('\n', item->file);
-		return;
-	}
-	const ProtobufCMessage *message = *(ProtobufCMessage *const *)value;
 	bool any = false;
+
 	for (unsigned i = 0; i < message->descriptor->n_fields && !any; i++)
 		any = is_printed(&message->descriptor->fields[i], message, item->flags);
 	if (item->format == PRINT_JSON) {
@@ -270,6 +260,20 @@ static void value_print(struct item *item, const ProtobufCFieldDescriptor *field
 		fputs(in_list ? " " : "\n", item->file);
 		fields_print(&inner, message);
 	}
+}
+
+static void value_print(struct item *item, const ProtobufCFieldDescriptor *field, const void *value,
+			bool in_list)
+{
+	if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+		submessage_print(item, *(ProtobufCMessage *const *)value, in_list);
+		return;
+	}
+	if (item->format == PRINT_YAML)
+		fputc(' ', item->file);
+	scalar_print(item->file, field, value, item->format);
+	if (item->format == PRINT_YAML)
+		fputc('\n', item->file);
 }
 
 static void repeated_print(struct item *item, const ProtobufCFieldDescriptor *field,
@@ -337,8 +341,10 @@ static void fields_print(struct item *item, const ProtobufCMessage *message)
 	}
 }
 
+// `status`: NULL, or what stands behind the fields under this name.
 static void top_print(FILE *file, const char *kind, const ProtobufCMessage *message,
-		      enum print_format format, unsigned flags, unsigned indent)
+		      const ProtobufCMessage *status, enum print_format format, unsigned flags,
+		      unsigned indent)
 {
 	struct item item = {.file = file, .format = format, .flags = flags, .indent = indent};
 
@@ -352,6 +358,10 @@ static void top_print(FILE *file, const char *kind, const ProtobufCMessage *mess
 			quoted_print(file, kind);
 	}
 	fields_print(&item, message);
+	if (status) {
+		item_begin(&item, "status", true);
+		submessage_print(&item, status, false);
+	}
 	if (format == PRINT_JSON) {
 		if (item.any) {
 			fputc('\n', file);
@@ -366,14 +376,15 @@ static void top_print(FILE *file, const char *kind, const ProtobufCMessage *mess
 void message_print(FILE *file, const ProtobufCMessage *message, enum print_format format,
 		   unsigned flags, unsigned indent)
 {
-	top_print(file, NULL, message, format, flags, indent);
+	top_print(file, NULL, message, NULL, format, flags, indent);
 }
 
-void object_print(FILE *file, const Sluice__V1__Object *object, enum print_format format,
-		  unsigned indent)
+void object_print(FILE *file, const Sluice__V1__Object *object,
+		  const Sluice__V1__ObjectStatus *status, enum print_format format, unsigned indent)
 {
 	const ProtobufCMessage *message = object_message(object);
 
 	if (message)
-		top_print(file, object_kind_name(object), message, format, 0, indent);
+		top_print(file, object_kind_name(object), message, status ? &status->base : NULL,
+			  format, 0, indent);
 }

@@ -22,8 +22,10 @@ enum print_flags {
 void message_print(FILE *file, const ProtobufCMessage *message, enum print_format format,
 		   unsigned flags, unsigned indent);
 
-// An object with `kind` first, in the form that document_parse reads.
-void object_print(FILE *file, const Sluice__V1__Object *object, enum print_format format,
+// An object with `kind` first, in the form that document_parse reads; with `status` (or NULL)
+// last, which it passes over.
+void object_print(FILE *file, const Sluice__V1__Object *object,
+		  const Sluice__V1__ObjectStatus *status, enum print_format format,
 		  unsigned indent);
 
 // A JSON string, or a YAML scalar that is quoted where it must be.

@@ -281,7 +281,7 @@ static char *objects_text(const struct document *document, enum print_format for
 		fputs("[", file);
 	for (size_t i = 0; i < document->count; i++) {
 		fputs(format == PRINT_YAML ? "---\n" : i ? "," : "", file);
-		object_print(file, document->objects[i].object, format, 0);
+		object_print(file, document->objects[i].object, NULL, format, 0);
 	}
 	if (format == PRINT_JSON)
 		fputs("]", file);
