@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/types.h>
 
 #include "cli/command.h"
 #include "model/memory.h"
@@ -39,40 +40,89 @@ ProtobufCMessage *call(const struct invocation *invocation, const char *method,
 	return response;
 }
 
-int status_failure(const struct rpc_status *status, const struct document *document)
+// Everything that is wrong with the document, a line each.
+static void errors_print(struct document *document, size_t more)
+{
+	fflush(stdout);
+	document_sort_errors(document);
+	for (size_t i = 0; i < document->error_count; i++)
+		fprintf(stderr, "%s\n", document->errors[i].text);
+	more += document->errors_left_out;
+	if (more)
+		failure("and %zu more problems", more);
+}
+
+// Adds the status's problems to the document, and returns how many of them it has no room for; -1
+// where it has none.
+static ssize_t problems_take(const struct rpc_status *status, struct document *document)
 {
 	Sluice__V1__Problems *problems = (Sluice__V1__Problems *)rpc_status_detail(
 		status, &sluice__v1__problems__descriptor);
-	struct document *none = document ? NULL : document_new();
+	ssize_t more = -1;
 
-	if (!problems || problems->n_problems == 0) {
-		failure("%s", *status->message ? status->message : rpc_code_name(status->code));
-	} else {
-		fflush(stdout);
-		for (size_t i = 0; i < problems->n_problems; i++) {
-			const Sluice__V1__Problem *problem = problems->problems[i];
-			char *line = document_problem(document ? document : none, problem);
-
-			// One that is about no object is about the call.
-			fprintf(stderr, "%s%s\n",
-				*problem->kind || *problem->name || *problem->field ? ""
-										    : "sluice: ",
-				line);
-			free(line);
-		}
-		if (problems->total > problems->n_problems)
-			failure("and %zu more problems", problems->total - problems->n_problems);
+	if (problems && problems->n_problems) {
+		for (size_t i = 0; i < problems->n_problems; i++)
+			document_add_problem(document, problems->problems[i]);
+		more = problems->total > problems->n_problems
+			       ? (ssize_t)(problems->total - problems->n_problems)
+			       : 0;
 	}
 	if (problems)
 		sluice__v1__problems__free_unpacked(problems, NULL);
+	return more;
+}
+
+int status_failure(const struct rpc_status *status, struct document *document)
+{
+	struct document *none = document ? NULL : document_new();
+	ssize_t more = problems_take(status, document ? document : none);
+
+	if (more < 0)
+		failure("%s", *status->message ? status->message : rpc_code_name(status->code));
+	else
+		errors_print(document ? document : none, (size_t)more);
 	document_free(none);
 	return EXIT_FAILED;
+}
+
+static Sluice__V1__ApplyResponse *document_apply(const struct invocation *invocation,
+						 const struct document *document, bool dry_run,
+						 struct rpc_status *status)
+{
+	Sluice__V1__ApplyRequest request = SLUICE__V1__APPLY_REQUEST__INIT;
+	Sluice__V1__ApplyResponse *response;
+
+	request.dry_run = dry_run;
+	request.n_objects = document->count;
+	request.objects = memory_new(request.n_objects * sizeof(*request.objects));
+	for (size_t i = 0; i < request.n_objects; i++)
+		request.objects[i] = document->objects[i].object;
+	response = (Sluice__V1__ApplyResponse *)call(invocation, "Apply", &request.base, status);
+	free(request.objects);
+	return response;
+}
+
+// The document can't be applied; what else is wrong with it is asked all the same.
+static void document_failure(const struct invocation *invocation, struct document *document)
+{
+	Sluice__V1__ApplyResponse *response = NULL;
+	struct rpc_status status = {0};
+	ssize_t more = -1;
+
+	if (document->count) {
+		response = document_apply(invocation, document, true, &status);
+		if (response)
+			sluice__v1__apply_response__free_unpacked(response, NULL);
+		else
+			more = problems_take(&status, document);
+		rpc_status_clear(&status);
+	}
+	errors_print(document, more > 0 ? (size_t)more : 0);
 }
 
 Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool dry_run,
 				       struct document **document)
 {
-	Sluice__V1__ApplyRequest request = SLUICE__V1__APPLY_REQUEST__INIT;
 	Sluice__V1__ApplyResponse *response;
 	struct rpc_status status;
 
@@ -80,8 +130,7 @@ Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool
 	for (size_t i = 0; i < option_count(&invocation->options, "file"); i++)
 		document_read(*document, option_at(&invocation->options, "file", i));
 	if ((*document)->error_count) {
-		for (size_t i = 0; i < (*document)->error_count; i++)
-			fprintf(stderr, "%s\n", (*document)->errors[i]);
+		document_failure(invocation, *document);
 		return NULL;
 	}
 	if ((*document)->count == 0) {
@@ -90,13 +139,7 @@ Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool
 		failure("no objects in %s", strcmp(first, "-") == 0 ? "<stdin>" : first);
 		return NULL;
 	}
-	request.dry_run = dry_run;
-	request.n_objects = (*document)->count;
-	request.objects = memory_new(request.n_objects * sizeof(*request.objects));
-	for (size_t i = 0; i < request.n_objects; i++)
-		request.objects[i] = (*document)->objects[i].object;
-	response = (Sluice__V1__ApplyResponse *)call(invocation, "Apply", &request.base, &status);
-	free(request.objects);
+	response = document_apply(invocation, *document, dry_run, &status);
 	if (!response)
 		status_failure(&status, *document);
 	rpc_status_clear(&status);

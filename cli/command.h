@@ -67,7 +67,7 @@ ProtobufCMessage *call(const struct invocation *invocation, const char *method,
 
 // Prints what the status says: a line for each problem, with file and line where `document` has the
 // object, or the message. Returns EXIT_FAILED.
-int status_failure(const struct rpc_status *status, const struct document *document);
+int status_failure(const struct rpc_status *status, struct document *document);
 
 // Reads the files and applies them, or only asks what would change. Returns NULL after printing
 // what is wrong.

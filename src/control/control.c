@@ -21,7 +21,7 @@ static int load(struct control *control, const char *path, struct error *err)
 	if (store_open(path, &control->store, err) < 0 ||
 	    store_load(control->store, control->objects, &control->revision, err) < 0)
 		return -1;
-	set_check(control->objects, &problems);
+	set_check(control->objects, NULL, &problems);
 	if (problems.count)
 		result = error_set(err, "%s: what is stored is not valid: %s", path,
 				   problems_summary(&problems, summary, sizeof(summary)));

@@ -8,12 +8,14 @@
 
 #include "model/kind.h"
 #include "model/kind/check.h"
+#include "model/memory.h"
 #include "model/message.h"
 #include "model/object.h"
 #include "model/utf8.h"
 
-#define NAME_MAX_LENGTH 63
-#define STRING_MAX	1024
+#define NAME_MAX_LENGTH	 63
+#define STRING_MAX	 1024
+#define KIND_OBJECTS_MAX 65535
 
 static const struct {
 	const ProtobufCMessageDescriptor *type;
@@ -163,14 +165,46 @@ static void message_check(struct check *check, const Sluice__V1__Object *object,
 	}
 }
 
-void set_check(const struct object_set *set, struct problems *problems)
+// All of a kind, those first that were there before.
+static void objects_order(struct check *check, Sluice__V1__Object__KindCase kind)
 {
-	struct check check = {.set = set, .problems = problems, .devices = key_map_new()};
+	size_t count = object_set_count(check->set, kind), used = 0;
+	struct check_objects *objects = &check->kinds[kind];
+	bool all = !check->before || object_set_count(check->before, kind) == 0;
+
+	objects->list = memory_new(count * sizeof(*objects->list));
+	objects->count = count;
+	for (int fresh = all; fresh < 2; fresh++) {
+		for (size_t i = 0; i < count; i++) {
+			const Sluice__V1__Object *object = object_set_at(check->set, kind, i);
+
+			if (all || (object_set_find(check->before, kind, object_name(object)) !=
+				    object) == fresh)
+				objects->list[used++] = object;
+		}
+	}
+}
+
+// Numbers for names have 16 bits in the data plane, and 0 is none.
+static void count_check(struct check *check, Sluice__V1__Object__KindCase kind)
+{
+	if (check_count(check, kind) > KIND_OBJECTS_MAX && kind != SLUICE__V1__OBJECT__KIND_PORT)
+		problems_add(check->problems, check_at(check, kind, KIND_OBJECTS_MAX), "",
+			     "more than %d objects of this kind", KIND_OBJECTS_MAX);
+}
+
+void set_check(const struct object_set *set, const struct object_set *before,
+	       struct problems *problems)
+{
+	struct check check = {
+		.set = set, .before = before, .problems = problems, .devices = key_map_new()};
 	Sluice__V1__Object__KindCase kind;
 
 	for (size_t k = 0; (kind = kind_at(k)) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++) {
-		for (size_t i = 0; i < object_set_count(set, kind); i++) {
-			const Sluice__V1__Object *object = object_set_at(set, kind, i);
+		objects_order(&check, kind);
+		count_check(&check, kind);
+		for (size_t i = 0; i < check_count(&check, kind); i++) {
+			const Sluice__V1__Object *object = check_at(&check, kind, i);
 
 			name_check(&check, object);
 			message_check(&check, object, NULL, object_message(object));
@@ -178,5 +212,7 @@ void set_check(const struct object_set *set, struct problems *problems)
 	}
 	for (size_t i = 0; i < sizeof(kind_checks) / sizeof(*kind_checks); i++)
 		kind_checks[i].check(&check);
+	for (size_t k = 0; k < KIND_MAX; k++)
+		free(check.kinds[k].list);
 	key_map_free(check.devices);
 }

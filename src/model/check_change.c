@@ -164,7 +164,7 @@ bool change_is_sound(const struct object_set *current, const struct object_set *
 	if (add_changed_groups(&check)) {
 		add_ports(&check);
 		add_remote_groups(&check);
-		set_check(check.part, &problems);
+		set_check(check.part, NULL, &problems);
 		sound = problems.count == 0;
 		problems_clear(&problems);
 	}

@@ -1,5 +1,5 @@
 // From trees of nodes to objects, by descriptors: every field is looked at, whatever was wrong with
-// those before.
+// those before, and what is right is kept.
 
 #include "model/decode.h"
 
@@ -114,11 +114,19 @@ static void list_decode(struct decoder *decoder, const struct yaml_node *node,
 	for (const struct yaml_node *item = node->first; item; item = item->next, index++) {
 		size_t length = path_enter(decoder, "[%zu]", index);
 		uint32_t element = field_lines_add(decoder->lines, place, NULL, index, item->line);
+		void *value = values + *count * size;
+		bool there = false;
 
 		if (yaml_is_null(item))
 			wrong(decoder, item->line, "is empty");
-		else if (value_decode(decoder, item, field, values + *count * size, element))
-			++*count;
+		else
+			there = value_decode(decoder, item, field, value, element);
+		// Those behind it keep their places.
+		if (!there && field->type == PROTOBUF_C_TYPE_MESSAGE)
+			*(ProtobufCMessage **)value = message_new(field->descriptor);
+		else if (!there && field->type == PROTOBUF_C_TYPE_STRING)
+			*(char **)value = memory_text("");
+		++*count;
 		decoder->path[length] = 0;
 	}
 }
@@ -214,14 +222,20 @@ static void unknown_field(struct decoder *decoder, const struct yaml_node *node,
 	else
 		wrong(decoder, node->key_line, "unknown field");
 	decoder->path[length] = 0;
+	if (!near)
+		return;
+	// That the one which was meant is missing is no further error.
+	length = path_enter(decoder, "%s%s", *decoder->path ? "." : "", near);
+	decoder->report(decoder->context, 0, decoder->kind, decoder->name, decoder->path, "");
+	decoder->path[length] = 0;
 }
 
 static void message_decode(struct decoder *decoder, const struct yaml_node *node,
 			   ProtobufCMessage *message, uint32_t parent, bool is_object)
 {
 	const ProtobufCMessageDescriptor *type = message->descriptor;
-	bool seen[64] = {false};
-	bool kind_seen = false;
+	unsigned seen[64] = {0}; // lines
+	unsigned kind_seen = 0;
 
 	for (const struct yaml_node *item = node->first; item; item = item->next) {
 		const ProtobufCFieldDescriptor *field = field_find(type, item->key);
@@ -229,8 +243,10 @@ static void message_decode(struct decoder *decoder, const struct yaml_node *node
 
 		if (is_object && strcmp(item->key, "kind") == 0) {
 			if (kind_seen)
-				wrong(decoder, item->key_line, "kind is given twice");
-			kind_seen = true;
+				wrong(decoder, item->key_line,
+				      "kind is given twice, first in line %u", kind_seen);
+			else
+				kind_seen = item->key_line;
 			continue;
 		}
 		// What `get` shows beside the object (ObjectStatus) is nobody's wish.
@@ -242,16 +258,18 @@ static void message_decode(struct decoder *decoder, const struct yaml_node *node
 		}
 		size_t number = (size_t)(field - type->fields);
 		length = path_enter(decoder, "%s%s", *decoder->path ? "." : "", item->key);
-		if (number < 64 && seen[number])
-			wrong(decoder, item->key_line, "is given twice");
-		else if (!yaml_is_null(item)) {
+		if (number < 64 && seen[number]) {
+			wrong(decoder, item->key_line, "is given twice, first in line %u",
+			      seen[number]);
+		} else {
 			uint32_t place =
 				field_lines_add(decoder->lines, parent, field, 0, item->key_line);
 
-			field_decode(decoder, item, field, message, place);
+			if (!yaml_is_null(item))
+				field_decode(decoder, item, field, message, place);
+			if (number < 64)
+				seen[number] = item->key_line;
 		}
-		if (number < 64)
-			seen[number] = true;
 		decoder->path[length] = 0;
 	}
 }
@@ -294,12 +312,13 @@ static Sluice__V1__Object__KindCase kind_decode(struct decoder *decoder,
 }
 
 Sluice__V1__Object *object_decode(const struct yaml_node *node, decode_report *report,
-				  void *context, struct field_lines **lines)
+				  void *context, struct field_lines **lines, bool *broken)
 {
 	struct decoder decoder = {.report = report, .context = context, .kind = "", .name = ""};
 	const struct yaml_node *name;
 
 	*lines = NULL;
+	*broken = true;
 	if (node->kind != YAML_MAPPING) {
 		wrong(&decoder, node->line,
 		      "an object must be a mapping with kind, name and fields");
@@ -312,7 +331,7 @@ Sluice__V1__Object *object_decode(const struct yaml_node *node, decode_report *r
 	if (kind == SLUICE__V1__OBJECT__KIND__NOT_SET)
 		return NULL;
 	if (!name || yaml_is_null(name) || (name->kind == YAML_SCALAR && !*name->text))
-		wrong(&decoder, name ? name->line : node->line, "name: missing");
+		wrong(&decoder, name ? name->key_line : node->line, "name: missing");
 
 	Sluice__V1__Object *object = memory_new(sizeof(*object));
 	sluice__v1__object__init(object);
@@ -323,11 +342,13 @@ Sluice__V1__Object *object_decode(const struct yaml_node *node, decode_report *r
 	object->kind_case = kind;
 	decoder.lines = field_lines_new();
 	message_decode(&decoder, node, message, 0, true);
-	if (decoder.failed) {
+	// Without a name it can't be told from others.
+	if (!*object_name(object)) {
 		object_free(object);
 		field_lines_free(decoder.lines);
 		return NULL;
 	}
+	*broken = decoder.failed;
 	field_lines_trim(decoder.lines);
 	*lines = decoder.lines;
 	return object;

@@ -7,11 +7,11 @@
 #include "sluice.pb-c.h"
 
 // Called for everything that is wrong. `kind`, `name` and `field` are empty as far as they are
-// unknown.
+// unknown. With line 0, about a field of which nothing more is to be said.
 typedef void decode_report(void *context, unsigned line, const char *kind, const char *name,
 			   const char *field, const char *text);
 
-// Returns NULL where something is wrong; otherwise the object, and the lines of its fields in
-// `*lines`.
+// The object, and the lines of its fields in `*lines`; `*broken` where something is wrong, and the
+// object is what remains. NULL where there is none at all.
 Sluice__V1__Object *object_decode(const struct yaml_node *node, decode_report *report,
-				  void *context, struct field_lines **lines);
+				  void *context, struct field_lines **lines, bool *broken);

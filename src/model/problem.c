@@ -3,22 +3,46 @@
 #include "model/problem.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/memory.h"
 #include "model/object.h"
+#include "model/utf8.h"
 
-void problems_add(struct problems *problems, const Sluice__V1__Object *object, const char *field,
-		  const char *format, ...)
+// A copy of the text, as protobuf and terminals take it.
+static char *text_clean(const char *text)
+{
+	char *result = memory_new(strlen(text) + 1), *end = result;
+
+	while (*text) {
+		size_t length = utf8_length(text);
+		bool control = (unsigned char)*text < 0x20 || *text == 0x7f ||
+			       (text[0] == '\xc2' && (unsigned char)text[1] < 0xa0);
+
+		if (!length || control) {
+			*end++ = '?';
+			text += length ? length : 1;
+			continue;
+		}
+		memcpy(end, text, length);
+		end += length;
+		text += length;
+	}
+	return result;
+}
+
+Sluice__V1__Problem *problems_add(struct problems *problems, const Sluice__V1__Object *object,
+				  const char *field, const char *format, ...)
 {
 	va_list args;
 	char text[512];
 
 	if (problems->count >= PROBLEMS_MAX) {
 		problems->left_out++;
-		return;
+		return NULL;
 	}
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
@@ -27,12 +51,38 @@ void problems_add(struct problems *problems, const Sluice__V1__Object *object, c
 	Sluice__V1__Problem *problem = memory_new(sizeof(*problem));
 	sluice__v1__problem__init(problem);
 	problem->kind = memory_text(object ? object_kind_name(object) : "");
-	problem->name = memory_text(object ? object_name(object) : "");
-	problem->field = memory_text(field ? field : "");
-	problem->text = memory_text(text);
+	problem->name = text_clean(object ? object_name(object) : "");
+	problem->field = text_clean(field ? field : "");
+	problem->text = text_clean(text);
 	if (!problems->list)
 		problems->list = memory_new(PROBLEMS_MAX * sizeof(*problems->list));
 	problems->list[problems->count++] = problem;
+	return problem;
+}
+
+static char *reference(const char *kind, const char *name)
+{
+	char *text, *clean;
+
+	if (asprintf(&text, "%s/%s", kind, name) < 0)
+		memory_required(NULL);
+	clean = text_clean(text);
+	free(text);
+	return clean;
+}
+
+void problem_missing(Sluice__V1__Problem *problem, const char *kind, const char *name)
+{
+	if (problem)
+		problem->missing = reference(kind, name);
+}
+
+void problem_other(Sluice__V1__Problem *problem, const Sluice__V1__Object *other, const char *field)
+{
+	if (!problem)
+		return;
+	problem->other = reference(object_kind_name(other), object_name(other));
+	problem->other_field = text_clean(field);
 }
 
 const char *problems_summary(const struct problems *problems, char *text, size_t size)

@@ -16,9 +16,16 @@ struct problems {
 	size_t left_out;
 };
 
-// `*problems` starts as {0}. `object` may be NULL; `field` may be NULL.
-void problems_add(struct problems *problems, const Sluice__V1__Object *object, const char *field,
-		  const char *format, ...) __attribute__((format(printf, 4, 5)));
+// `*problems` starts as {0}. `object` may be NULL; `field` may be NULL. What is not printable UTF-8
+// in the text becomes question marks. Returns the problem, or NULL where it was only counted.
+Sluice__V1__Problem *problems_add(struct problems *problems, const Sluice__V1__Object *object,
+				  const char *field, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+// What the problem (or NULL) is about: an object that is not there, or one that is, and its field.
+void problem_missing(Sluice__V1__Problem *problem, const char *kind, const char *name);
+void problem_other(Sluice__V1__Problem *problem, const Sluice__V1__Object *other,
+		   const char *field);
 
 // One line for all: "KIND/NAME: field: what" and how many more.
 const char *problems_summary(const struct problems *problems, char *text, size_t size);

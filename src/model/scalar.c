@@ -12,6 +12,8 @@
 // The beginning of a text, for messages.
 #define SHOWN "%.60s"
 
+#define ENUM_VALUES_MAX 16
+
 static int unsigned_decode(const char *text, uint64_t max, uint64_t *value, struct error *err)
 {
 	char *end;
@@ -61,16 +63,28 @@ static int double_decode(const char *text, double *value, struct error *err)
 static int enum_decode(const ProtobufCEnumDescriptor *type, const char *text, int *value,
 		       struct error *err)
 {
+	const char *words[ENUM_VALUES_MAX];
+	char known[ENUM_VALUES_MAX][FIELD_NAME_SIZE];
 	char names[256] = "";
-	char name[FIELD_NAME_SIZE];
-	size_t length = 0;
+	size_t length = 0, count = 0;
 
 	if (enum_find(type, text, value))
 		return 0;
-	for (unsigned i = 0; i < type->n_values && length < sizeof(names); i++)
-		if (enum_name(type, type->values[i].value, name))
-			length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s",
-						   length ? " or " : "", name);
+	for (unsigned i = 0; i < type->n_values && count < ENUM_VALUES_MAX; i++)
+		if (enum_name(type, type->values[i].value, known[count])) {
+			words[count] = known[count];
+			count++;
+		}
+	for (size_t i = 0; i < count && length < sizeof(names); i++)
+		length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s",
+					   !i		    ? ""
+					   : i + 1 == count ? " or "
+							    : ", ",
+					   words[i]);
+	const char *near = nearest_word(text, words, count);
+	if (near)
+		return error_set(err, "must be %s, not '" SHOWN "', did you mean '%s'?", names,
+				 text, near);
 	return error_set(err, "must be %s, not '" SHOWN "'", names, text);
 }
 

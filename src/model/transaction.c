@@ -17,7 +17,7 @@ static enum transaction_result transaction_check(const struct object_set *curren
 {
 	if (problems->count == 0 && change_is_sound(current, transaction->next))
 		return TRANSACTION_OK;
-	set_check(transaction->next, problems);
+	set_check(transaction->next, current, problems);
 	return problems->count ? TRANSACTION_INVALID : TRANSACTION_OK;
 }
 

@@ -18,8 +18,9 @@ struct yaml_node {
 	enum yaml_kind kind;
 	bool plain; // a scalar without quotes
 	unsigned line;
-	char *text; // of a scalar, without zero bytes
-	char *key;  // in a mapping; always a scalar
+	char *text;	// of a scalar, without zero bytes
+	char *key;	// in a mapping; always a scalar
+	bool key_plain; // without quotes
 	unsigned key_line;
 	struct yaml_node *first; // of a list or mapping
 	struct yaml_node *next;	 // behind this one
@@ -32,7 +33,8 @@ struct yaml_reader;
 struct yaml_reader *yaml_reader_new(const char *text, size_t size);
 
 // The next object, freed with yaml_node_free, or NULL at the end (`*line` is 0) or at an error (in
-// line `*line`), behind which nothing more is read.
+// line `*line`). After an error the next call goes on with the document behind the one that has it.
+// Objects share nothing, also where aliases make them from one text.
 struct yaml_node *yaml_reader_next(struct yaml_reader *reader, unsigned *line, struct error *err);
 
 void yaml_reader_free(struct yaml_reader *reader);

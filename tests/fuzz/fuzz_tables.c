@@ -35,9 +35,10 @@ struct tables *fuzz_tables_make(const char *yaml, size_t size, const char *node)
 	document_parse(document, "yaml", yaml, size);
 	for (size_t i = 0; i < document->count; i++)
 		object_set_put(set, object_copy(document->objects[i].object));
-	set_check(set, &problems);
+	set_check(set, NULL, &problems);
 	for (size_t i = 0; i < problems.count; i++)
-		free(document_problem(document, problems.list[i]));
+		document_add_problem(document, problems.list[i]);
+	document_sort_errors(document);
 	if (!document->error_count && !problems.count)
 		tables = compile(set, node);
 	problems_clear(&problems);

@@ -91,10 +91,10 @@ void fixture_apply(struct layer_fixture *fixture, const char *yaml)
 
 	document_parse(document, "yaml", yaml, strlen(yaml));
 	if (document->error_count)
-		fail_msg("%s", document->errors[0]);
+		fail_msg("%s", document->errors[0].text);
 	for (size_t i = 0; i < document->count; i++)
 		object_set_put(set, object_copy(document->objects[i].object));
-	set_check(set, &problems);
+	set_check(set, NULL, &problems);
 	if (problems.count)
 		fail_msg("%s", problems_summary(&problems, text, sizeof(text)));
 	if (tables_compile(set, fixture->node, &fixture->numbers, &fixture->neighbours,

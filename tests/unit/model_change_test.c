@@ -31,7 +31,7 @@ static void put(struct object_set *set, const char *yaml)
 
 	document_parse(document, "yaml", yaml, strlen(yaml));
 	if (document->error_count)
-		fail_msg("%s: %s", document->errors[0], yaml);
+		fail_msg("%s: %s", document->errors[0].text, yaml);
 	for (size_t i = 0; i < document->count; i++)
 		object_set_put(set, object_copy(document->objects[i].object));
 	document_free(document);
@@ -76,7 +76,8 @@ static struct object_set *first_set(void)
 		put(set, yaml);
 	}
 	for (unsigned int i = 0; i < NODES; i++) {
-		snprintf(yaml, sizeof(yaml), "kind: Node\nname: n%u\nvtep: 192.0.2.%u/24\n", i,
+		snprintf(yaml, sizeof(yaml),
+			 "kind: Node\nname: n%u\nvtep: 192.0.2.%u/24\nuplink: {netdev: up0}\n", i,
 			 i + 1);
 		put(set, yaml);
 	}
@@ -122,7 +123,7 @@ static bool is_sound(const struct object_set *set)
 	struct problems problems = {0};
 	bool sound;
 
-	set_check(set, &problems);
+	set_check(set, NULL, &problems);
 	sound = problems.count == 0;
 	problems_clear(&problems);
 	return sound;

@@ -5,6 +5,11 @@
 #include <stdarg.h>
 
 #include "model/kind.h"
+#include "model/memory.h"
+#include "model/message.h"
+#include "model/object.h"
+
+#define NAMES_COMPARED_MAX 20000
 
 // Only %s and %zu. It runs for every element of every list, where snprintf would take most of the
 // time.
@@ -44,6 +49,28 @@ const char *check_path(char path[CHECK_PATH_SIZE], const char *format, ...)
 	return path;
 }
 
+// The name of the kind that is nearest to a wrong one. Comparing takes its time, so not all of many
+// wrong ones in large sets get one.
+static const char *name_suggest(struct check *check, Sluice__V1__Object__KindCase kind,
+				const char *name)
+{
+	size_t count = check_count(check, kind);
+	const char **words, *near;
+
+	// It is there no more: another one is not what was meant.
+	if (check->before && object_set_find(check->before, kind, name))
+		return NULL;
+	if (count > NAMES_COMPARED_MAX - check->suggestions)
+		return NULL;
+	check->suggestions += count;
+	words = memory_new(count * sizeof(*words));
+	for (size_t i = 0; i < count; i++)
+		words[i] = object_name(check_at(check, kind, i));
+	near = nearest_word(name, words, count);
+	free(words);
+	return near;
+}
+
 bool check_reference(struct check *check, const Sluice__V1__Object *object, const char *field,
 		     Sluice__V1__Object__KindCase kind, const char *name)
 {
@@ -53,7 +80,11 @@ bool check_reference(struct check *check, const Sluice__V1__Object *object, cons
 	}
 	if (object_set_find(check->set, kind, name))
 		return true;
-	problems_add(check->problems, object, field, "no %s '%s'", kind_name(kind), name);
+	const char *near = name_suggest(check, kind, name);
+	problem_missing(problems_add(check->problems, object, field, "no %s '%s'%s%s%s",
+				     kind_name(kind), name, near ? ", did you mean '" : "",
+				     near ? near : "", near ? "'?" : ""),
+			kind_name(kind), name);
 	return false;
 }
 
@@ -149,7 +180,13 @@ bool check_inside(struct check *check, const Sluice__V1__Object *object, const c
 	char prefix_text[IP_TEXT_SIZE];
 	uint32_t host_mask;
 
-	if (ip_is_v4(address) != prefix_is_v4(prefix) || !ip_in_prefix(address, prefix)) {
+	if (ip_is_v4(address) != prefix_is_v4(prefix)) {
+		problems_add(check->problems, object, field, "%s is %s, and %s is not",
+			     ip_format(address, text), ip_is_v4(address) ? "IPv4" : "IPv6",
+			     prefix_format(prefix, prefix_text));
+		return false;
+	}
+	if (!ip_in_prefix(address, prefix)) {
 		problems_add(check->problems, object, field, "%s is not in %s",
 			     ip_format(address, text), prefix_format(prefix, prefix_text));
 		return false;

@@ -8,15 +8,37 @@
 
 #include "base/address.h"
 #include "model/key_map.h"
+#include "model/kind.h"
 #include "model/problem.h"
 #include "model/set.h"
 
+// Objects of a kind: those that were there before, then the changed ones.
+struct check_objects {
+	const Sluice__V1__Object **list;
+	size_t count;
+};
+
 struct check {
 	const struct object_set *set;
+	const struct object_set *before; // may be NULL
+	struct check_objects kinds[KIND_MAX];
 	struct problems *problems;
+	// How many names were looked for among others.
+	size_t suggestions;
 	// Devices that are used, by node; one device has one user.
 	struct key_map *devices;
 };
+
+static inline size_t check_count(const struct check *check, Sluice__V1__Object__KindCase kind)
+{
+	return check->kinds[kind].count;
+}
+
+static inline const Sluice__V1__Object *check_at(const struct check *check,
+						 Sluice__V1__Object__KindCase kind, size_t index)
+{
+	return check->kinds[kind].list[index];
+}
 
 void node_check(struct check *check);
 void vrf_check(struct check *check);

@@ -14,6 +14,32 @@
 #define DEVARGS_MAX	   255
 #define ACCOUNT_MAX	   32
 
+// The field with the device of a Port or Node.
+static const char *device_field(const Sluice__V1__Object *object)
+{
+	const Sluice__V1__Device *device;
+
+	if (object->kind_case == SLUICE__V1__OBJECT__KIND_NODE)
+		return "uplink";
+	device = object->port->device;
+	switch (device ? device->device_case : SLUICE__V1__DEVICE__DEVICE__NOT_SET) {
+	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
+		return "device.vhostUser.path";
+	case SLUICE__V1__DEVICE__DEVICE_TAP:
+		return "device.tap.name";
+	case SLUICE__V1__DEVICE__DEVICE_NETDEV:
+		return "device.netdev.name";
+	case SLUICE__V1__DEVICE__DEVICE_PCI:
+		return "device.pci";
+	case SLUICE__V1__DEVICE__DEVICE_DEVARGS:
+		return "device.devargs";
+	case SLUICE__V1__DEVICE__DEVICE_VLAN:
+		return "device.vlan.id";
+	default:
+		return "device";
+	}
+}
+
 // Adds the device to those that the node uses.
 static void device_use(struct check *check, const Sluice__V1__Object *object, const char *field,
 		       const char *node, const char *type, const char *name)
@@ -35,8 +61,10 @@ static void device_use(struct check *check, const Sluice__V1__Object *object, co
 	}
 	const Sluice__V1__Object *other = key_map_add(check->devices, key, length, object);
 	if (other)
-		problems_add(check->problems, object, field, "%s/%s has this device already",
-			     object_kind_name(other), object_name(other));
+		problem_other(problems_add(check->problems, object, field,
+					   "%s/%s has this device already", object_kind_name(other),
+					   object_name(other)),
+			      other, device_field(other));
 }
 
 static bool file_name_valid(const char *name, size_t max)
@@ -80,24 +108,35 @@ void check_netns(struct check *check, const Sluice__V1__Object *object, const ch
 			     "'%s' is no name of a network namespace", netns);
 }
 
-void check_pci(struct check *check, const Sluice__V1__Object *object, const char *field,
-	       const char *node, const char *address)
+#define PCI_TEXT_SIZE sizeof("0000:00:00.0")
+
+// The address in lower case; false where the first `length` characters are none.
+static bool pci_parse(const char *address, size_t length, char key[PCI_TEXT_SIZE])
 {
-	static const char form[] = "xxxx:xx:xx.d";
-	char key[sizeof(form)];
+	static const char form[PCI_TEXT_SIZE] = "xxxx:xx:xx.d";
 	size_t i;
 
-	for (i = 0; form[i] && address[i]; i++) {
+	if (length != PCI_TEXT_SIZE - 1)
+		return false;
+	for (i = 0; i < length; i++) {
 		char c = (char)tolower((unsigned char)address[i]);
 
 		if (form[i] == 'x'   ? !isxdigit((unsigned char)c)
 		    : form[i] == 'd' ? c < '0' || c > '7'
 				     : c != form[i])
-			break;
+			return false;
 		key[i] = c;
 	}
 	key[i] = 0;
-	if (form[i] || address[i])
+	return true;
+}
+
+void check_pci(struct check *check, const Sluice__V1__Object *object, const char *field,
+	       const char *node, const char *address)
+{
+	char key[PCI_TEXT_SIZE];
+
+	if (!pci_parse(address, strlen(address), key))
 		problems_add(check->problems, object, field,
 			     "'%s' is no PCI address, as 0000:3b:00.0", address);
 	else
@@ -107,19 +146,41 @@ void check_pci(struct check *check, const Sluice__V1__Object *object, const char
 void check_devargs(struct check *check, const Sluice__V1__Object *object, const char *field,
 		   const char *node, const char *devargs)
 {
+	char key[DEVARGS_MAX + 1], pci[PCI_TEXT_SIZE];
+
 	if (!*devargs)
 		problems_add(check->problems, object, field, "missing");
 	else if (strlen(devargs) > DEVARGS_MAX)
 		problems_add(check->problems, object, field, "longer than %d characters",
 			     DEVARGS_MAX);
-	else
-		device_use(check, object, field, node, "devargs", devargs);
+	else if (pci_parse(devargs, strcspn(devargs, ","), pci))
+		device_use(check, object, field, node, "pci", pci);
+	else {
+		// DPDK's name of the device ends before its arguments.
+		snprintf(key, sizeof(key), "%.*s", (int)strcspn(devargs, ","), devargs);
+		device_use(check, object, field, node, "devargs", key);
+	}
+}
+
+// Without what does not change where an absolute path leads: // and /./
+static const char *path_clean(const char *path, char clean[SOCKET_PATH_MAX + 1])
+{
+	char *end = clean;
+
+	while (*path) {
+		while (*path == '/' && (path[1] == '/' || (path[1] == '.' && path[2] == '/')))
+			path += path[1] == '/' ? 1 : 2;
+		*end++ = *path++;
+	}
+	*end = 0;
+	return clean;
 }
 
 void check_socket(struct check *check, const Sluice__V1__Object *object, const char *field,
 		  const char *node, const char *path)
 {
 	size_t length = strlen(path);
+	char key[SOCKET_PATH_MAX + 1];
 
 	if (!length)
 		problems_add(check->problems, object, field, "missing");
@@ -132,7 +193,7 @@ void check_socket(struct check *check, const Sluice__V1__Object *object, const c
 	else if (path[length - 1] == '/')
 		problems_add(check->problems, object, field, "'%s' is a directory", path);
 	else
-		device_use(check, object, field, node, "socket", path);
+		device_use(check, object, field, node, "socket", path_clean(path, key));
 }
 
 void check_vlan(struct check *check, const Sluice__V1__Object *object, const char *field,

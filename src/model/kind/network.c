@@ -25,6 +25,7 @@ struct subnet_entry {
 	struct ip_prefix prefix;
 	const Sluice__V1__Object *object;
 	size_t index;
+	size_t order; // in which they are checked
 };
 
 struct subnet_list {
@@ -68,13 +69,15 @@ static void subnet_check(struct check *check, const Sluice__V1__Object *object, 
 		return;
 	list->entries =
 		memory_grow(list->entries, list->count, &list->capacity, sizeof(*list->entries));
-	list->entries[list->count++] = (struct subnet_entry){
+	list->entries[list->count] = (struct subnet_entry){
 		.domain = *network->vrf ? network->vrf : network->name,
 		.routed = *network->vrf,
 		.prefix = prefix,
 		.object = object,
 		.index = index,
+		.order = list->count,
 	};
+	list->count++;
 	if (*subnet->gateway) {
 		field = CHECK_PATH("subnets[%zu].gateway", index);
 		if (check_address(check, object, field, subnet->gateway, &address))
@@ -167,7 +170,8 @@ static void overlaps_check(struct check *check, struct subnet_list *list)
 		qsort(list->entries, list->count, sizeof(*list->entries), subnet_compare);
 	for (size_t i = 0; i < list->count; i++) {
 		const struct subnet_entry *entry = &list->entries[i];
-		char text[IP_TEXT_SIZE];
+		const struct subnet_entry *later, *earlier;
+		char text[IP_TEXT_SIZE], field[CHECK_PATH_SIZE];
 
 		if (!wide || wide->routed != entry->routed ||
 		    strcmp(wide->domain, entry->domain) != 0 ||
@@ -176,11 +180,17 @@ static void overlaps_check(struct check *check, struct subnet_list *list)
 			wide = entry;
 			continue;
 		}
-		problems_add(check->problems, entry->object,
-			     CHECK_PATH("subnets[%zu].cidr", entry->index),
-			     "overlaps with %s of Network/%s%s%s",
-			     prefix_format(&wide->prefix, text), object_name(wide->object),
-			     entry->routed ? " in Vrf/" : "", entry->routed ? entry->domain : "");
+		later = wide->order > entry->order ? wide : entry;
+		earlier = later == wide ? entry : wide;
+		check_path(field, "subnets[%zu].cidr", earlier->index);
+		problem_other(problems_add(check->problems, later->object,
+					   CHECK_PATH("subnets[%zu].cidr", later->index),
+					   "overlaps with %s of Network/%s%s%s",
+					   prefix_format(&earlier->prefix, text),
+					   object_name(earlier->object),
+					   entry->routed ? " in Vrf/" : "",
+					   entry->routed ? entry->domain : ""),
+			      earlier->object, field);
 	}
 }
 
@@ -188,11 +198,11 @@ void network_check(struct check *check)
 {
 	struct key_map *vnis = key_map_new();
 	struct subnet_list list = {0};
-	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_NETWORK);
+	size_t count = check_count(check, SLUICE__V1__OBJECT__KIND_NETWORK);
 
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Object *object =
-			object_set_at(check->set, SLUICE__V1__OBJECT__KIND_NETWORK, i);
+			check_at(check, SLUICE__V1__OBJECT__KIND_NETWORK, i);
 		const Sluice__V1__Network *network = object->network;
 		size_t first = list.count;
 		size_t v6 = 0;
@@ -205,9 +215,10 @@ void network_check(struct check *check)
 				key_map_add(vnis, &network->vni, sizeof(network->vni), object);
 
 			if (other)
-				problems_add(check->problems, object, "vni",
-					     "Network/%s has %u already", object_name(other),
-					     network->vni);
+				problem_other(problems_add(check->problems, object, "vni",
+							   "Network/%s has %u already",
+							   object_name(other), network->vni),
+					      other, "vni");
 		}
 		if (*network->vrf)
 			check_reference(check, object, "vrf", SLUICE__V1__OBJECT__KIND_VRF,

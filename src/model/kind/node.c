@@ -3,11 +3,24 @@
 #include "model/kind/check.h"
 #include "model/object.h"
 
+static void gateway_check(struct check *check, const Sluice__V1__Object *object,
+			  const struct ip_prefix *vtep, const struct ip_prefix *link)
+{
+	const char *text = object->node->gateway;
+	struct ip_address gateway;
+
+	if (!*text || !check_address(check, object, "gateway", text, &gateway))
+		return;
+	if (ip_equal(&gateway, &vtep->address))
+		problems_add(check->problems, object, "gateway", "is the vtep itself");
+	else if (check_host_address(check, object, "gateway", &gateway))
+		check_inside(check, object, "gateway", &gateway, link);
+}
+
 static void vtep_check(struct check *check, const Sluice__V1__Object *object, struct key_map *vteps)
 {
 	const Sluice__V1__Node *node = object->node;
 	struct ip_prefix vtep;
-	struct ip_address gateway;
 
 	if (!*node->vtep) {
 		if (node->uplink)
@@ -37,15 +50,13 @@ static void vtep_check(struct check *check, const Sluice__V1__Object *object, st
 	const Sluice__V1__Object *other =
 		key_map_add(vteps, &vtep.address, sizeof(vtep.address), object);
 	if (other)
-		problems_add(check->problems, object, "vtep", "Node/%s has this address already",
-			     object_name(other));
-
-	if (!*node->gateway || !check_address(check, object, "gateway", node->gateway, &gateway))
-		return;
-	if (ip_equal(&gateway, &vtep.address))
-		problems_add(check->problems, object, "gateway", "is the vtep itself");
-	else if (check_host_address(check, object, "gateway", &gateway))
-		check_inside(check, object, "gateway", &gateway, &link);
+		problem_other(problems_add(check->problems, object, "vtep",
+					   "Node/%s has this address already", object_name(other)),
+			      other, "vtep");
+	else if (!node->uplink)
+		problems_add(check->problems, object, "vtep",
+			     "is of no use without uplink: nothing could reach it");
+	gateway_check(check, object, &vtep, &link);
 }
 
 #define UPLINK_MTU_MIN 1280
@@ -87,11 +98,11 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 void node_check(struct check *check)
 {
 	struct key_map *vteps = key_map_new();
-	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_NODE);
+	size_t count = check_count(check, SLUICE__V1__OBJECT__KIND_NODE);
 
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Object *object =
-			object_set_at(check->set, SLUICE__V1__OBJECT__KIND_NODE, i);
+			check_at(check, SLUICE__V1__OBJECT__KIND_NODE, i);
 
 		vtep_check(check, object, vteps);
 		uplink_check(check, object);

@@ -1,16 +1,24 @@
 // Checks of Port: addresses that belong to its network and to it alone, and its device.
 
+#include <stdio.h>
+
 #include "base/domain_name.h"
 #include "model/kind/check.h"
+#include "model/memory.h"
 #include "model/network_mtu.h"
 #include "model/object.h"
 
-#define QUEUES_MAX 16
-#define VLAN_MAX   4094
+#define QUEUES_MAX     16
+#define VLAN_MAX       4094
+#define NODE_PORTS_MAX 65533
 
 struct port_maps {
 	struct key_map *addresses; // by Vrf, or network without one
 	struct key_map *macs;	   // by network
+	struct key_map *nodes;	   // the node's counter
+	uint32_t *counts;	   // of ports, by node
+	size_t node_count;
+	size_t node_capacity;
 	uint16_t default_mtu;
 };
 
@@ -39,8 +47,9 @@ static void mac_check(struct check *check, const Sluice__V1__Object *object, str
 	size_t size = scoped_key(key, 'n', port->network, &mac, sizeof(mac));
 	const Sluice__V1__Object *other = size ? key_map_add(maps->macs, key, size, object) : NULL;
 	if (other)
-		problems_add(check->problems, object, "mac", "Port/%s has this address already",
-			     object_name(other));
+		problem_other(problems_add(check->problems, object, "mac",
+					   "Port/%s has this address already", object_name(other)),
+			      other, "mac");
 }
 
 // The subnet of the network that holds the address, or NULL.
@@ -55,6 +64,29 @@ static const Sluice__V1__Subnet *subnet_of(const Sluice__V1__Network *network,
 	return NULL;
 }
 
+// A problem that is as much one of the network's subnets.
+static void subnet_problem(struct check *check, const Sluice__V1__Object *object, const char *field,
+			   const char *text, const char *what)
+{
+	const Sluice__V1__Object *network = object_set_find(
+		check->set, SLUICE__V1__OBJECT__KIND_NETWORK, object->port->network);
+
+	problem_other(problems_add(check->problems, object, field, "%s %s", text, what), network,
+		      "subnets");
+}
+
+// Where the port has the address.
+static const char *address_field(const Sluice__V1__Object *object, const struct ip_address *address,
+				 char field[CHECK_PATH_SIZE])
+{
+	struct ip_address own;
+
+	for (size_t i = 0; i < object->port->n_addresses; i++)
+		if (ip_parse(object->port->addresses[i], &own) && ip_equal(&own, address))
+			return check_path(field, "addresses[%zu]", i);
+	return "addresses";
+}
+
 static void address_check(struct check *check, const Sluice__V1__Object *object, size_t index,
 			  const Sluice__V1__Network *network, struct port_maps *maps)
 {
@@ -62,22 +94,29 @@ static void address_check(struct check *check, const Sluice__V1__Object *object,
 	const char *text = object->port->addresses[index];
 	struct ip_address address, gateway;
 	struct ip_prefix prefix;
-	char key[1200];
+	char key[1200], other_field[CHECK_PATH_SIZE];
 
 	if (!check_address(check, object, field, text, &address) ||
 	    !check_host_address(check, object, field, &address) || !network)
 		return;
 	const Sluice__V1__Subnet *subnet = subnet_of(network, &address, &prefix);
 	if (!subnet) {
-		problems_add(check->problems, object, field, "%s is in no subnet of Network/%s",
-			     text, network->name);
+		char what[128];
+
+		snprintf(what, sizeof(what), "is in no subnet of Network/%s", network->name);
+		subnet_problem(check, object, field, text, what);
 		return;
 	}
 	if (!check_inside(check, object, field, &address, &prefix))
 		return;
 	if (ip_parse(subnet->gateway, &gateway) && ip_equal(&gateway, &address)) {
-		problems_add(check->problems, object, field, "%s is the gateway of its subnet",
-			     text);
+		subnet_problem(check, object, field, text, "is the gateway of its subnet");
+		return;
+	}
+	// RFC 4291 section 2.6.1; RFC 6164 excepts /127.
+	if (!ip_is_v4(&address) && prefix.length < 127 && ip_equal(&address, &prefix.address)) {
+		problems_add(check->problems, object, field,
+			     "%s is the address of the subnet's routers (anycast)", text);
 		return;
 	}
 	size_t size =
@@ -88,8 +127,53 @@ static void address_check(struct check *check, const Sluice__V1__Object *object,
 	if (other == object)
 		problems_add(check->problems, object, field, "%s is given twice", text);
 	else if (other)
-		problems_add(check->problems, object, field, "Port/%s has %s already",
-			     object_name(other), text);
+		problem_other(problems_add(check->problems, object, field, "Port/%s has %s already",
+					   object_name(other), text),
+			      other, address_field(other, &address, other_field));
+}
+
+static bool prefix_is_host(const struct ip_prefix *prefix)
+{
+	return prefix->length == 128;
+}
+
+static void allowed_check(struct check *check, const Sluice__V1__Object *object, size_t index,
+			  const Sluice__V1__Network *network)
+{
+	const char *field = CHECK_PATH("allowedAddresses[%zu]", index);
+	const char *text = object->port->allowed_addresses[index];
+	const Sluice__V1__Subnet *subnet;
+	struct ip_prefix prefix, around;
+	struct ip_address gateway;
+
+	if (!check_prefix(check, object, field, text, &prefix))
+		return;
+	// 0.0.0.0/0 and ::/0 mean any address that a packet can come from.
+	if (prefix.length && ip_is_multicast(&prefix.address)) {
+		problems_add(check->problems, object, field,
+			     "%s is multicast, no packet comes from there", text);
+		return;
+	}
+	subnet = network && prefix_is_host(&prefix) ? subnet_of(network, &prefix.address, &around)
+						    : NULL;
+	if (subnet && ip_parse(subnet->gateway, &gateway) && ip_equal(&gateway, &prefix.address))
+		subnet_problem(check, object, field, text, "is the gateway of its subnet");
+}
+
+// A list that names something twice.
+static void twice_check(struct check *check, const Sluice__V1__Object *object, const char *list,
+			char *const *names, size_t count)
+{
+	struct key_map *seen;
+
+	if (count < 2)
+		return;
+	seen = key_map_new();
+	for (size_t i = 0; i < count; i++)
+		if (key_map_add(seen, names[i], strlen(names[i]), names[i]))
+			problems_add(check->problems, object, CHECK_PATH("%s[%zu]", list, i),
+				     "'%s' is given twice", names[i]);
+	key_map_free(seen);
 }
 
 static void vhost_user_check(struct check *check, const Sluice__V1__Object *object)
@@ -129,6 +213,7 @@ static void vlan_check(struct check *check, const Sluice__V1__Object *object,
 	const char *field = "device.vlan.port";
 	const Sluice__V1__Vlan *vlan = object->port->device->vlan;
 	const Sluice__V1__Network *network = network_of(check, object->port), *outer;
+	const Sluice__V1__Object *outer_object;
 	const Sluice__V1__Port *parent;
 
 	if (vlan->id < 1 || vlan->id > VLAN_MAX)
@@ -136,15 +221,18 @@ static void vlan_check(struct check *check, const Sluice__V1__Object *object,
 			     vlan->id, VLAN_MAX);
 	if (!check_reference(check, object, field, SLUICE__V1__OBJECT__KIND_PORT, vlan->port))
 		return;
-	parent = object_set_find(check->set, SLUICE__V1__OBJECT__KIND_PORT, vlan->port)->port;
+	outer_object = object_set_find(check->set, SLUICE__V1__OBJECT__KIND_PORT, vlan->port);
+	parent = outer_object->port;
 	if (parent->device && parent->device->device_case == SLUICE__V1__DEVICE__DEVICE_VLAN) {
-		problems_add(check->problems, object, field, "Port/%s is a VLAN itself",
-			     vlan->port);
+		problem_other(problems_add(check->problems, object, field,
+					   "Port/%s is a VLAN itself", vlan->port),
+			      outer_object, "device.vlan");
 		return;
 	}
 	if (strcmp(parent->node, object->port->node) != 0) {
-		problems_add(check->problems, object, field, "Port/%s is on Node/%s", vlan->port,
-			     parent->node);
+		problem_other(problems_add(check->problems, object, field, "Port/%s is on Node/%s",
+					   vlan->port, parent->node),
+			      outer_object, "node");
 		return;
 	}
 	check_vlan(check, object, "device.vlan.id", object->port->node, vlan->port, vlan->id);
@@ -194,18 +282,37 @@ static void device_check(struct check *check, const Sluice__V1__Object *object,
 	}
 }
 
+// Numbers of ports have 16 bits, and a node has some of its own.
+static void count_check(struct check *check, const Sluice__V1__Object *object,
+			struct port_maps *maps)
+{
+	const char *node = object->port->node;
+	uintptr_t place = (uintptr_t)key_map_find(maps->nodes, node, strlen(node));
+
+	if (!place) {
+		place = maps->node_count + 1;
+		maps->counts = memory_grow(maps->counts, maps->node_count, &maps->node_capacity,
+					   sizeof(*maps->counts));
+		maps->counts[maps->node_count++] = 0;
+		key_map_add(maps->nodes, node, strlen(node), (const void *)place);
+	}
+	if (++maps->counts[place - 1] == NODE_PORTS_MAX + 1)
+		problems_add(check->problems, object, "node", "more than %d ports on Node/%s",
+			     NODE_PORTS_MAX, node);
+}
+
 static void one_port_check(struct check *check, const Sluice__V1__Object *object,
 			   struct port_maps *maps)
 {
 	const Sluice__V1__Port *port = object->port;
 	const Sluice__V1__Network *network = NULL;
-	struct ip_prefix prefix;
 
 	// Statistics give the uplink and the host's share in it under these names.
 	if (strcmp(port->name, "uplink") == 0 || strcmp(port->name, "uplink-host") == 0)
 		problems_add(check->problems, object, "name",
 			     "'%s' is the name of a node's own port", port->name);
 	check_reference(check, object, "node", SLUICE__V1__OBJECT__KIND_NODE, port->node);
+	count_check(check, object, maps);
 	if (check_reference(check, object, "network", SLUICE__V1__OBJECT__KIND_NETWORK,
 			    port->network))
 		network =
@@ -215,21 +322,14 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 	for (size_t i = 0; i < port->n_addresses; i++)
 		address_check(check, object, i, network, maps);
 	for (size_t i = 0; i < port->n_allowed_addresses; i++)
-		check_prefix(check, object, CHECK_PATH("allowedAddresses[%zu]", i),
-			     port->allowed_addresses[i], &prefix);
-	for (size_t i = 0; i < port->n_security_groups; i++) {
-		const char *field = CHECK_PATH("securityGroups[%zu]", i);
-
-		if (!check_reference(check, object, field, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP,
-				     port->security_groups[i]))
-			continue;
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(port->security_groups[i], port->security_groups[j]) == 0) {
-				problems_add(check->problems, object, field, "'%s' is given twice",
-					     port->security_groups[i]);
-				break;
-			}
-	}
+		allowed_check(check, object, i, network);
+	twice_check(check, object, "allowedAddresses", port->allowed_addresses,
+		    port->n_allowed_addresses);
+	for (size_t i = 0; i < port->n_security_groups; i++)
+		check_reference(check, object, CHECK_PATH("securityGroups[%zu]", i),
+				SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, port->security_groups[i]);
+	twice_check(check, object, "securityGroups", port->security_groups,
+		    port->n_security_groups);
 	device_check(check, object, maps);
 	if (*port->host_name && !domain_label_valid(port->host_name))
 		problems_add(check->problems, object, "hostName",
@@ -242,13 +342,15 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 void port_check(struct check *check)
 {
 	struct port_maps maps = {.addresses = key_map_new(),
+				 .nodes = key_map_new(),
 				 .macs = key_map_new(),
 				 .default_mtu = network_default_mtu(check->set)};
-	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_PORT);
+	size_t count = check_count(check, SLUICE__V1__OBJECT__KIND_PORT);
 
 	for (size_t i = 0; i < count; i++)
-		one_port_check(check, object_set_at(check->set, SLUICE__V1__OBJECT__KIND_PORT, i),
-			       &maps);
+		one_port_check(check, check_at(check, SLUICE__V1__OBJECT__KIND_PORT, i), &maps);
 	key_map_free(maps.addresses);
 	key_map_free(maps.macs);
+	key_map_free(maps.nodes);
+	free(maps.counts);
 }

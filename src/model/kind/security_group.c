@@ -3,7 +3,10 @@
 #include <netinet/in.h>
 
 #include "model/kind/check.h"
+#include "model/message.h"
 #include "model/rule.h"
+
+static const char *const protocols[] = {"tcp", "udp", "sctp", "icmp"};
 
 static void protocol_check(struct check *check, const Sluice__V1__Object *object, size_t index)
 {
@@ -12,9 +15,12 @@ static void protocol_check(struct check *check, const Sluice__V1__Object *object
 	int protocol;
 
 	if (!rule_protocol_parse(rule->protocol, &protocol)) {
+		const char *near = nearest_word(rule->protocol, protocols, 4);
+
 		problems_add(check->problems, object, CHECK_PATH("rules[%zu].protocol", index),
-			     "'%s' is not tcp, udp, sctp, icmp or a number 0 to 255",
-			     rule->protocol);
+			     "'%s' is not tcp, udp, sctp, icmp or a number 0 to 255%s%s%s",
+			     rule->protocol, near ? ", did you mean '" : "", near ? near : "",
+			     near ? "'?" : "");
 		return;
 	}
 	if (*rule->ports) {
@@ -70,11 +76,11 @@ static void rule_check(struct check *check, const Sluice__V1__Object *object, si
 
 void security_group_check(struct check *check)
 {
-	size_t count = object_set_count(check->set, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
+	size_t count = check_count(check, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
 
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Object *object =
-			object_set_at(check->set, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i);
+			check_at(check, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i);
 
 		for (size_t r = 0; r < object->security_group->n_rules; r++)
 			rule_check(check, object, r);
