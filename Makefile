@@ -58,6 +58,7 @@ bench: all
 	scripts/install-packages bench
 	/usr/bin/python3 bench/run.py
 	/usr/bin/python3 bench/bulk.py
+	/usr/bin/python3 bench/control.py
 
 lint:
 	scripts/install-packages build lint

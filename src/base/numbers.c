@@ -67,6 +67,8 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 			return 0;
 		*slot = number;
 		numbers->given[number] = true;
+		if (number > numbers->highest)
+			numbers->highest = number;
 	}
 	if (*slot)
 		numbers->kept[*slot] = true;
@@ -80,8 +82,8 @@ void numbers_keep(struct numbers *numbers, uint32_t number)
 
 void numbers_begin(struct numbers *numbers)
 {
-	memset(numbers->kept, 0, (numbers->max + 1) * sizeof(*numbers->kept));
-	memset(numbers->given, 0, (numbers->max + 1) * sizeof(*numbers->given));
+	memset(numbers->kept, 0, (numbers->highest + 1) * sizeof(*numbers->kept));
+	memset(numbers->given, 0, (numbers->highest + 1) * sizeof(*numbers->given));
 }
 
 // Frees the numbers that are marked so. What is left is no longer new.
@@ -89,18 +91,18 @@ static void free_marked(struct numbers *numbers, const bool *marks, bool mark)
 {
 	bool freed = false;
 
-	for (uint32_t i = 1; i <= numbers->max; i++) {
+	for (uint32_t i = 1; i <= numbers->highest; i++) {
 		if (!numbers->names[i] || marks[i] != mark)
 			continue;
 		free(numbers->names[i]);
 		numbers->names[i] = NULL;
 		freed = true;
 	}
-	memset(numbers->given, 0, (numbers->max + 1) * sizeof(*numbers->given));
+	memset(numbers->given, 0, (numbers->highest + 1) * sizeof(*numbers->given));
 	if (!freed)
 		return;
 	memset(numbers->slots, 0, (numbers->mask + 1) * sizeof(*numbers->slots));
-	for (uint32_t i = 1; i <= numbers->max; i++)
+	for (uint32_t i = 1; i <= numbers->highest; i++)
 		if (numbers->names[i])
 			*find_slot(numbers, numbers->names[i]) = i;
 }

@@ -14,6 +14,7 @@ struct numbers {
 	uint32_t first;
 	uint32_t max;
 	uint32_t next;
+	uint32_t highest; // that was ever given
 	// Open addressing, by the name's hash; holds numbers, 0 where empty.
 	uint32_t *slots;
 	uint32_t mask;

@@ -43,8 +43,9 @@ struct control {
 	struct object_set *objects;
 	uint64_t revision;
 	struct compile_numbers numbers;
-	struct tables *tables;			       // in force
-	const struct object_set *in_force;	       // what they were compiled from; NULL: gone
+	struct tables *tables;		   // in force
+	bool untidy;			   // after a large change there is memory to give back
+	const struct object_set *in_force; // what they were compiled from; NULL: gone
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1
 	char behind[512]; // why the tables in force are not those of the objects; empty: they are

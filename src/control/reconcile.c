@@ -4,11 +4,15 @@
 // opened in its place. So there are up to two steps: tables without the devices that change, then
 // tables with the new ones.
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "control/control.h"
+
+// Ports that come or go at once and make it worth to give memory back.
+#define UNTIDY 1000
 
 int control_compile(struct control *control, const struct object_set *objects,
 		    struct tables **tables, struct error *err)
@@ -131,6 +135,9 @@ static bool publish(struct control *control, struct tables *tables)
 	control->tables = tables;
 	control->in_force = control->objects;
 	control->behind[0] = 0;
+	if (old->endpoint_count + UNTIDY < tables->endpoint_count ||
+	    tables->endpoint_count + UNTIDY < old->endpoint_count)
+		control->untidy = true;
 	tables_free(old);
 	compile_numbers_settle(&control->numbers);
 	return true;
@@ -250,6 +257,10 @@ void control_retry(struct control *control)
 
 	if (control->engine->offload)
 		flow_offload_tidy(control->engine->offload);
+	// What a large change took meanwhile is given back when it is over.
+	if (control->untidy)
+		malloc_trim(0);
+	control->untidy = false;
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 
