@@ -50,8 +50,17 @@ struct command {
 
 extern const struct command *const commands[];
 
-extern const struct command apply_command, completion_command, delete_command, diff_command,
-	explain_command, flows_command, get_command, stats_command, trace_command, version_command;
+extern const struct command apply_command;
+extern const struct command completion_command;
+extern const struct command delete_command;
+extern const struct command diff_command;
+extern const struct command doctor_command;
+extern const struct command explain_command;
+extern const struct command flows_command;
+extern const struct command get_command;
+extern const struct command stats_command;
+extern const struct command trace_command;
+extern const struct command version_command;
 
 // One line on standard error, with the hint at --help. Returns EXIT_USAGE.
 int usage_error(const struct command *command, const char *format, ...)

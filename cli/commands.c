@@ -3,11 +3,23 @@
 #include "cli/command.h"
 #include "cli/help.h"
 
+// In the order of the alphabet, as the help shows them.
+// clang-format off
 const struct command *const commands[] = {
-	&apply_command, &completion_command, &delete_command, &diff_command,  &explain_command,
-	&flows_command, &get_command,	     &stats_command,  &trace_command, &version_command,
+	&apply_command,
+	&completion_command,
+	&delete_command,
+	&diff_command,
+	&doctor_command,
+	&explain_command,
+	&flows_command,
+	&get_command,
+	&stats_command,
+	&trace_command,
+	&version_command,
 	NULL,
 };
+// clang-format on
 
 const struct option_spec global_options[] = {
 	{.name = "api",
