@@ -91,6 +91,41 @@ static void workers_print(const Sluice__V1__StatsResponse *response)
 	table_free(table);
 }
 
+static void layers_print(const Sluice__V1__StatsResponse *response)
+{
+	static const char *const columns[] = {"LAYER", ">PASSED (FIRST PACKETS)", ">DROPPED",
+					      ">ANSWERED"};
+	struct table *table = table_new(columns, sizeof(columns) / sizeof(*columns));
+
+	for (size_t i = 0; i < response->n_layers; i++) {
+		const Sluice__V1__LayerStats *layer = response->layers[i];
+		char numbers[3][24];
+		const char *cells[] = {layer->layer, numbers[0], numbers[1], numbers[2]};
+
+		snprintf(numbers[0], sizeof(numbers[0]), "%" PRIu64, layer->passed);
+		snprintf(numbers[1], sizeof(numbers[1]), "%" PRIu64, layer->dropped);
+		snprintf(numbers[2], sizeof(numbers[2]), "%" PRIu64, layer->answered);
+		table_row(table, cells);
+	}
+	if (table_rows(table)) {
+		table_print(table, true);
+		putchar('\n');
+	}
+	table_free(table);
+}
+
+static void process_print(const Sluice__V1__StatsResponse *response)
+{
+	const Sluice__V1__ProcessStats *process = response->process;
+
+	if (!process)
+		return;
+	printf("process: up %.0f s, %.1f s of CPU (control thread %.1f s), %" PRIu64
+	       " KiB resident, revision %" PRIu64 "\n",
+	       process->uptime_seconds, process->cpu_seconds, process->control_cpu_seconds,
+	       process->resident_bytes / 1024, response->revision);
+}
+
 static int stats_run(const struct command *command, const struct invocation *invocation)
 {
 	Sluice__V1__StatsRequest request = SLUICE__V1__STATS_REQUEST__INIT;
@@ -108,9 +143,11 @@ static int stats_run(const struct command *command, const struct invocation *inv
 	if (invocation->output == OUTPUT_TABLE) {
 		ports_print(response);
 		workers_print(response);
+		layers_print(response);
 		if (response->connections)
 			printf("connections: %" PRIu64 " of at most %" PRIu64 "\n",
 			       response->connections->current, response->connections->max);
+		process_print(response);
 	} else {
 		message_print(stdout, &response->base,
 			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
@@ -133,7 +170,7 @@ const struct command stats_command = {
 	.summary = "Shows counters of ports, workers and connections",
 	.about = "rx is what came from the workload, or on the uplink from the underlay. Cycles "
 		 "are those of the time\n"
-		 "stamp counter since start.\n",
+		 "stamp counter since start. Layers are asked about first packets only.\n",
 	.options = options,
 	.examples = "  sluice stats -o json | jq '.ports[\"web-1\"].drops'\n",
 	.run = stats_run,

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "model/check.h"
+#include "telemetry/telemetry.h"
 
 #define RETRY_SECONDS 1
 
@@ -42,6 +43,12 @@ static int start(struct control *control, const struct control_options *options,
 	object_set_free(empty);
 	if (result < 0 || engine_open(&options->engine, control->tables, &control->engine, err) < 0)
 		return -1;
+	if (posix_memalign((void **)&control->ended, 64,
+			   options->engine.worker_count * sizeof(*control->ended)) != 0) {
+		control->ended = NULL;
+		return error_set(err, "no memory");
+	}
+	memset(control->ended, 0, options->engine.worker_count * sizeof(*control->ended));
 	control->environment = (struct port_environment){
 		.pool = control->engine->pool,
 		.workers = control->engine->readers,
@@ -55,6 +62,9 @@ static int start(struct control *control, const struct control_options *options,
 	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
 	if (!control->retry || event_add(control->retry, &interval) < 0)
 		return error_set(err, "no memory for a timer");
+	if (options->metrics &&
+	    metrics_server_open(control, options->metrics, &control->metrics, err) < 0)
+		return -1;
 	return control_serve(control, options->api, err);
 }
 
@@ -82,6 +92,7 @@ int control_open(const struct control_options *options, struct event_base *base,
 
 void control_close(struct control *control)
 {
+	metrics_server_close(control->metrics);
 	if (control->server)
 		rpc_server_free(control->server);
 	if (control->retry)
@@ -101,5 +112,6 @@ void control_close(struct control *control)
 	if (control->store)
 		store_close(control->store);
 	object_set_free(control->objects);
+	free(control->ended);
 	free(control);
 }

@@ -48,16 +48,19 @@ struct control {
 	const struct object_set *in_force; // what they were compiled from; NULL: gone
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1
+	struct port_counters *ended;		       // of ports that are no more, one a worker
 	char behind[512]; // why the tables in force are not those of the objects; empty: they are
 	struct rpc_server *server;
+	struct metrics_server *metrics;
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };
 
 struct control_options {
 	const char *node;
-	const char *api;   // unix:PATH
-	const char *state; // path of the store
+	const char *api;     // unix:PATH
+	const char *state;   // path of the store
+	const char *metrics; // HOST:PORT; NULL: not served
 	struct engine_options engine;
 };
 

@@ -232,6 +232,8 @@ void control_reconcile(struct control *control, struct tables *tables)
 
 		if (!entry || entry->wanted)
 			continue;
+		for (uint32_t i = 0; i < control->engine->options.worker_count; i++)
+			port_counters_add(&control->ended[i], &entry->counters[i]);
 		free(entry->counters);
 		free(entry);
 		control->ports[number] = NULL;

@@ -28,6 +28,13 @@ enum verdict walk_begin(struct walk *walk)
 	return VERDICT_NEXT;
 }
 
+static inline enum verdict count(struct walk *walk, unsigned int layer, enum verdict verdict)
+{
+	if (walk->counts)
+		walk->counts->verdicts[layer][verdict]++;
+	return verdict;
+}
+
 static enum verdict run(struct walk *walk, bool reply)
 {
 	for (unsigned int i = 0; layers[i]; i++) {
@@ -36,7 +43,7 @@ static enum verdict run(struct walk *walk, bool reply)
 		if (reply && layers[i]->kind == LAYER_OPENING)
 			continue;
 		walk->layer_name = layers[i]->name;
-		verdict = layers[i]->judge(walk, walk->tables->layers[i]);
+		verdict = count(walk, i, layers[i]->judge(walk, walk->tables->layers[i]));
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 	}
@@ -56,7 +63,7 @@ enum verdict walk_run_sender(struct walk *walk)
 		if (!layers[i]->judge_sender)
 			continue;
 		walk->layer_name = layers[i]->name;
-		verdict = layers[i]->judge_sender(walk, walk->tables->layers[i]);
+		verdict = count(walk, i, layers[i]->judge_sender(walk, walk->tables->layers[i]));
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 	}
@@ -74,7 +81,7 @@ enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver)
 		if (!layers[i]->judge_receiver)
 			continue;
 		walk->layer_name = layers[i]->name;
-		verdict = layers[i]->judge_receiver(walk, walk->tables->layers[i]);
+		verdict = count(walk, i, layers[i]->judge_receiver(walk, walk->tables->layers[i]));
 		if (verdict != VERDICT_NEXT)
 			return verdict;
 	}

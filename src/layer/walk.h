@@ -19,6 +19,13 @@ enum verdict {
 	VERDICT_ANSWER, // Sluice itself is the destination: the gateway
 };
 
+#define WALK_VERDICTS 3
+
+// What a worker's layers have decided, by index in `layers`. Written by that worker only.
+struct walk_counts {
+	uint64_t verdicts[LAYER_MAX][WALK_VERDICTS];
+};
+
 // Where a packet came from.
 struct ingress {
 	uint16_t port; // number
@@ -49,6 +56,8 @@ struct walk {
 	void (*say)(void *context, const char *layer, const char *text);
 	void *say_context;
 	const char *layer_name;
+
+	struct walk_counts *counts; // NULL: nothing is counted
 };
 
 enum layer_kind {

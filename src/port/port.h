@@ -104,6 +104,16 @@ struct port_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 } __rte_cache_aligned;
 
+static inline void port_counters_add(struct port_counters *sum, const struct port_counters *one)
+{
+	sum->rx_packets += one->rx_packets;
+	sum->rx_bytes += one->rx_bytes;
+	sum->tx_packets += one->tx_packets;
+	sum->tx_bytes += one->tx_bytes;
+	for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++)
+		sum->drops[reason] += one->drops[reason];
+}
+
 struct port_driver {
 	const char *name;
 

@@ -22,6 +22,7 @@ static int serve(const struct options *options, struct event_base *base, struct 
 		.node = options->node,
 		.api = options->api,
 		.state = options->state,
+		.metrics = *options->metrics ? options->metrics : NULL,
 		.engine = options->engine,
 	};
 	struct event *terminate = evsignal_new(base, SIGTERM, on_signal, base);

@@ -10,6 +10,9 @@ const struct daemon_option daemon_options[] = {
 	{"idle", "sleep|spin", "what a worker without packets does (sleep)"},
 	{"connections", "N", "how many live connections the node holds (1048576)"},
 	{"memory", "MIB", "memory for packet buffers (128)"},
+	{"metrics", "HOST:PORT",
+	 "answers GET /metrics (for Prometheus) and /healthz there, as 127.0.0.1:9177, [::1]:9177 "
+	 "or :9177 (all addresses)"},
 	{"flow-offload", "on|off",
 	 "established connections between kernel interfaces go on in the kernel (on)"},
 	{"config", "FILE", "the same keys in YAML; the command line goes before it"},

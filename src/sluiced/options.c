@@ -167,6 +167,18 @@ static int set_memory(struct options *o, const char *text, struct error *err)
 	return parse_number("memory", text, MEMORY_MIN, MEMORY_MAX, &o->engine.packet_memory, err);
 }
 
+static int set_metrics(struct options *o, const char *text, struct error *err)
+{
+	const char *colon = strrchr(text, ':');
+	uint32_t port;
+
+	if (!colon || (strchr(text, ':') != colon && *text != '['))
+		return error_set(err, "metrics: '%s' is not HOST:PORT", text);
+	if (parse_number("metrics", colon + 1, 0, 65535, &port, err) < 0)
+		return -1;
+	return copy_text("metrics", text, o->metrics, sizeof(o->metrics), err);
+}
+
 static int set_flow_offload(struct options *o, const char *text, struct error *err)
 {
 	o->engine.flow_offload = strcmp(text, "on") == 0;
@@ -179,10 +191,11 @@ static const struct setting {
 	const char *name;
 	int (*set)(struct options *options, const char *text, struct error *err);
 } settings[] = {
-	{"node", set_node},	{"api", set_api},
-	{"state", set_state},	{"workers", set_workers},
-	{"idle", set_idle},	{"connections", set_connections},
-	{"memory", set_memory}, {"flow-offload", set_flow_offload},
+	{"node", set_node},	  {"api", set_api},
+	{"state", set_state},	  {"workers", set_workers},
+	{"idle", set_idle},	  {"connections", set_connections},
+	{"memory", set_memory},	  {"flow-offload", set_flow_offload},
+	{"metrics", set_metrics},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))

@@ -9,6 +9,7 @@ struct options {
 	char node[64];
 	char api[256];
 	char state[256];
+	char metrics[300]; // HOST:PORT; empty: none
 	struct engine_options engine;
 	bool help;
 	bool version;

@@ -27,16 +27,8 @@ static struct port_counters add_up(const struct control *control, uint32_t numbe
 
 	add_offloaded(control, number, &sum);
 
-	for (uint32_t i = 0; i < control->engine->options.worker_count; i++) {
-		const struct port_counters *one = &entry->counters[i];
-
-		sum.rx_packets += one->rx_packets;
-		sum.rx_bytes += one->rx_bytes;
-		sum.tx_packets += one->tx_packets;
-		sum.tx_bytes += one->tx_bytes;
-		for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++)
-			sum.drops[reason] += one->drops[reason];
-	}
+	for (uint32_t i = 0; i < control->engine->options.worker_count; i++)
+		port_counters_add(&sum, &entry->counters[i]);
 	sum.drops[DROP_SEND_ERROR] +=
 		entry->send_errors + (entry->port ? entry->port->send_errors : 0);
 	sum.drops[DROP_RECEIVE_ERROR] +=
@@ -67,6 +59,41 @@ static bool add_drops(Sluice__V1__PortStats *stats, const struct port_counters *
 	return true;
 }
 
+static bool add_worker_drops(Sluice__V1__WorkerStats *stats, const struct control *control)
+{
+	struct port_counters sum = control->ended[stats->worker];
+
+	for (uint32_t number = 1; number < control->port_count; number++)
+		if (control->ports[number])
+			port_counters_add(&sum, &control->ports[number]->counters[stats->worker]);
+	stats->drops = calloc(DROP_REASON_COUNT, sizeof(*stats->drops));
+	if (!stats->drops)
+		return false;
+	for (unsigned int reason = 1; reason < DROP_REASON_COUNT; reason++) {
+		Sluice__V1__WorkerStats__DropsEntry *entry;
+
+		if (!sum.drops[reason])
+			continue;
+		entry = malloc(sizeof(*entry));
+		if (!entry)
+			return false;
+		sluice__v1__worker_stats__drops_entry__init(entry);
+		entry->key = strdup(drop_reason_name(reason));
+		entry->value = sum.drops[reason];
+		stats->drops[stats->n_drops++] = entry;
+	}
+	return true;
+}
+
+static const char *network_name(const struct control *control, uint32_t number)
+{
+	const struct port_binding *binding = tables_port(control->tables, number);
+	const struct endpoint *endpoint =
+		binding ? tables_endpoint(control->tables, binding->endpoint) : NULL;
+
+	return endpoint ? control->tables->networks[endpoint->network].name : "";
+}
+
 static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *control,
 							 uint32_t number)
 {
@@ -91,6 +118,7 @@ static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *c
 		stats->state = strdup(device->port->driver->up(device->port) ? "up" : "down");
 	else
 		stats->state = strdup(device->problem);
+	stats->network = strdup(network_name(control, number));
 	stats->rx_packets = sum.rx_packets;
 	stats->rx_bytes = sum.rx_bytes;
 	stats->tx_packets = sum.tx_packets;
@@ -117,7 +145,40 @@ static Sluice__V1__WorkerStats *worker_entry(const struct control *control, uint
 	stats->idle_percent =
 		from.cycles ? 100.0 - 100.0 * (double)from.busy_cycles / (double)from.cycles
 			    : 100.0;
-	return stats;
+	stats->seconds = (double)from.cycles / (double)control->engine->cycles_per_second;
+	stats->busy_seconds = (double)from.busy_cycles / (double)control->engine->cycles_per_second;
+	stats->connections_opened = from.connections_opened;
+	stats->connections_ended = from.connections_ended;
+	if (add_worker_drops(stats, control))
+		return stats;
+	sluice__v1__worker_stats__free_unpacked(stats, NULL);
+	return NULL;
+}
+
+static bool add_layers(const struct control *control, Sluice__V1__StatsResponse *response)
+{
+	response->layers = calloc(LAYER_MAX, sizeof(*response->layers));
+	if (!response->layers)
+		return false;
+	for (unsigned int i = 0; layers[i]; i++) {
+		Sluice__V1__LayerStats *stats = malloc(sizeof(*stats));
+
+		if (!stats)
+			return false;
+		sluice__v1__layer_stats__init(stats);
+		stats->layer = strdup(layers[i]->name);
+		for (uint32_t worker = 0; worker < control->engine->options.worker_count;
+		     worker++) {
+			const struct walk_counts *counts =
+				engine_layer_counts(control->engine, worker);
+
+			stats->passed += counts->verdicts[i][VERDICT_NEXT];
+			stats->dropped += counts->verdicts[i][VERDICT_DROP];
+			stats->answered += counts->verdicts[i][VERDICT_ANSWER];
+		}
+		response->layers[response->n_layers++] = stats;
+	}
+	return true;
 }
 
 static bool collect(const struct control *control, Sluice__V1__StatsResponse *response)
@@ -148,7 +209,9 @@ static bool collect(const struct control *control, Sluice__V1__StatsResponse *re
 			return false;
 		response->n_workers++;
 	}
-	return true;
+	response->revision = control->revision;
+	response->process = process_stats_collect();
+	return response->process && add_layers(control, response);
 }
 
 Sluice__V1__StatsResponse *stats_collect(const struct control *control)

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <stdio.h>
+
 #include "rpc/server.h"
 #include "sluice.pb-c.h"
 
@@ -15,6 +17,20 @@ extern const struct rpc_stream flows_stream;
 
 // Freed with the message's free_unpacked. NULL without memory.
 Sluice__V1__StatsResponse *stats_collect(const struct control *control);
+
+// process.c: what the process uses, as far as the kernel says it. NULL without memory.
+Sluice__V1__ProcessStats *process_stats_collect(void);
+
+// metrics.c: writes the statistics in Prometheus' text format (version 0.0.4).
+void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const char *node);
+
+// metrics_server.c: answers GET /metrics and /healthz at "HOST:PORT", on the control thread. The
+// error is a whole line for the user.
+struct metrics_server;
+int metrics_server_open(struct control *control, const char *address,
+			struct metrics_server **server, struct error *err);
+// NULL does nothing.
+void metrics_server_close(struct metrics_server *server);
 
 // Freed with the message's free_unpacked. NULL with an error where the packet can't be understood,
 // or *not_found.

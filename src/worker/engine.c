@@ -468,7 +468,14 @@ struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint
 		.packets = worker->packets,
 		.cycles = rte_rdtsc() - engine->start,
 		.busy_cycles = worker->busy_cycles,
+		.connections_opened = engine->flows->worker[index].created,
+		.connections_ended = engine->flows->worker[index].removed,
 	};
+}
+
+const struct walk_counts *engine_layer_counts(const struct engine *engine, uint32_t index)
+{
+	return &engine->workers[index]->layer_counts;
 }
 
 uint32_t engine_now(const struct engine *engine)

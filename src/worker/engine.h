@@ -59,6 +59,8 @@ struct engine_worker_stats {
 	uint64_t packets;
 	uint64_t cycles;
 	uint64_t busy_cycles;
+	uint64_t connections_opened;
+	uint64_t connections_ended;
 };
 
 // Starts the workers on empty tables. EAL is initialised.
@@ -86,6 +88,10 @@ void engine_read_begin(struct engine *engine);
 void engine_read_end(struct engine *engine);
 
 struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t worker);
+
+// What the worker's layers have decided since the start; it goes on counting.
+struct walk_counts;
+const struct walk_counts *engine_layer_counts(const struct engine *engine, uint32_t worker);
 
 struct engine_frame {
 	const uint8_t *bytes;

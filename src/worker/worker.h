@@ -102,6 +102,7 @@ struct worker {
 	uint32_t offload_waited;
 
 	struct burst burst;
+	struct walk_counts layer_counts;
 	struct replicator replicator;
 	struct multicast multicast;
 	struct port_landing landing; // lent to the ports that it receives from
@@ -190,7 +191,7 @@ static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uin
 }
 
 // The start of a walk; of a tracing worker's, with a listener.
-static inline struct walk walk_make(const struct worker *worker, const struct packet *packet,
+static inline struct walk walk_make(struct worker *worker, const struct packet *packet,
 				    struct ingress ingress)
 {
 	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
@@ -198,6 +199,8 @@ static inline struct walk walk_make(const struct worker *worker, const struct pa
 	if (unlikely(worker->trace)) {
 		walk.say = worker->trace->say;
 		walk.say_context = worker->trace->context;
+	} else {
+		walk.counts = &worker->layer_counts;
 	}
 	return walk;
 }

@@ -445,7 +445,8 @@ static void test_print_empty(void **state)
 	sluice__v1__port_stats__init(&stats);
 	text = message_text(&stats.base, PRINT_JSON, PRINT_EMPTY);
 	assert_string_equal(text, "{\n  \"state\": \"\",\n  \"rxPackets\": 0,\n  \"rxBytes\": 0,\n"
-				  "  \"txPackets\": 0,\n  \"txBytes\": 0,\n  \"drops\": {}\n}");
+				  "  \"txPackets\": 0,\n  \"txBytes\": 0,\n  \"drops\": {},\n"
+				  "  \"network\": \"\"\n}");
 	free(text);
 	text = message_text(&stats.base, PRINT_JSON, 0);
 	assert_string_equal(text, "{}");

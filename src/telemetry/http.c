@@ -1,0 +1,229 @@
+#include "telemetry/http.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <microhttpd.h>
+
+#define CONNECTIONS_MAX	   16
+#define CONNECTION_SECONDS 5
+#define CONNECTION_MEMORY  16384 // for a request's headers
+#define BACKLOG		   32
+
+struct http_server {
+	struct MHD_Daemon *daemon;
+	struct event *readable; // libmicrohttpd's epoll descriptor
+	struct event *timer;	// ends connections that say nothing
+	http_handler *handler;
+	void *context;
+};
+
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned int status,
+				   const char *text, const char *allow)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result result;
+
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+				"text/plain; charset=utf-8");
+	if (allow)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
+				  const char *path, const char *method, const char *version,
+				  const char *data, size_t *data_size, void **state)
+{
+	static int begun;
+	struct http_server *server = context;
+	struct http_answer answer = {.status = MHD_HTTP_OK, .content_type = "text/plain"};
+	struct MHD_Response *response;
+	enum MHD_Result result;
+
+	// The first call is for the headers only.
+	if (!*state) {
+		*state = &begun;
+		return MHD_YES;
+	}
+	if (*data_size) {
+		*data_size = 0; // nobody wants it
+		return MHD_YES;
+	}
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n",
+				   "GET, HEAD");
+	if (!server->handler(server->context, path, &answer))
+		return answer_text(connection, MHD_HTTP_NOT_FOUND, "not found\n", NULL);
+	response = MHD_create_response_from_buffer(answer.size, answer.body, MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		free(answer.body);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.content_type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	result = MHD_queue_response(connection, answer.status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static unsigned int connections(struct http_server *server)
+{
+	return MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+		->num_connections;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *context)
+{
+	struct http_server *server = context;
+	MHD_UNSIGNED_LONG_LONG milliseconds;
+	unsigned int before;
+
+	// At its limit of connections libmicrohttpd leaves new ones alone, and only looks for them
+	// again in the run after the one in which others have ended.
+	do {
+		before = connections(server);
+		MHD_run(server->daemon);
+	} while (connections(server) < before);
+	if (MHD_get_timeout(server->daemon, &milliseconds) == MHD_YES) {
+		struct timeval timeout = {
+			.tv_sec = (time_t)(milliseconds / 1000),
+			.tv_usec = (suseconds_t)(milliseconds % 1000 * 1000),
+		};
+
+		evtimer_add(server->timer, &timeout);
+	} else {
+		evtimer_del(server->timer);
+	}
+}
+
+// "[::1]:80", "localhost:80", ":80".
+static int split(const char *address, char *host, size_t size, const char **port)
+{
+	const char *colon = strrchr(address, ':');
+	const char *end = colon;
+
+	if (!colon)
+		return -1;
+	if (*address == '[') {
+		address++;
+		if (end == address || *--end != ']')
+			return -1;
+	}
+	if ((size_t)(end - address) >= size)
+		return -1;
+	memcpy(host, address, (size_t)(end - address));
+	host[end - address] = 0;
+	*port = colon + 1;
+	return 0;
+}
+
+// A listening socket on the first of the name's addresses that takes one.
+static int listen_at(const char *address, struct error *err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo *found;
+	char host[256];
+	const char *port;
+	int fd = -1, result;
+
+	if (split(address, host, sizeof(host), &port) < 0)
+		return error_set(err, "'%s' is not HOST:PORT", address);
+	result = getaddrinfo(*host ? host : NULL, port, &hints, &found);
+	if (result != 0)
+		return error_set(err, "%s: %s", address, gai_strerror(result));
+	error_set(err, "%s: no address", address);
+	// Of all addresses the IPv6 one serves IPv4, too.
+	for (int round = 0; round < 2 && fd < 0; round++) {
+		for (struct addrinfo *one = found; one && fd < 0; one = one->ai_next) {
+			int on = 1, off = 0;
+
+			if (!*host && (one->ai_family == AF_INET6) != (round == 0))
+				continue;
+			fd = socket(one->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+			if (fd < 0) {
+				error_errno(err, "%s", address);
+				continue;
+			}
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+			if (!*host && one->ai_family == AF_INET6)
+				setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+			if (bind(fd, one->ai_addr, one->ai_addrlen) == 0 &&
+			    listen(fd, BACKLOG) == 0)
+				continue;
+			error_errno(err, "%s", address);
+			close(fd);
+			fd = -1;
+		}
+	}
+	freeaddrinfo(found);
+	return fd;
+}
+
+// What a request did wrong is its sender's affair; the log is not for strangers to fill.
+static void keep_quiet(void *context, const char *format, va_list args)
+{
+}
+
+int http_server_open(struct event_base *base, const char *address, http_handler *handler,
+		     void *context, struct http_server **result, struct error *err)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	const union MHD_DaemonInfo *info;
+	int fd;
+
+	if (!server)
+		return error_set(err, "no memory");
+	server->handler = handler;
+	server->context = context;
+	fd = listen_at(address, err);
+	if (fd < 0) {
+		free(server);
+		return -1;
+	}
+	server->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
+		MHD_OPTION_EXTERNAL_LOGGER, keep_quiet, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		CONNECTION_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+		MHD_OPTION_END);
+	if (!server->daemon) {
+		close(fd);
+		free(server);
+		return error_set(err, "%s: the HTTP server can't be started", address);
+	}
+	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	server->timer = evtimer_new(base, on_event, server);
+	if (info)
+		server->readable =
+			event_new(base, info->epoll_fd, EV_READ | EV_PERSIST, on_event, server);
+	if (!server->timer || !server->readable || event_add(server->readable, NULL) < 0) {
+		http_server_close(server);
+		return error_set(err, "no memory");
+	}
+	*result = server;
+	return 0;
+}
+
+void http_server_close(struct http_server *server)
+{
+	if (!server)
+		return;
+	if (server->readable)
+		event_free(server->readable);
+	if (server->timer)
+		event_free(server->timer);
+	MHD_stop_daemon(server->daemon);
+	free(server);
+}

@@ -1,0 +1,269 @@
+// The statistics in Prometheus' text format. What the names mean is in docs/reference/metrics.md;
+// who adds one here adds it to the alert rules and the dashboard (packaging/) where it helps.
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/drop.h"
+#include "telemetry/telemetry.h"
+
+static void family(FILE *file, const char *name, const char *type, const char *help)
+{
+	fprintf(file, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void label_text(FILE *file, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\n')
+			fputs("\\n", file);
+		else if (*text == '"' || *text == '\\')
+			fprintf(file, "\\%c", *text);
+		else
+			fputc(*text, file);
+	}
+}
+
+static void sample(FILE *file, const char *name, const char *label, const char *value,
+		   const char *label2, const char *value2)
+{
+	fputs(name, file);
+	if (label) {
+		fprintf(file, "{%s=\"", label);
+		label_text(file, value);
+		if (label2) {
+			fprintf(file, "\",%s=\"", label2);
+			label_text(file, value2);
+		}
+		fputs("\"}", file);
+	}
+}
+
+static void count(FILE *file, uint64_t number)
+{
+	fprintf(file, " %" PRIu64 "\n", number);
+}
+
+static void gauge(FILE *file, const char *name, const char *help, uint64_t number)
+{
+	family(file, name, "gauge", help);
+	sample(file, name, NULL, NULL, NULL, NULL);
+	count(file, number);
+}
+
+// A number of each port; `offset` is its place in PortStats.
+static void port_counter(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+			 const char *help, size_t offset)
+{
+	family(file, name, "counter", help);
+	for (size_t i = 0; i < stats->n_ports; i++) {
+		const char *port = (const char *)stats->ports[i]->value;
+		uint64_t number;
+
+		memcpy(&number, port + offset, sizeof(number));
+		sample(file, name, "port", stats->ports[i]->key, NULL, NULL);
+		count(file, number);
+	}
+}
+
+static void ports_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	family(file, "sluice_port_info", "gauge",
+	       "A port of this node (the uplink is `uplink`) and its Network; always 1.");
+	for (size_t i = 0; i < stats->n_ports; i++) {
+		sample(file, "sluice_port_info", "port", stats->ports[i]->key, "network",
+		       stats->ports[i]->value->network);
+		count(file, 1);
+	}
+	family(file, "sluice_port_up", "gauge",
+	       "1 where the port's device is open and somebody is at its other end, else 0.");
+	for (size_t i = 0; i < stats->n_ports; i++) {
+		sample(file, "sluice_port_up", "port", stats->ports[i]->key, NULL, NULL);
+		count(file, strcmp(stats->ports[i]->value->state, "up") == 0);
+	}
+	port_counter(file, stats, "sluice_port_receive_packets_total",
+		     "Packets received from the workload, or on the uplink from the underlay.",
+		     offsetof(Sluice__V1__PortStats, rx_packets));
+	port_counter(file, stats, "sluice_port_receive_bytes_total",
+		     "Bytes of the packets received.", offsetof(Sluice__V1__PortStats, rx_bytes));
+	port_counter(file, stats, "sluice_port_transmit_packets_total",
+		     "Packets sent to the workload, or on the uplink to the underlay.",
+		     offsetof(Sluice__V1__PortStats, tx_packets));
+	port_counter(file, stats, "sluice_port_transmit_bytes_total", "Bytes of the packets sent.",
+		     offsetof(Sluice__V1__PortStats, tx_bytes));
+	family(file, "sluice_port_dropped_packets_total", "counter",
+	       "Packets dropped, by the port to whose account it goes and the reason "
+	       "(docs/reference/drops.md); those that are not zero.");
+	for (size_t i = 0; i < stats->n_ports; i++) {
+		const Sluice__V1__PortStats *port = stats->ports[i]->value;
+
+		for (size_t n = 0; n < port->n_drops; n++) {
+			sample(file, "sluice_port_dropped_packets_total", "port",
+			       stats->ports[i]->key, "reason", port->drops[n]->key);
+			count(file, port->drops[n]->value);
+		}
+	}
+}
+
+static void worker_counter(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+			   const char *type, const char *help,
+			   void (*value)(FILE *file, const Sluice__V1__WorkerStats *worker))
+{
+	family(file, name, type, help);
+	for (size_t i = 0; i < stats->n_workers; i++) {
+		char number[16];
+
+		snprintf(number, sizeof(number), "%" PRIu32, stats->workers[i]->worker);
+		sample(file, name, "worker", number, NULL, NULL);
+		value(file, stats->workers[i]);
+	}
+}
+
+static void worker_packets(FILE *file, const Sluice__V1__WorkerStats *worker)
+{
+	count(file, worker->packets);
+}
+
+static void worker_cpu(FILE *file, const Sluice__V1__WorkerStats *worker)
+{
+	count(file, worker->cpu);
+}
+
+static void worker_seconds(FILE *file, const Sluice__V1__WorkerStats *worker)
+{
+	fprintf(file, " %.6f\n", worker->seconds);
+}
+
+static void worker_busy_seconds(FILE *file, const Sluice__V1__WorkerStats *worker)
+{
+	fprintf(file, " %.6f\n", worker->busy_seconds);
+}
+
+static void worker_opened(FILE *file, const Sluice__V1__WorkerStats *worker)
+{
+	count(file, worker->connections_opened);
+}
+
+static void worker_ended(FILE *file, const Sluice__V1__WorkerStats *worker)
+{
+	count(file, worker->connections_ended);
+}
+
+// Those that are zero too: a rate needs the zero before the first one.
+static void worker_drops(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	static const char name[] = "sluice_worker_dropped_packets_total";
+
+	family(file, name, "counter",
+	       "Packets that the worker dropped, by reason (docs/reference/drops.md); without "
+	       "those that devices refused.");
+	for (size_t i = 0; i < stats->n_workers; i++) {
+		const Sluice__V1__WorkerStats *worker = stats->workers[i];
+		char number[16];
+		size_t next = 0;
+
+		snprintf(number, sizeof(number), "%" PRIu32, worker->worker);
+		for (unsigned int reason = 1; reason < DROP_REASON_COUNT; reason++) {
+			const char *text = drop_reason_name((enum drop_reason)reason);
+			uint64_t dropped = 0;
+
+			// Both are in the order of the reasons.
+			if (next < worker->n_drops && strcmp(worker->drops[next]->key, text) == 0)
+				dropped = worker->drops[next++]->value;
+			sample(file, name, "worker", number, "reason", text);
+			count(file, dropped);
+		}
+	}
+}
+
+static void workers_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	worker_counter(file, stats, "sluice_worker_packets_total", "counter",
+		       "Packets that the worker received.", worker_packets);
+	worker_counter(file, stats, "sluice_worker_seconds_total", "counter",
+		       "Time since the worker's start.", worker_seconds);
+	worker_counter(file, stats, "sluice_worker_busy_seconds_total", "counter",
+		       "Time that the worker spent on packets.", worker_busy_seconds);
+	worker_counter(file, stats, "sluice_worker_cpu", "gauge",
+		       "Number of the CPU on which the worker ran last.", worker_cpu);
+	worker_counter(file, stats, "sluice_worker_connections_opened_total", "counter",
+		       "Connections opened, by the worker that owns them.", worker_opened);
+	worker_counter(file, stats, "sluice_worker_connections_ended_total", "counter",
+		       "Connections ended, by the worker that owned them.", worker_ended);
+	worker_drops(file, stats);
+}
+
+static void layers_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	static const char name[] = "sluice_layer_verdicts_total";
+
+	family(file, name, "counter",
+	       "What layers decided about first packets: pass, drop, or answer (it is for the "
+	       "gateway).");
+	for (size_t i = 0; i < stats->n_layers; i++) {
+		const Sluice__V1__LayerStats *layer = stats->layers[i];
+
+		sample(file, name, "layer", layer->layer, "verdict", "pass");
+		count(file, layer->passed);
+		sample(file, name, "layer", layer->layer, "verdict", "drop");
+		count(file, layer->dropped);
+		sample(file, name, "layer", layer->layer, "verdict", "answer");
+		count(file, layer->answered);
+	}
+}
+
+static void connections_write(FILE *file, const Sluice__V1__Connections *connections)
+{
+	gauge(file, "sluice_connections", "Live connections.", connections->current);
+	gauge(file, "sluice_connections_max", "Connections that there may be at a time.",
+	      connections->max);
+	gauge(file, "sluice_connections_offloaded",
+	      "Live connections whose packets the kernel forwards.", connections->offloaded);
+}
+
+static void process_write(FILE *file, const Sluice__V1__ProcessStats *process)
+{
+	static const struct {
+		const char *name, *type, *help;
+		size_t offset;
+	} seconds[] = {
+		{"sluice_process_cpu_seconds_total", "counter",
+		 "CPU time of the process, workers included.",
+		 offsetof(Sluice__V1__ProcessStats, cpu_seconds)},
+		{"sluice_control_cpu_seconds_total", "counter",
+		 "CPU time of the control thread, which does all that is no packet.",
+		 offsetof(Sluice__V1__ProcessStats, control_cpu_seconds)},
+		{"sluice_process_start_time_seconds", "gauge",
+		 "When the process began, since 1970-01-01 UTC.",
+		 offsetof(Sluice__V1__ProcessStats, start_time)},
+	};
+
+	for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++) {
+		double value;
+
+		memcpy(&value, (const char *)process + seconds[i].offset, sizeof(value));
+		family(file, seconds[i].name, seconds[i].type, seconds[i].help);
+		fprintf(file, "%s %.6f\n", seconds[i].name, value);
+	}
+	gauge(file, "sluice_process_resident_memory_bytes",
+	      "Memory in use by the process, without huge pages.", process->resident_bytes);
+	gauge(file, "sluice_process_open_fds", "Open file descriptors.", process->open_files);
+	gauge(file, "sluice_process_max_fds", "File descriptors that may be open at a time.",
+	      process->open_files_max);
+	gauge(file, "sluice_process_threads", "Threads of the process.", process->threads);
+}
+
+void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const char *node)
+{
+	family(file, "sluice_info", "gauge", "This node and its version; always 1.");
+	sample(file, "sluice_info", "node", node, "version", SLUICE_VERSION);
+	count(file, 1);
+	gauge(file, "sluice_revision", "Number of the stored state that is in force.",
+	      stats->revision);
+	connections_write(file, stats->connections);
+	ports_write(file, stats);
+	workers_write(file, stats);
+	layers_write(file, stats);
+	process_write(file, stats->process);
+}

@@ -1,0 +1,77 @@
+// GET /metrics and /healthz.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/control.h"
+#include "telemetry/http.h"
+#include "telemetry/telemetry.h"
+
+struct metrics_server {
+	struct control *control;
+	struct http_server *http;
+};
+
+static bool text_answer(struct http_answer *answer, unsigned int status, const char *text)
+{
+	answer->status = status;
+	answer->content_type = "text/plain; charset=utf-8";
+	answer->body = strdup(text);
+	answer->size = answer->body ? strlen(text) : 0;
+	return true;
+}
+
+static bool metrics_answer(const struct control *control, struct http_answer *answer)
+{
+	Sluice__V1__StatsResponse *stats = stats_collect(control);
+	FILE *file = stats ? open_memstream(&answer->body, &answer->size) : NULL;
+
+	if (file) {
+		metrics_write(file, stats, control->node);
+		if (fclose(file) != 0) {
+			free(answer->body);
+			file = NULL;
+		}
+	}
+	if (stats)
+		sluice__v1__stats_response__free_unpacked(stats, NULL);
+	answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	return file ? true : text_answer(answer, 503, "no memory\n");
+}
+
+static bool answer(void *context, const char *path, struct http_answer *result)
+{
+	const struct metrics_server *server = context;
+
+	if (strcmp(path, "/metrics") == 0)
+		return metrics_answer(server->control, result);
+	// Who answers has what was stored in force, and a control thread that runs.
+	if (strcmp(path, "/healthz") == 0)
+		return text_answer(result, 200, "ok\n");
+	return false;
+}
+
+int metrics_server_open(struct control *control, const char *address,
+			struct metrics_server **result, struct error *err)
+{
+	struct metrics_server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return error_set(err, "no memory");
+	server->control = control;
+	if (http_server_open(control->base, address, answer, server, &server->http, err) < 0) {
+		free(server);
+		return error_prefix(err, "metrics");
+	}
+	*result = server;
+	return 0;
+}
+
+void metrics_server_close(struct metrics_server *server)
+{
+	if (!server)
+		return;
+	http_server_close(server->http);
+	free(server);
+}
