@@ -30,13 +30,16 @@ static void put(struct object_set *set, const char *yaml)
 	document_free(document);
 }
 
+// Networks without an MTU of their own have less as soon as a tunnel address is IPv6.
 static void put_node(struct object_set *set, struct random *random, unsigned int number)
 {
+	bool v6 = number == NODES - 1 && random_below(random, 2);
+	unsigned int host = number * 50 + 1 + (number ? random_below(random, 4) : 0);
 	char yaml[256];
 
 	snprintf(yaml, sizeof(yaml),
-		 "kind: Node\nname: n%u\nvtep: 192.0.2.%u/24\nuplink: {netdev: up0}\n", number,
-		 number * 50 + 1 + (number ? random_below(random, 4) : 0));
+		 "kind: Node\nname: n%u\nvtep: '%s%u/%u'\nuplink: {netdev: up0}\n", number,
+		 v6 ? "2001:db8::" : "192.0.2.", host, v6 ? 64 : 24);
 	put(set, yaml);
 }
 
@@ -45,13 +48,13 @@ static void put_network(struct object_set *set, struct random *random, unsigned 
 	char yaml[512];
 
 	snprintf(yaml, sizeof(yaml),
-		 "kind: Network\nname: w%u\nvni: %u\nvrf: %s\nmtu: %u\nsubnets:\n"
+		 "kind: Network\nname: w%u\nvni: %u\nvrf: %s\n%ssubnets:\n"
 		 "- {cidr: 10.%u.0.0/16, gateway: 10.%u.0.%u}\n- {cidr: 'fd00:%u::/64'}\n"
 		 "dhcp: {domain: d%u.example}\n",
 		 number, number + 1 + 10 * random_below(random, 2),
 		 random_below(random, 4) ? (number % 2 ? "v0" : "v1") : "''",
-		 1400 + random_below(random, 3), number, number, 1 + random_below(random, 2),
-		 number, random_below(random, 3));
+		 random_below(random, 2) ? "mtu: 1401\n" : "", number, number,
+		 1 + random_below(random, 2), number, random_below(random, 3));
 	put(set, yaml);
 }
 
