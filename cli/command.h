@@ -55,6 +55,7 @@ extern const struct command completion_command;
 extern const struct command delete_command;
 extern const struct command diff_command;
 extern const struct command doctor_command;
+extern const struct command edit_command;
 extern const struct command explain_command;
 extern const struct command flows_command;
 extern const struct command get_command;

@@ -11,6 +11,7 @@ const struct command *const commands[] = {
 	&delete_command,
 	&diff_command,
 	&doctor_command,
+	&edit_command,
 	&explain_command,
 	&flows_command,
 	&get_command,
