@@ -22,6 +22,7 @@ enum output {
 	OUTPUT_TABLE,
 	OUTPUT_JSON,
 	OUTPUT_YAML,
+	OUTPUT_WIDE, // of commands whose options say so
 };
 
 // What the command line says.

@@ -11,11 +11,19 @@
 #include "cli/terminal.h"
 #include "model/message.h"
 
-static bool output_parse(const char *text, enum output *output)
+static bool has_wide(const struct command *command)
 {
-	static const char *const names[] = {"table", "json", "yaml"};
+	for (const struct option_spec *spec = command->options; spec && spec->name; spec++)
+		if (strcmp(spec->name, "output") == 0 && spec->completion)
+			return strstr(spec->completion, "wide");
+	return false;
+}
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+static bool output_parse(const char *text, bool wide, enum output *output)
+{
+	static const char *const names[] = {"table", "json", "yaml", "wide"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) - !wide; i++) {
 		if (strcmp(text, names[i]) == 0) {
 			*output = (enum output)i;
 			return true;
@@ -48,8 +56,9 @@ static int command_run(const struct command *command, int argc, char **argv,
 	if (!color_parse(invocation))
 		return usage_error(command, "--color takes auto, always or never");
 	form = option_get(&invocation->options, "output");
-	if (form && !output_parse(form, &invocation->output))
-		return usage_error(command, "-o takes table, json or yaml, not '%s'", form);
+	if (form && !output_parse(form, has_wide(command), &invocation->output))
+		return usage_error(command, "-o takes table, %sjson or yaml, not '%s'",
+				   has_wide(command) ? "wide, " : "", form);
 	if (option_get(&invocation->options, "api"))
 		invocation->api = option_get(&invocation->options, "api");
 	invocation->arguments = argv + rest;

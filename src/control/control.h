@@ -52,6 +52,7 @@ struct control {
 	char behind[512]; // why the tables in force are not those of the objects; empty: they are
 	struct rpc_server *server;
 	struct metrics_server *metrics;
+	uint32_t flow_followers;
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };

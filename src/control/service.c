@@ -160,14 +160,7 @@ static void handle_get(void *context, struct rpc_call *call, ProtobufCMessage *m
 
 static void handle_flows(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
-	const Sluice__V1__FlowsRequest *request = (const Sluice__V1__FlowsRequest *)message;
-	struct error err;
-	void *state = flows_open(context, request->port, &err);
-
-	if (!state)
-		rpc_call_fail(call, RPC_NOT_FOUND, NULL, "%s", err.text);
-	else
-		rpc_call_stream(call, &flows_stream, state);
+	flows_answer(context, call, (const Sluice__V1__FlowsRequest *)message);
 }
 
 static void handle_trace(void *context, struct rpc_call *call, ProtobufCMessage *message)

@@ -411,26 +411,31 @@ uint64_t flow_table_count(const struct flow_table *table)
 	return created > removed ? created - removed : 0;
 }
 
+bool flow_table_read(const struct flow_table *table, uint32_t number, struct flow *copy)
+{
+	const struct flow *flow = &table->flows[number];
+	bool live = flow_has(&flow->account, FLOW_LIVE);
+
+	atomic_thread_fence(memory_order_acquire);
+	*copy = *flow;
+	if (!live)
+		return false;
+	flow_table_account(table, number << 1, &copy->account);
+	// It may have ended meanwhile, and the copy be of something else.
+	atomic_thread_fence(memory_order_acquire);
+	return flow_has(&flow->account, FLOW_LIVE);
+}
+
 void flow_table_visit(const struct flow_table *table, uint32_t *position, uint32_t limit,
 		      bool (*visit)(const struct flow *flow, void *context), void *context)
 {
-	uint32_t end = atomic_load_explicit(&table->fresh, memory_order_relaxed);
+	uint32_t end = flow_table_end(table);
 	uint32_t number = *position ? *position : 1;
 
-	if (end > table->max + 1)
-		end = table->max + 1;
 	for (; number < end && limit > 0; number++) {
-		const struct flow *flow = &table->flows[number];
 		struct flow copy;
 
-		if (!flow_has(&flow->account, FLOW_LIVE))
-			continue;
-		atomic_thread_fence(memory_order_acquire);
-		copy = *flow;
-		flow_table_account(table, number << 1, &copy.account);
-		// It may have ended meanwhile, and the copy be of something else.
-		atomic_thread_fence(memory_order_acquire);
-		if (!flow_has(&flow->account, FLOW_LIVE))
+		if (!flow_table_read(table, number, &copy))
 			continue;
 		limit--;
 		if (!visit(&copy, context)) {

@@ -190,6 +190,18 @@ uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
 
 uint64_t flow_table_count(const struct flow_table *table);
 
+// Numbers of connections are from 1 to below this one, which grows.
+static inline uint32_t flow_table_end(const struct flow_table *table)
+{
+	uint32_t end = atomic_load_explicit(&table->fresh, memory_order_relaxed);
+
+	return end < table->max + 1 ? end : table->max + 1;
+}
+
+// Copies the connection with this number. False: it has ended, and the copy is what is left of it.
+// Any registered reader.
+bool flow_table_read(const struct flow_table *table, uint32_t number, struct flow *copy);
+
 // Calls `visit` for copies of connections, from number `*position` on (0 at first), at most `limit`
 // of them; false from it ends the round. `*position` is 0 again after the last one. Any registered
 // reader.

@@ -1,23 +1,41 @@
-// `sluice flows`: the connection table as a stream of messages.
+// `sluice flows`: the connection table as a stream of messages, once, or followed.
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <event2/event.h>
+
 #include "control/control.h"
+#include "telemetry/flow_filter.h"
+#include "telemetry/flow_follow.h"
 #include "telemetry/telemetry.h"
+
+// Places in the table that are looked at before others get their turn.
+#define STEP 32768
+
+// Between two rounds of a follower, by how much there is to look at.
+#define PAUSE_MILLISECONDS	 200
+#define PAUSE_MILLISECONDS_LARGE 1000
+#define LARGE			 65536
+
+#define FOLLOWERS_MAX 8
 
 struct flows_state {
 	struct control *control;
-	uint32_t port; // number, 0: all
+	struct rpc_call *call;
+	struct event *timer; // pending: nothing before it
+	struct flow_filter filter;
+	struct flow_follow *follow; // NULL: only what is there
 	uint32_t position;
-	bool started;
-	bool found;
+	uint32_t limit, count; // 0: none
 	Sluice__V1__Flow message;
 	char protocol[8];
 	char source[IP_TEXT_SIZE];
 	char destination[IP_TEXT_SIZE];
 	char rule[160];
+	char source_at[160];
+	char destination_at[160];
 };
 
 static const char *protocol_text(uint8_t protocol, char *text, size_t size)
@@ -60,23 +78,35 @@ static void rule_text(const struct control *control, const struct flow *flow, ch
 	}
 }
 
+// Where the packets of a direction come from.
+static char *place_text(const struct control *control, const struct flow_direction *direction,
+			char *text, size_t size)
+{
+	uint16_t port = (uint16_t)(direction->ingress >> 48);
+	uint16_t peer = (uint16_t)(direction->ingress >> 32);
+
+	if (port == PORT_UPLINK)
+		snprintf(text, size, "uplink/%s", name_of(&control->numbers.nodes, peer));
+	else
+		snprintf(text, size, "%s", name_of(&control->numbers.ports, port));
+	return text;
+}
+
 static char *unconst(const char *text)
 {
 	return (char *)(uintptr_t)text;
 }
 
-static bool visit(const struct flow *flow, void *context)
+static void message_fill(struct flows_state *state, const struct flow *flow, const char *event)
 {
-	struct flows_state *state = context;
 	const struct control *control = state->control;
 	const struct flow_direction *original = &flow->direction[FLOW_ORIGINAL];
+	const struct flow_direction *reply = &flow->direction[FLOW_REPLY];
 	const struct flow_key *key = &original->key;
 	const struct flow_account *account = &flow->account;
 	Sluice__V1__Flow *message = &state->message;
+	uint32_t now = engine_now(control->engine);
 
-	if (state->port && original->ingress >> 48 != state->port &&
-	    flow->direction[FLOW_REPLY].ingress >> 48 != state->port)
-		return true;
 	sluice__v1__flow__init(message);
 	message->network = unconst(name_of(&control->numbers.networks, key->network));
 	message->protocol =
@@ -88,54 +118,154 @@ static bool visit(const struct flow *flow, void *context)
 	message->state = unconst(flow_state_name(flow_state_get(account)));
 	message->packets = account->packets[0] + account->packets[1];
 	message->bytes = account->bytes[0] + account->bytes[1];
+	message->reply_packets = account->packets[FLOW_REPLY];
+	message->reply_bytes = account->bytes[FLOW_REPLY];
 	message->offloaded = flow_has(account, FLOW_OFFLOADED);
 	rule_text(control, flow, state->rule, sizeof(state->rule));
 	message->rule = state->rule;
-	message->age = engine_now(control->engine) - account->created;
-	state->found = true;
-	return false;
+	message->age = now - account->created;
+	// A worker may have a later second.
+	message->idle = now > account->last_seen ? now - account->last_seen : 0;
+	message->source_at =
+		place_text(control, original, state->source_at, sizeof(state->source_at));
+	message->destination_at =
+		place_text(control, reply, state->destination_at, sizeof(state->destination_at));
+	message->event = unconst(event);
 }
 
-void *flows_open(struct control *control, const char *port, struct error *err)
+static void on_timer(evutil_socket_t fd, short what, void *context)
 {
-	struct flows_state *state = calloc(1, sizeof(*state));
+	struct flows_state *state = context;
 
-	if (!state) {
-		error_set(err, "no memory");
-		return NULL;
-	}
-	state->control = control;
-	if (port && *port) {
-		state->port = numbers_find(&control->numbers.ports, port);
-		if (!state->port) {
-			error_set(err, "no Port '%s' on node %s", port, control->node);
-			free(state);
-			return NULL;
+	rpc_call_wake(state->call);
+}
+
+static enum rpc_next wait(struct flows_state *state, unsigned int milliseconds)
+{
+	struct timeval time = {
+		.tv_sec = milliseconds / 1000,
+		.tv_usec = milliseconds % 1000 * 1000,
+	};
+
+	evtimer_add(state->timer, &time);
+	return RPC_NEXT_WAIT;
+}
+
+static enum rpc_next next_listed(struct flows_state *state)
+{
+	const struct flow_table *table = state->control->engine->flows;
+	uint32_t end = flow_table_end(table);
+
+	for (uint32_t step = 0; state->position < end; step++) {
+		struct flow flow;
+
+		if (step == STEP)
+			return wait(state, 0);
+		if (flow_table_read(table, state->position++, &flow) &&
+		    flow_filter_takes(&state->filter, &flow)) {
+			message_fill(state, &flow, "");
+			return RPC_NEXT_MESSAGE;
 		}
 	}
-	return state;
+	return RPC_NEXT_END;
+}
+
+static enum rpc_next next_followed(struct flows_state *state, struct rpc_status *status)
+{
+	const struct flow_table *table = state->control->engine->flows;
+	const char *event;
+	struct flow flow;
+
+	switch (flow_follow_next(state->follow, table, &flow, &event)) {
+	case FLOW_FOLLOW_EVENT:
+		message_fill(state, &flow, event);
+		return RPC_NEXT_MESSAGE;
+	case FLOW_FOLLOW_LATER:
+		return wait(state, 0);
+	case FLOW_FOLLOW_REST:
+		return wait(state, flow_table_end(table) > LARGE ? PAUSE_MILLISECONDS_LARGE
+								 : PAUSE_MILLISECONDS);
+	case FLOW_FOLLOW_FULL:
+		break;
+	}
+	rpc_status_set(status, RPC_RESOURCE_EXHAUSTED,
+		       "more than %d connections are too many to follow: say which",
+		       FLOW_FOLLOW_MAX);
+	return RPC_NEXT_END;
 }
 
 static enum rpc_next next(void *context, const ProtobufCMessage **message,
 			  struct rpc_status *status)
 {
 	struct flows_state *state = context;
+	enum rpc_next result;
 
-	if (state->started && state->position == 0)
+	if (state->limit && state->count == state->limit)
 		return RPC_NEXT_END;
-	state->started = true;
-	state->found = false;
+	if (evtimer_pending(state->timer, NULL))
+		return RPC_NEXT_WAIT;
 	engine_read_begin(state->control->engine);
-	do {
-		flow_table_visit(state->control->engine->flows, &state->position, 4096, visit,
-				 state);
-	} while (!state->found && state->position);
+	result = state->follow ? next_followed(state, status) : next_listed(state);
 	engine_read_end(state->control->engine);
+	state->count += result == RPC_NEXT_MESSAGE;
 	*message = &state->message.base;
-	return state->found ? RPC_NEXT_MESSAGE : RPC_NEXT_END;
+	return result;
 }
 
-const struct rpc_stream flows_stream = {
+static void close_state(void *context)
+{
+	struct flows_state *state = context;
+
+	if (state->follow)
+		state->control->flow_followers--;
+	flow_follow_free(state->follow);
+	if (state->timer)
+		event_free(state->timer);
+	free(state);
+}
+
+static const struct rpc_stream flows_stream = {
 	.next = next,
-	.close = free,
+	.close = close_state,
 };
+
+void flows_answer(struct control *control, struct rpc_call *call,
+		  const Sluice__V1__FlowsRequest *request)
+{
+	struct flow_filter filter;
+	struct flows_state *state;
+	enum rpc_code code;
+	struct error err;
+
+	if (flow_filter_read(control, request, &filter, &code, &err) < 0) {
+		rpc_call_fail(call, code, NULL, "%s", err.text);
+		return;
+	}
+	if (request->follow && control->flow_followers == FOLLOWERS_MAX) {
+		rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
+			      "%d callers follow connections already", FOLLOWERS_MAX);
+		return;
+	}
+	state = calloc(1, sizeof(*state));
+	if (state) {
+		state->timer = evtimer_new(control->base, on_timer, state);
+		if (request->follow)
+			state->follow = flow_follow_new(&filter, control->engine->flows->max);
+	}
+	if (!state || !state->timer || (request->follow && !state->follow)) {
+		if (state && state->timer)
+			event_free(state->timer);
+		if (state)
+			flow_follow_free(state->follow);
+		free(state);
+		rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "no memory");
+		return;
+	}
+	control->flow_followers += request->follow != 0;
+	state->control = control;
+	state->call = call;
+	state->filter = filter;
+	state->limit = request->limit;
+	state->position = 1;
+	rpc_call_stream(call, &flows_stream, state);
+}

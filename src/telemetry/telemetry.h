@@ -10,10 +10,9 @@
 
 struct control;
 
-// A stream of the live connections, as Flow messages; those of `port` (a Port of this node) where
-// it is not empty. NULL where there is no such port.
-void *flows_open(struct control *control, const char *port, struct error *err);
-extern const struct rpc_stream flows_stream;
+// Answers the call with a stream of connections, or says what is wrong with the request.
+void flows_answer(struct control *control, struct rpc_call *call,
+		  const Sluice__V1__FlowsRequest *request);
 
 // Freed with the message's free_unpacked. NULL without memory.
 Sluice__V1__StatsResponse *stats_collect(const struct control *control);
