@@ -61,6 +61,7 @@ extern const struct command explain_command;
 extern const struct command flows_command;
 extern const struct command get_command;
 extern const struct command stats_command;
+extern const struct command top_command;
 extern const struct command trace_command;
 extern const struct command version_command;
 

@@ -16,6 +16,7 @@ const struct command *const commands[] = {
 	&flows_command,
 	&get_command,
 	&stats_command,
+	&top_command,
 	&trace_command,
 	&version_command,
 	NULL,
