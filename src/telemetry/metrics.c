@@ -1,5 +1,5 @@
-// The statistics in Prometheus' text format. What the names mean is in docs/reference/metrics.md;
-// who adds one here adds it to the alert rules and the dashboard (packaging/) where it helps.
+// The statistics in Prometheus' text format. Who adds a metric here adds it to the alert rules and
+// the dashboard (packaging/) where it helps.
 
 #include <inttypes.h>
 #include <stdio.h>

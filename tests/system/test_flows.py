@@ -131,13 +131,13 @@ def test_wide_table(node):
 def following(node, *words):
     """A reader of --follow; calling it returns the events of a source port so far."""
     process = subprocess.Popen([BUILD / "sluice", "--api", f"unix:{node.api}", "flows", "--follow", "-o", "json", *words],
-                               stdout=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE)
     os.set_blocking(process.stdout.fileno(), False)
     text = ""
 
     def events(port):
         nonlocal text
-        text += process.stdout.read() or ""
+        text += (process.stdout.read() or b"").decode()
         found, rest, decoder = [], text.lstrip(), json.JSONDecoder()
         with contextlib.suppress(json.JSONDecodeError):
             while rest:
