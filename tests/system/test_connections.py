@@ -91,9 +91,10 @@ def test_fields(lab, family):
     sent = [lab.passes(left, left.frame(right, UDP(sport=port, dport=53), family), right),
             lab.passes(right, right.frame(left, UDP(sport=53, dport=port), family), left)]
     flow = flow_of(lab, port, family)
-    assert {key: flow[key] for key in flow if key != "age"} == {
+    assert {key: flow[key] for key in flow if key not in ("age", "idle")} == {
         "network": "blue", "protocol": "udp", "source": left.address[family], "sourcePort": port,
         "destination": right.address[family], "destinationPort": 53, "state": "replied",
+        "sourceAt": "left", "destinationAt": "right", "event": "", "replyPackets": 1, "replyBytes": len(bytes(sent[1])),
         "packets": flow["packets"], "bytes": flow["bytes"], "rule": "", "offloaded": False}
     assert int(flow["packets"]) == 2
     assert int(flow["bytes"]) == sum(len(bytes(frame)) for frame in sent)
