@@ -219,6 +219,11 @@ void document_parse(struct document *document, const char *name, const char *tex
 		document->incomplete = true;
 		return;
 	}
+	// A byte order mark is no part of the first line, whose indentation counts.
+	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		size -= 3;
+	}
 	text_parse(document, file, text, size);
 }
 
