@@ -7,6 +7,7 @@
 // clang-format off
 const struct command *const commands[] = {
 	&apply_command,
+	&capture_command,
 	&completion_command,
 	&delete_command,
 	&diff_command,

@@ -180,6 +180,19 @@ static void handle_trace(void *context, struct rpc_call *call, ProtobufCMessage 
 	sluice__v1__trace_response__free_unpacked(response, NULL);
 }
 
+static void handle_capture(void *context, struct rpc_call *call, ProtobufCMessage *message)
+{
+	enum rpc_code code = RPC_INVALID_ARGUMENT;
+	struct error err;
+	void *state = packets_open(context, call, (const Sluice__V1__CaptureRequest *)message,
+				   &code, &err);
+
+	if (!state)
+		rpc_call_fail(call, code, NULL, "%s", err.text);
+	else
+		rpc_call_stream(call, &packets_stream, state);
+}
+
 static void handle_stats(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
 	Sluice__V1__StatsResponse *response = stats_collect(context);
@@ -204,10 +217,15 @@ static void handle_version(void *context, struct rpc_call *call, ProtobufCMessag
 }
 
 static const struct rpc_method methods[] = {
-	{"Apply", handle_apply, RPC_ROLE_WRITE},    {"Delete", handle_delete, RPC_ROLE_WRITE},
-	{"Get", handle_get, RPC_ROLE_READ},	    {"Flows", handle_flows, RPC_ROLE_READ},
-	{"Trace", handle_trace, RPC_ROLE_READ},	    {"Stats", handle_stats, RPC_ROLE_READ},
-	{"Version", handle_version, RPC_ROLE_READ}, {NULL},
+	{"Apply", handle_apply, RPC_ROLE_WRITE},
+	{"Delete", handle_delete, RPC_ROLE_WRITE},
+	{"Capture", handle_capture, RPC_ROLE_OPERATE},
+	{"Get", handle_get, RPC_ROLE_READ},
+	{"Flows", handle_flows, RPC_ROLE_READ},
+	{"Trace", handle_trace, RPC_ROLE_READ},
+	{"Stats", handle_stats, RPC_ROLE_READ},
+	{"Version", handle_version, RPC_ROLE_READ},
+	{NULL},
 };
 
 int control_serve(struct control *control, const char *api, struct error *err)

@@ -237,6 +237,12 @@ void rpc_client_close(struct rpc_client *client)
 	free(client);
 }
 
+void rpc_client_interrupt(struct rpc_client *client)
+{
+	if (client)
+		shutdown(client->fd, SHUT_RD);
+}
+
 // Everything that waits goes out. While the socket is full, what comes in is left to the kernel:
 // the server reads while it writes no more than its buffers hold.
 static int client_write(struct rpc_client *client)
@@ -334,10 +340,9 @@ int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescripto
 	}
 	client->call = &call;
 	while (!call.closed && !client->broken) {
-		// What is sent may close the call.
-		if (client_write(client) < 0)
-			client->broken = true;
-		else if (!call.closed && client_read(client) < 0)
+		// Who takes nothing any more may have said why. What is sent may close the call.
+		client_write(client);
+		if (!call.closed && client_read(client) < 0)
 			client->broken = true;
 	}
 	client->call = NULL;

@@ -17,6 +17,10 @@ struct rpc_client *rpc_client_new(int fd);
 
 void rpc_client_close(struct rpc_client *client);
 
+// Ends the connection, and the call that runs with what has come already: it is RPC_UNAVAILABLE
+// then. For signal handlers.
+void rpc_client_interrupt(struct rpc_client *client);
+
 // Calls a unary method. Returns 0 with `*response` (freed with protobuf_c_message_free_unpacked),
 // or -1 with a status other than RPC_OK. A broken connection is RPC_UNAVAILABLE. Clear the status
 // in either case.

@@ -14,6 +14,13 @@ struct control;
 void flows_answer(struct control *control, struct rpc_call *call,
 		  const Sluice__V1__FlowsRequest *request);
 
+// A stream of captured packets, as CapturedPacket messages. NULL where it can't be: *code says of
+// what kind the error is.
+void *packets_open(struct control *control, struct rpc_call *call,
+		   const Sluice__V1__CaptureRequest *request, enum rpc_code *code,
+		   struct error *err);
+extern const struct rpc_stream packets_stream;
+
 // Freed with the message's free_unpacked. NULL without memory.
 Sluice__V1__StatsResponse *stats_collect(const struct control *control);
 

@@ -73,7 +73,8 @@ void announce_heard(struct worker *worker, const struct endpoint *sender,
 		return;
 	result = move(worker, shared, sender);
 	if (result == ADDRESS_MOVES_TOO_OFTEN) {
-		worker_count_drop(worker, ingress.port, DROP_ADDRESS_MOVES);
+		// The message may have become an answer by now.
+		worker_count_drop(worker, NULL, ingress.port, DROP_ADDRESS_MOVES);
 		return;
 	}
 	worker_say(worker, "address-resolution", "%s %s %s", ip_format(&shared->address, text),

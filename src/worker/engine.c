@@ -94,6 +94,7 @@ static void run(struct worker *worker)
 
 		rte_rcu_qsbr_quiescent(engine->readers, worker->index);
 		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
+		worker->captures = atomic_load_explicit(&engine->captures, memory_order_acquire);
 		worker->flows->worker[worker->index].times = worker->tables->times;
 		if (unlikely(new_second) && atomic_exchange(&engine->judge_later, false))
 			engine_judge_anew(engine, worker->now);

@@ -15,6 +15,7 @@
 #define ENGINE_WORKERS_MAX 64
 
 struct worker;
+struct captures;
 
 struct engine_options {
 	int cpus[ENGINE_WORKERS_MAX]; // one worker on each; -1: anywhere
@@ -40,9 +41,10 @@ struct engine_trace {
 struct engine {
 	struct engine_options options;
 	_Atomic(struct tables *) tables;
-	_Atomic uint32_t generation; // given out last
-	second_count judgements;     // times that all connections are to be judged anew
-	_Atomic bool judge_later;    // once more, when a second begins
+	_Atomic(struct captures *) captures; // NULL: nothing is captured
+	_Atomic uint32_t generation;	     // given out last
+	second_count judgements;	     // times that all connections are to be judged anew
+	_Atomic bool judge_later;	     // once more, when a second begins
 	struct flow_table *flows;
 	struct flow_offload *offload; // NULL: there is none
 	struct neighbours neighbours;

@@ -269,6 +269,8 @@ void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 	uint16_t network = 0;
 	uint64_t bytes = 0;
 
+	if (unlikely(worker->captures))
+		capture_received(worker, from->port, mbufs, count);
 	if (unlikely(from->port == PORT_HOST)) {
 		for (uint32_t i = 0; i < count; i++)
 			bytes += mbufs[i]->pkt_len;

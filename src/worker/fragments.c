@@ -44,7 +44,7 @@ void fragments_drop(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
 	while (mbuf) {
 		struct rte_mbuf *next = unchain(mbuf);
 
-		worker_refuse(worker, port, reason);
+		worker_refuse(worker, mbuf, port, reason);
 		rte_pktmbuf_free(mbuf);
 		mbuf = next;
 	}

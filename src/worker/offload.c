@@ -43,7 +43,8 @@ static bool describe(const struct worker *worker, const struct flow_direction *d
 	const struct port *out = offload_port(worker, action.port);
 	const struct endpoint *source, *destination;
 
-	if (!in || !out || action.flags & ~FLOW_ACTION_ROUTE ||
+	if (!in || !out || capture_watches(worker->captures, ingress.port) ||
+	    capture_watches(worker->captures, action.port) || action.flags & ~FLOW_ACTION_ROUTE ||
 	    atomic_load_explicit(&direction->generation, memory_order_acquire) != generation ||
 	    action.destination >= tables->endpoint_count)
 		return false;

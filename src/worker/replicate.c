@@ -172,6 +172,8 @@ static void refuse(struct worker *worker, struct replication *replication, uint1
 		   enum drop_reason reason)
 {
 	worker_counters(worker, port)->drops[reason]++;
+	if (unlikely(worker->captures))
+		capture_dropped(worker, replication->mbuf, port, reason);
 	if (unlikely(worker->trace))
 		tell_refusal(worker, replication);
 	replication->refused_at = port;
@@ -197,7 +199,8 @@ static void give(struct worker *worker, struct replication *replication, uint32_
 	// A whole copy: what is finished or rewritten on the way out is so for one receiver.
 	copy = rte_pktmbuf_copy(replication->mbuf, worker->engine->pool, 0, UINT32_MAX);
 	if (!copy) {
-		worker_count_drop(worker, own ? endpoint->port : ingress.port, DROP_NO_BUFFER);
+		worker_count_drop(worker, replication->mbuf, own ? endpoint->port : ingress.port,
+				  DROP_NO_BUFFER);
 		return;
 	}
 	if (own) {
@@ -257,7 +260,8 @@ static bool run(struct worker *worker, struct replication *replication)
 		give(worker, replication, receiver);
 	}
 	if (!replication->served && !(replication->receivers & REPLICATE_OWN))
-		worker_refuse(worker, replication->ingress.port, DROP_NO_RECEIVER);
+		worker_refuse(worker, replication->mbuf, replication->ingress.port,
+			      DROP_NO_RECEIVER);
 	replication->last = true;
 	if (unlikely(worker->trace))
 		tell_refusal(worker, replication);

@@ -10,6 +10,8 @@ struct way_out {
 	struct worker *worker;
 	struct port *port;
 	struct port_counters *counters;
+	uint16_t number; // of the port
+	uint16_t parent; // which has the device, where it is a VLAN; else 0
 	uint16_t queue;
 	uint16_t tag;		  // bytes of a VLAN tag, which don't count
 	enum drop_reason blocked; // why it takes no more in this turn
@@ -24,6 +26,15 @@ static int own_queue(const struct worker *worker, const struct port_binding *bin
 	return queue < binding->port->queues ? (int)queue : -1;
 }
 
+// A packet, or `count` pieces of it, that goes no further.
+static void refuse(struct way_out *way, const struct rte_mbuf *packet, enum drop_reason reason,
+		   uint32_t count)
+{
+	way->counters->drops[reason] += count;
+	if (unlikely(way->worker->captures))
+		capture_dropped(way->worker, packet, way->number, reason);
+}
+
 // Sends what the port can take as it is. What it does not take is dropped and counted.
 static void send_finished(struct way_out *way, struct rte_mbuf **packets, uint32_t count)
 {
@@ -33,6 +44,8 @@ static void send_finished(struct way_out *way, struct rte_mbuf **packets, uint32
 
 	for (uint32_t i = 0; i < count; i++)
 		bytes += packets[i]->pkt_len - way->tag;
+	if (unlikely(way->worker->captures))
+		capture_sending(way->worker, way->number, way->parent, packets, count);
 	while (sent < count) {
 		uint16_t taken = port->driver->send(port, way->queue, packets + sent,
 						    (uint16_t)(count - sent));
@@ -43,10 +56,13 @@ static void send_finished(struct way_out *way, struct rte_mbuf **packets, uint32
 	}
 	for (uint32_t i = sent; i < count; i++)
 		bytes -= packets[i]->pkt_len - way->tag;
+	if (unlikely(way->worker->captures))
+		capture_sent(way->worker, sent);
 	if (unlikely(sent < count)) {
 		// Asked only now: that a port is up again may be seen by sending alone.
 		way->blocked = port->driver->up(port) ? DROP_QUEUE_FULL : DROP_PORT_DOWN;
-		way->counters->drops[way->blocked] += count - sent;
+		for (uint32_t i = sent; i < count; i++)
+			refuse(way, packets[i], way->blocked, 1);
 		rte_pktmbuf_free_bulk(packets + sent, count - sent);
 	}
 	way->counters->tx_packets += sent;
@@ -76,7 +92,7 @@ static void send_segments(struct way_out *way, struct finished *finished, struct
 	struct segmenter segmenter;
 
 	if (!segmenter_begin(&segmenter, packet, !(offloads & checksum))) {
-		way->counters->drops[DROP_OFFLOAD]++;
+		refuse(way, packet, DROP_OFFLOAD, 1);
 		rte_pktmbuf_free(packet);
 		return;
 	}
@@ -87,11 +103,11 @@ static void send_segments(struct way_out *way, struct finished *finished, struct
 		if (segment)
 			finished_add(way, finished, segment);
 		else
-			way->counters->drops[DROP_NO_BUFFER] += left - segmenter_left(&segmenter);
+			refuse(way, packet, DROP_NO_BUFFER, left - segmenter_left(&segmenter));
 	}
 	// The rest would only make holes.
 	if (way->blocked)
-		way->counters->drops[way->blocked] += segmenter_left(&segmenter);
+		refuse(way, packet, way->blocked, segmenter_left(&segmenter));
 	rte_pktmbuf_free(packet);
 }
 
@@ -105,7 +121,7 @@ static void send_unfinished(struct way_out *way, struct rte_mbuf **packets, uint
 		struct rte_mbuf *packet = packets[i];
 
 		if (way->blocked) {
-			way->counters->drops[way->blocked]++;
+			refuse(way, packet, way->blocked, 1);
 			rte_pktmbuf_free(packet);
 		} else if (offload_suffices(packet->ol_flags, offloads)) {
 			finished_add(way, &finished, packet);
@@ -114,7 +130,7 @@ static void send_unfinished(struct way_out *way, struct rte_mbuf **packets, uint
 		} else if (packet_complete_checksum(packet)) {
 			finished_add(way, &finished, packet);
 		} else {
-			way->counters->drops[DROP_OFFLOAD]++;
+			refuse(way, packet, DROP_OFFLOAD, 1);
 			rte_pktmbuf_free(packet);
 		}
 	}
@@ -141,10 +157,12 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
 	}
+	way.number = buffer->port;
 	way.port = binding->port;
 	way.counters = &binding->counters[worker->index];
 	if (unlikely(!way.port)) {
-		way.counters->drops[DROP_PORT_DOWN] += count;
+		for (uint32_t i = 0; i < count; i++)
+			refuse(&way, buffer->packets[i], DROP_PORT_DOWN, 1);
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
 	}
@@ -161,6 +179,7 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		way.counters->drops[DROP_NO_BUFFER] += count - tagged;
 		count = tagged;
 		way.tag = VLAN_TAG_SIZE;
+		way.parent = binding->parent;
 	}
 	for (uint32_t i = 0; i < count; i++)
 		flags |= buffer->packets[i]->ol_flags;

@@ -42,6 +42,8 @@ uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packe
 			   tables_port_name(worker->tables, owner));
 	}
 	tag_remove(mbuf, packet);
+	if (owner != port && unlikely(worker->captures))
+		capture_received(worker, owner, &mbuf, 1);
 	return owner;
 }
 

@@ -16,6 +16,7 @@
 // transmit.c    gathers packets for a port into bursts
 // vlan.c        tags between a workload and its sub-ports
 // offload.c     connections that are left to the kernel
+// capture.c     copies for who captures packets
 // sleep.c       what a worker does when there is nothing to do
 // trace.c       a packet through all of it that reaches nobody and changes nothing
 
@@ -31,6 +32,7 @@
 #include "base/rate_limit.h"
 #include "layer/walk.h"
 #include "port/landing.h"
+#include "worker/capture.h"
 #include "worker/engine.h"
 #include "worker/multicast.h"
 #include "worker/replicate.h"
@@ -68,7 +70,8 @@ struct burst {
 
 struct worker {
 	struct engine *engine;
-	const struct tables *tables; // in force in this turn of the loop
+	const struct tables *tables;	 // in force in this turn of the loop
+	const struct captures *captures; // likewise; NULL: nothing is captured
 	struct flow_table *flows;
 	uint32_t index;
 	uint32_t now; // seconds
@@ -159,18 +162,24 @@ void trace_say(struct worker *worker, const char *topic, const char *format, ...
 			trace_say(worker, topic, __VA_ARGS__); \
 	} while (0)
 
-// Of one copy of a packet that also goes elsewhere.
-static inline void worker_count_drop(struct worker *worker, uint16_t port, enum drop_reason reason)
+// Of one copy of a packet that also goes elsewhere; NULL: what it was is not known any more.
+static inline void worker_count_drop(struct worker *worker, const struct rte_mbuf *mbuf,
+				     uint16_t port, enum drop_reason reason)
 {
 	worker_counters(worker, port)->drops[reason]++;
+	if (unlikely(worker->captures) && mbuf)
+		capture_dropped(worker, mbuf, port, reason);
 	worker_say(worker, "drop", "%s: %s", tables_port_name(worker->tables, port),
 		   drop_reason_name(reason));
 }
 
 // The packet itself ends here, whatever is made of its buffer.
-static inline void worker_refuse(struct worker *worker, uint16_t port, enum drop_reason reason)
+static inline void worker_refuse(struct worker *worker, const struct rte_mbuf *mbuf, uint16_t port,
+				 enum drop_reason reason)
 {
 	worker_counters(worker, port)->drops[reason]++;
+	if (unlikely(worker->captures))
+		capture_dropped(worker, mbuf, port, reason);
 	if (unlikely(worker->trace))
 		trace_refusal(worker, port, reason);
 }
@@ -186,7 +195,7 @@ static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uin
 		fragments_drop(worker, mbuf, port, reason);
 		return;
 	}
-	worker_refuse(worker, port, reason);
+	worker_refuse(worker, mbuf, port, reason);
 	rte_pktmbuf_free(mbuf);
 }
 
