@@ -326,6 +326,20 @@ def offloads():
         yield f"tunnel{version}", entry(ip(4, 17, len(outer)) + outer, gso, 50 + start, 16)
 
 
+def captures():
+    """Programs of classic BPF with a packet: `udp port 53` in its short form, arithmetic, memory, a loop's attempt."""
+    frame = ethernet("a2", "a1", 0x800, udp("10.1.0.11", "10.1.0.12"))
+    for name, program in {
+            "udp": [(0x28, 0, 0, 12), (0x15, 0, 6, 0x800), (0x30, 0, 0, 23), (0x15, 0, 4, 17), (0xb1, 0, 0, 14),
+                    (0x48, 0, 0, 16), (0x15, 0, 1, 53), (0x06, 0, 0, 262144), (0x06, 0, 0, 0)],
+            "arithmetic": [(0x80, 0, 0, 0), (0x04, 0, 0, 5), (0x07, 0, 0, 0), (0x3c, 0, 0, 0), (0x64, 0, 0, 3),
+                           (0x6c, 0, 0, 0), (0x84, 0, 0, 0), (0x9c, 0, 0, 0), (0xa4, 0, 0, 1), (0x16, 0, 0, 0)],
+            "memory": [(0x00, 0, 0, 9), (0x02, 0, 0, 15), (0x61, 0, 0, 15), (0x03, 0, 0, 1), (0x60, 0, 0, 1),
+                       (0x50, 0, 0, 0xfffffff0), (0x16, 0, 0, 0)],
+            "back": [(0x05, 0, 0, 0xffffffff), (0x06, 0, 0, 1)]}.items():
+        yield name, bytes([len(program)]) + b"".join(struct.pack("<HBBI", *one) for one in program) + frame
+
+
 def write(directory, seeds):
     os.makedirs(directory, exist_ok=True)
     for name, data in seeds:
@@ -338,6 +352,7 @@ def main():
         sys.exit("usage: make_corpus.py DIRECTORY")
     root = sys.argv[1]
     write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
+    write(os.path.join(root, "capture"), captures())
     write(os.path.join(root, "fragments"), fragments())
     write(os.path.join(root, "membership"), memberships())
     write(os.path.join(root, "offload"), offloads())

@@ -5,7 +5,7 @@ set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- dhcp fragments membership offload packet plane yaml rpc
+[ $# -gt 0 ] || set -- capture dhcp fragments membership offload packet plane yaml rpc
 cd "$(dirname "$0")/../.."
 build="build-fuzz"
 
@@ -19,7 +19,7 @@ mkdir -p $build/findings
 
 for target; do
 	case $target in
-	membership) size=1024 ;;
+	capture | membership) size=1024 ;;
 	offload) size=8192 ;;
 	packet | dhcp | fragments) size=2048 ;;
 	plane) size=8192 ;;
