@@ -8,11 +8,13 @@ import subprocess
 import threading
 import time
 
+import grpc
 import pytest
 from scapy.utils import rdpcap
 
 from node import BUILD, eventually
 from packets import IP, TCP, UDP, VXLAN, Ether, fresh_port
+from test_grpc_client import Client, M
 
 INBOUND, OUTBOUND = 1, 2
 COMMENT, NAME, RESOLUTION, FLAGS, VERDICT = 1, 2, 9, 2, 7
@@ -432,3 +434,48 @@ def test_it_begins_anew_with_its_port(lab, node):
 def test_help_shows_how():
     text = subprocess.run([BUILD / "sluice", "capture", "--help"], capture_output=True, text=True, check=True).stdout
     assert "tcpdump" in text and "wireshark" in text
+
+
+def captured(client, **fields):
+    """The stream of an official client, from when it has begun."""
+    function = client.channel.unary_stream("/sluice.v1.Sluice/Capture",
+                                           request_serializer=M["CaptureRequest"].SerializeToString,
+                                           response_deserializer=M["CapturedPacket"].FromString)
+    stream = function(M["CaptureRequest"](**fields), timeout=20)
+    assert not next(stream).port
+    return stream
+
+
+def test_any_grpc_client_can(lab, node):
+    """With the program that tcpdump prints."""
+    text = subprocess.run(["tcpdump", "-y", "EN10MB", "-ddd", "udp dst port 80"], capture_output=True, text=True,
+                          check=True).stdout
+    program = [M["BpfInstruction"](**dict(zip(("code", "jt", "jf", "k"), map(int, line.split()))))
+               for line in text.splitlines()[1:]]
+    frames = [lab["left"].frame(lab["right"], udp(port)) for port in (81, 80)]
+    with Client(node.api) as client:
+        stream = captured(client, ports=["left"], points=[1], filter=program, count=1)
+        for frame in frames:
+            lab["left"].send(frame)
+        packets = [message for message in stream if message.port]
+    assert [(packet.port, packet.point, packet.data) for packet in packets] == [("left", 1, bytes(frames[1]))]
+
+
+def test_requests_that_are_refused(node):
+    with Client(node.api) as client:
+        for fields, code, text in (
+                ({"ports": ["nobody"]}, "NOT_FOUND", "no Port 'nobody' on node a"),
+                ({"points": [9]}, "INVALID_ARGUMENT", "points[0]: 9 is no place to capture at"),
+                ({"snaplen": 300000}, "INVALID_ARGUMENT", "snaplen: 300000 bytes, at most 262144"),
+                ({"filter": [{"code": 6}, {"code": 5, "k": 7}]}, "INVALID_ARGUMENT", "filter[1]: jump to nowhere"),
+                ({"filter": [{"code": 70000}]}, "INVALID_ARGUMENT", "filter[0]: code or jump is too large"),
+                ({"filter": [{"code": 0}] * 5000}, "INVALID_ARGUMENT", "filter: 5000 instructions, at most 4096")):
+            with pytest.raises(grpc.RpcError) as error:
+                captured(client, **fields)
+            assert error.value.code().name == code and text in error.value.details(), error.value
+
+
+def test_ended_calls_make_room(lab, node):
+    with Client(node.api) as client:
+        for _ in range(20):
+            captured(client, ports=["left"]).cancel()

@@ -43,8 +43,9 @@ def test_tour(no_demo, tmp_path):
     text = output.read_text()
     assert status == 0, text[-3000:]
     by_block = re.split(r"^#\d+$", text, flags=re.M)[1:]
-    assert "drop security-group-ingress" in by_block[3]
-    assert by_block[4].rstrip().endswith("allow") or re.search(r"^allow", by_block[4], re.M)
-    assert re.search(r"sluice-wrong\.yaml:\d+: SecurityGroup/web: rules\[1\]\.remote\.group: ", by_block[5])
-    assert "status 1" in by_block[5]
+    assert "client-1 in  IP 10.1.0.11 > 10.1.0.12: ICMP echo request" in by_block[3] and "uplink out" in by_block[3]
+    assert "drop security-group-ingress" in by_block[4]
+    assert by_block[5].rstrip().endswith("allow") or re.search(r"^allow", by_block[5], re.M)
+    assert re.search(r"sluice-wrong\.yaml:\d+: SecurityGroup/web: rules\[1\]\.remote\.group: ", by_block[6])
+    assert "status 1" in by_block[6]
     assert not os.path.exists("/run/sluice-demo")
