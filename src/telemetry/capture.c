@@ -29,7 +29,7 @@ struct packets_state {
 	// Ports that were asked for by name, which may get other numbers.
 	char **names;
 	size_t name_count;
-	const struct tables *tables; // with which they were looked up
+	uint32_t generation; // of the tables with which they were looked up
 	Sluice__V1__CapturedPacket message;
 };
 
@@ -44,9 +44,11 @@ static uint32_t port_number(const struct control *control, const char *name)
 
 static void ports_follow(struct packets_state *state)
 {
-	if (state->tables == state->control->tables)
+	uint32_t generation = tables_generation(state->control->tables);
+
+	if (state->generation == generation)
 		return;
-	state->tables = state->control->tables;
+	state->generation = generation;
 	for (size_t i = 0; i < state->name_count; i++) {
 		uint32_t number = port_number(state->control, state->names[i]);
 
