@@ -14,7 +14,7 @@ def lab(make_lab):
     lab = make_lab(nodes=("a",), underlay="v4")
     lab.network("blue", 1)
     lab.group("web", {"direction": "ingress"})
-    lab.add_node("b", "192.0.2.2/24")
+    lab.add_node("b", "192.0.2.2/24", uplink={"netdev": "up0"})
     lab.add_node("far", "198.51.100.1/24", uplink={"netdev": "up0"})
     lab.workload("tap", "a", "blue")
     lab.workload("elsewhere", "b", "blue", device={"tap": {"name": "eth0"}})
