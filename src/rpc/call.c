@@ -131,8 +131,19 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
 	struct rpc_call *call = context;
 	struct connection *connection = call->connection;
 
-	// The client watches its own clock and says DEADLINE_EXCEEDED itself.
-	nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_CANCEL);
+	if (call->state == CALL_RECEIVING) {
+		answer_fail(call, RPC_DEADLINE_EXCEEDED, NULL, "the call's deadline has passed");
+	} else if (call->state == CALL_HANDLING) {
+		answer_fail(call, RPC_DEADLINE_EXCEEDED, NULL, "the call's deadline has passed");
+		// The handler still owes its answer, which goes nowhere.
+		call->state = CALL_HANDLING;
+		call_detach(call);
+	} else {
+		// In the middle of an answer; the client watches its own clock and says
+		// DEADLINE_EXCEEDED itself.
+		nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, call->id,
+					  NGHTTP2_CANCEL);
+	}
 	connection_send(connection);
 }
 

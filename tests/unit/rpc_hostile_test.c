@@ -305,7 +305,11 @@ static void test_late_answers(void **state)
 	service_turn(service);
 	bytes.size = 0;
 	frame_add(&bytes, 3, 0, 3, "\0\0\0\10", 4);
-	exchange(service, fd, &bytes, answer, sizeof(answer));
+	// The server says that it was the deadline: grpc-status 4.
+	size_t late = exchange(service, fd, &bytes, answer, sizeof(answer));
+	assert_true(contains(answer, late,
+			     "\x01"
+			     "4"));
 	close(gone);
 	service_turn(service);
 	bytes.size = 0;
