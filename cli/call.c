@@ -85,14 +85,15 @@ int status_failure(const struct rpc_status *status, struct document *document)
 	return EXIT_FAILED;
 }
 
+// The objects are the document's.
 static Sluice__V1__ApplyResponse *document_apply(const struct invocation *invocation,
-						 const struct document *document, bool dry_run,
+						 const struct document *document,
+						 const Sluice__V1__ApplyRequest *as,
 						 struct rpc_status *status)
 {
-	Sluice__V1__ApplyRequest request = SLUICE__V1__APPLY_REQUEST__INIT;
+	Sluice__V1__ApplyRequest request = *as;
 	Sluice__V1__ApplyResponse *response;
 
-	request.dry_run = dry_run;
 	request.n_objects = document->count;
 	request.objects = memory_new(request.n_objects * sizeof(*request.objects));
 	for (size_t i = 0; i < request.n_objects; i++)
@@ -106,11 +107,14 @@ static Sluice__V1__ApplyResponse *document_apply(const struct invocation *invoca
 static void document_failure(const struct invocation *invocation, struct document *document)
 {
 	Sluice__V1__ApplyResponse *response = NULL;
+	Sluice__V1__ApplyRequest request;
 	struct rpc_status status = {0};
 	ssize_t more = -1;
 
+	sluice__v1__apply_request__init(&request);
+	request.dry_run = true;
 	if (document->count) {
-		response = document_apply(invocation, document, true, &status);
+		response = document_apply(invocation, document, &request, &status);
 		if (response)
 			sluice__v1__apply_response__free_unpacked(response, NULL);
 		else
@@ -120,26 +124,52 @@ static void document_failure(const struct invocation *invocation, struct documen
 	errors_print(document, more > 0 ? (size_t)more : 0);
 }
 
-Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool dry_run,
+static struct document *document_new_of_files(const struct invocation *invocation)
+{
+	struct document *document = document_new();
+
+	for (size_t i = 0; i < option_count(&invocation->options, "file"); i++)
+		document_read(document, option_at(&invocation->options, "file", i));
+	return document;
+}
+
+static bool document_has_objects(const struct invocation *invocation,
+				 const struct document *document)
+{
+	const char *first = option_at(&invocation->options, "file", 0);
+
+	if (document->count == 0)
+		failure("no objects in %s", strcmp(first, "-") == 0 ? "<stdin>" : first);
+	return document->count;
+}
+
+struct document *files_read(const struct invocation *invocation)
+{
+	struct document *document = document_new_of_files(invocation);
+
+	if (document->error_count)
+		errors_print(document, 0);
+	else if (document_has_objects(invocation, document))
+		return document;
+	document_free(document);
+	return NULL;
+}
+
+Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation,
+				       const Sluice__V1__ApplyRequest *request,
 				       struct document **document)
 {
 	Sluice__V1__ApplyResponse *response;
 	struct rpc_status status;
 
-	*document = document_new();
-	for (size_t i = 0; i < option_count(&invocation->options, "file"); i++)
-		document_read(*document, option_at(&invocation->options, "file", i));
+	*document = document_new_of_files(invocation);
 	if ((*document)->error_count) {
 		document_failure(invocation, *document);
 		return NULL;
 	}
-	if ((*document)->count == 0) {
-		const char *first = option_at(&invocation->options, "file", 0);
-
-		failure("no objects in %s", strcmp(first, "-") == 0 ? "<stdin>" : first);
+	if (!document_has_objects(invocation, *document))
 		return NULL;
-	}
-	response = document_apply(invocation, *document, dry_run, &status);
+	response = document_apply(invocation, *document, request, &status);
 	if (!response)
 		status_failure(&status, *document);
 	rpc_status_clear(&status);

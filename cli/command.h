@@ -54,6 +54,7 @@ extern const struct command *const commands[];
 extern const struct command apply_command;
 extern const struct command capture_command;
 extern const struct command completion_command;
+extern const struct command confirm_command;
 extern const struct command delete_command;
 extern const struct command diff_command;
 extern const struct command doctor_command;
@@ -61,6 +62,8 @@ extern const struct command edit_command;
 extern const struct command explain_command;
 extern const struct command flows_command;
 extern const struct command get_command;
+extern const struct command history_command;
+extern const struct command rollback_command;
 extern const struct command stats_command;
 extern const struct command top_command;
 extern const struct command trace_command;
@@ -82,8 +85,11 @@ ProtobufCMessage *call(const struct invocation *invocation, const char *method,
 // object, or the message. Returns EXIT_FAILED.
 int status_failure(const struct rpc_status *status, struct document *document);
 
-// Reads the files and applies them, or only asks what would change. Returns NULL after printing
-// what is wrong.
-// `*document` is the caller's in any case.
-Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation, bool dry_run,
+// Reads the files of -f. NULL after printing what is wrong in them.
+struct document *files_read(const struct invocation *invocation);
+
+// Reads the files and applies them as `request`, which has no objects, says. Returns NULL after
+// printing what is wrong. `*document` is the caller's in any case, and may be NULL.
+Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation,
+				       const Sluice__V1__ApplyRequest *request,
 				       struct document **document);

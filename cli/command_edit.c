@@ -276,11 +276,12 @@ enum outcome {
 static enum outcome changed_apply(struct editing *editing, struct document *document,
 				  Sluice__V1__Object **changed, size_t count)
 {
-	Sluice__V1__ApplyRequest request = SLUICE__V1__APPLY_REQUEST__INIT;
+	Sluice__V1__ApplyRequest request;
 	Sluice__V1__ApplyResponse *response;
 	enum outcome outcome = OUTCOME_DONE;
 	struct rpc_status status;
 
+	sluice__v1__apply_request__init(&request);
 	if (conflict_resolve(editing, changed, count) != EXIT_OK)
 		return editing->errors ? OUTCOME_AGAIN : OUTCOME_FAILED;
 	request.objects = changed;

@@ -20,7 +20,8 @@ static int load(struct control *control, const char *path, struct error *err)
 	int result = 0;
 
 	if (store_open(path, &control->store, err) < 0 ||
-	    store_load(control->store, control->objects, &control->revision, err) < 0)
+	    store_load(control->store, control->objects, &control->revision, err) < 0 ||
+	    confirmation_load(control, err) < 0)
 		return -1;
 	set_check(control->objects, NULL, &problems);
 	if (problems.count)
@@ -78,6 +79,7 @@ int control_open(const struct control_options *options, struct event_base *base,
 	control->node = options->node;
 	control->base = base;
 	control->objects = object_set_new();
+	TAILQ_INIT(&control->impacts);
 	if (!compile_numbers_open(&control->numbers)) {
 		control_close(control);
 		return error_set(err, "no memory");
@@ -93,8 +95,10 @@ int control_open(const struct control_options *options, struct event_base *base,
 void control_close(struct control *control)
 {
 	metrics_server_close(control->metrics);
+	impact_end_all(control);
 	if (control->server)
 		rpc_server_free(control->server);
+	confirmation_end(control);
 	if (control->retry)
 		event_free(control->retry);
 	// First the workers, then what they used.

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <sys/queue.h>
+
 #include <event2/event.h>
 
 #include "layer/compile.h"
@@ -53,6 +55,9 @@ struct control {
 	struct rpc_server *server;
 	struct metrics_server *metrics;
 	uint32_t flow_followers;
+	struct store_waiting waiting;	     // the last change, if it is to be confirmed
+	struct event *confirmation;	     // the end of the wait; NULL: there has never been one
+	TAILQ_HEAD(, impact) impacts;	     // that are being worked out
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };
@@ -91,6 +96,34 @@ void statuses_free(Sluice__V1__GetResponse *response);
 
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);
+
+// change.c: the calls that change desired state, and those about what was changed.
+rpc_handler change_apply, change_delete, change_rollback, change_confirm, change_history;
+
+// Takes the transaction's next set for the present one, and puts `tables` (taken over) in force.
+void change_put_in_force(struct control *control, struct transaction *transaction,
+			 struct tables *tables);
+// Persists the transaction under the next revision, which `record` gets, and says so in the log.
+int change_store(struct control *control, const struct transaction *transaction,
+		 struct store_record *record, struct error *err);
+
+// confirmation.c: a change that reverts by itself.
+// At the start, with the stored objects loaded and nothing in force: one whose time is over reverts
+// now.
+int confirmation_load(struct control *control, struct error *err);
+// The last change, `control->waiting`, has so many milliseconds from now on.
+int confirmation_wait(struct control *control, int64_t milliseconds);
+void confirmation_end(struct control *control);
+// The time of the history: milliseconds since 1970.
+int64_t confirmation_now(void);
+
+// impact.c: works out what `tables` (taken over; not in force) would mean for the live connections,
+// in slices between other work. Then `*impact`, which lies in `response`, is filled, the call is
+// answered by the response, and that is freed with free_unpacked.
+void impact_begin(struct control *control, struct tables *tables, struct rpc_call *call,
+		  ProtobufCMessage *response, Sluice__V1__Impact **impact);
+// The tables in force are about to change: those that are not done are answered as far as they are.
+void impact_end_all(struct control *control);
 
 // service.c
 int control_serve(struct control *control, const char *api, struct error *err);

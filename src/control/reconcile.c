@@ -122,6 +122,7 @@ static bool publish(struct control *control, struct tables *tables)
 	struct error err;
 	struct tables *old;
 
+	impact_end_all(control);
 	bind_ports(control, tables);
 	old = engine_publish(control->engine, tables, &err);
 	if (!old) {

@@ -2,140 +2,9 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "control/control.h"
-#include "model/kind.h"
 #include "model/transaction.h"
 #include "telemetry/telemetry.h"
-
-static void fail_with_problems(struct rpc_call *call, enum rpc_code code,
-			       const struct problems *problems)
-{
-	Sluice__V1__Problems message = problems_message(problems);
-	char summary[900];
-
-	rpc_call_fail(call, code, &message.base, "%s",
-		      problems_summary(problems, summary, sizeof(summary)));
-}
-
-// Compiles and stores the transaction. False: the call was answered, and nothing has changed.
-// `*tables` is NULL where there is nothing to put in force.
-static bool commit(struct control *control, struct rpc_call *call, struct transaction *transaction,
-		   bool dry_run, struct tables **result)
-{
-	struct tables *tables;
-	struct error err;
-
-	*result = NULL;
-	if (transaction->effective == 0)
-		return true;
-	if (control_compile(control, transaction->next, &tables, &err) < 0) {
-		compile_numbers_abandon(&control->numbers);
-		rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "%s", err.text);
-		return false;
-	}
-	if (dry_run) {
-		tables_free(tables);
-		compile_numbers_abandon(&control->numbers);
-		return true;
-	}
-	if (store_commit(control->store, transaction->changes, transaction->change_count,
-			 control->revision + 1, &err) < 0) {
-		tables_free(tables);
-		compile_numbers_abandon(&control->numbers);
-		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "nothing was changed: %s", err.text);
-		return false;
-	}
-	control->revision++;
-	for (size_t i = 0; i < transaction->change_count; i++) {
-		static const char *const words[] = {
-			[SLUICE__V1__ACTION__ACTION_CREATED] = "created",
-			[SLUICE__V1__ACTION__ACTION_CHANGED] = "changed",
-			[SLUICE__V1__ACTION__ACTION_DELETED] = "deleted",
-		};
-		const struct change *change = &transaction->changes[i];
-
-		if (change->action != SLUICE__V1__ACTION__ACTION_UNCHANGED)
-			log_info("revision %llu: %s/%s %s", (unsigned long long)control->revision,
-				 kind_name(change->kind), change->name, words[change->action]);
-	}
-	*result = tables;
-	return true;
-}
-
-// After the answer was made from both sets.
-static void put_in_force(struct control *control, struct transaction *transaction,
-			 struct tables *tables)
-{
-	struct object_set *old = control->objects;
-
-	if (!tables)
-		return;
-	control->objects = transaction->next;
-	transaction->next = NULL;
-	control_reconcile(control, tables);
-	object_set_free(old);
-}
-
-static void handle_apply(void *context, struct rpc_call *call, ProtobufCMessage *message)
-{
-	Sluice__V1__ApplyRequest *request = (Sluice__V1__ApplyRequest *)message;
-	struct control *control = context;
-	bool dry_run = request->dry_run;
-	struct problems problems = {0};
-	struct transaction transaction;
-	struct tables *tables;
-
-	if (transaction_apply(control->objects, request, &transaction, &problems) !=
-	    TRANSACTION_OK) {
-		fail_with_problems(call, RPC_INVALID_ARGUMENT, &problems);
-	} else if (commit(control, call, &transaction, dry_run, &tables)) {
-		Sluice__V1__ApplyResponse *response =
-			transaction_response(&transaction, control->revision);
-
-		// The answer says that it is in force, so it comes after.
-		put_in_force(control, &transaction, tables);
-		rpc_call_reply(call, &response->base);
-		sluice__v1__apply_response__free_unpacked(response, NULL);
-	}
-	transaction_clear(&transaction);
-	problems_clear(&problems);
-}
-
-static void handle_delete(void *context, struct rpc_call *call, ProtobufCMessage *message)
-{
-	const Sluice__V1__DeleteRequest *request = (const Sluice__V1__DeleteRequest *)message;
-	struct control *control = context;
-	struct problems problems = {0};
-	struct transaction transaction;
-	struct tables *tables;
-
-	switch (transaction_delete(control->objects, request->kind, request->name, &transaction,
-				   &problems)) {
-	case TRANSACTION_NOT_FOUND:
-		fail_with_problems(call, RPC_NOT_FOUND, &problems);
-		break;
-	case TRANSACTION_INVALID:
-		fail_with_problems(call,
-				   kind_find(request->kind) == SLUICE__V1__OBJECT__KIND__NOT_SET
-					   ? RPC_INVALID_ARGUMENT
-					   : RPC_FAILED_PRECONDITION,
-				   &problems);
-		break;
-	case TRANSACTION_OK:
-		if (commit(control, call, &transaction, false, &tables)) {
-			Sluice__V1__DeleteResponse response;
-
-			sluice__v1__delete_response__init(&response);
-			put_in_force(control, &transaction, tables);
-			response.revision = control->revision;
-			rpc_call_reply(call, &response.base);
-		}
-		break;
-	}
-	transaction_clear(&transaction);
-	problems_clear(&problems);
-}
 
 static void handle_get(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
@@ -217,8 +86,11 @@ static void handle_version(void *context, struct rpc_call *call, ProtobufCMessag
 }
 
 static const struct rpc_method methods[] = {
-	{"Apply", handle_apply, RPC_ROLE_WRITE},
-	{"Delete", handle_delete, RPC_ROLE_WRITE},
+	{"Apply", change_apply, RPC_ROLE_WRITE},
+	{"Delete", change_delete, RPC_ROLE_WRITE},
+	{"Rollback", change_rollback, RPC_ROLE_WRITE},
+	{"Confirm", change_confirm, RPC_ROLE_WRITE},
+	{"History", change_history, RPC_ROLE_READ},
 	{"Capture", handle_capture, RPC_ROLE_OPERATE},
 	{"Get", handle_get, RPC_ROLE_READ},
 	{"Flows", handle_flows, RPC_ROLE_READ},

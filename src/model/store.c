@@ -12,87 +12,64 @@
 #include "model/kind.h"
 #include "model/memory.h"
 #include "model/object.h"
-
-// Marks the file as ours ("Slui"), and the form of its tables.
-#define APPLICATION_ID 0x536c7569
-#define SCHEMA_VERSION 1
+#include "model/store/store_private.h"
 
 #define BUSY_TIMEOUT_MS 2000
 
-struct store {
-	sqlite3 *database;
-	char *path;
-};
-
-// The line for the last error of the database. Returns -1.
-static int store_error(const struct store *store, struct error *err, const char *what)
+int store_error(const struct store *store, struct error *err, const char *what)
 {
-	if (sqlite3_errcode(store->database) == SQLITE_BUSY)
+	int code = sqlite3_extended_errcode(store->database);
+
+	switch (code & 0xff) {
+	case SQLITE_BUSY:
 		return error_set(err, "%s: %s: another process uses it", store->path, what);
+	case SQLITE_FULL:
+		return error_set(err, "%s: %s: no space is left on its disk", store->path, what);
+	case SQLITE_READONLY:
+		return error_set(err, "%s: %s: the file, its directory or its disk is read-only",
+				 store->path, what);
+	case SQLITE_IOERR:
+		// The kernel's word, where SQLite has kept it.
+		if (sqlite3_system_errno(store->database))
+			return error_set(err, "%s: %s: %s", store->path, what,
+					 strerror(sqlite3_system_errno(store->database)));
+		break;
+	default:
+		break;
+	}
 	return error_set(err, "%s: %s: %s", store->path, what, sqlite3_errmsg(store->database));
 }
 
-static int store_run(const struct store *store, const char *sql, struct error *err)
+int store_run(const struct store *store, const char *sql, struct error *err)
 {
 	if (sqlite3_exec(store->database, sql, NULL, NULL, NULL) != SQLITE_OK)
 		return store_error(store, err, "cannot use the store");
 	return 0;
 }
 
-// The one number that the statement results in.
-static int store_number(const struct store *store, const char *sql, int64_t *number,
-			struct error *err)
+sqlite3_stmt *store_statement(const struct store *store, const char *sql, struct error *err)
 {
 	sqlite3_stmt *statement = NULL;
+
+	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) == SQLITE_OK)
+		return statement;
+	store_error(store, err, "cannot use the store");
+	return NULL;
+}
+
+int store_number(const struct store *store, const char *sql, int64_t *number, struct error *err)
+{
+	sqlite3_stmt *statement = store_statement(store, sql, err);
 	int result = -1;
 
-	if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL) == SQLITE_OK &&
-	    sqlite3_step(statement) == SQLITE_ROW) {
+	if (statement && sqlite3_step(statement) == SQLITE_ROW) {
 		*number = sqlite3_column_int64(statement, 0);
 		result = 0;
-	} else {
+	} else if (statement) {
 		store_error(store, err, "cannot read the store");
 	}
 	sqlite3_finalize(statement);
 	return result;
-}
-
-static int schema_create(const struct store *store, struct error *err)
-{
-	char sql[512];
-
-	snprintf(sql, sizeof(sql),
-		 "BEGIN IMMEDIATE;"
-		 "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER "
-		 "NOT NULL);"
-		 "INSERT INTO state VALUES (1, 0);"
-		 "CREATE TABLE objects (kind TEXT NOT NULL, name TEXT NOT NULL, object BLOB NOT "
-		 "NULL,"
-		 " PRIMARY KEY (kind, name)) WITHOUT ROWID;"
-		 "PRAGMA application_id = %d;"
-		 "PRAGMA user_version = %d;"
-		 "COMMIT;",
-		 APPLICATION_ID, SCHEMA_VERSION);
-	return store_run(store, sql, err);
-}
-
-// Is it ours, whole, and of this version? A new file gets its tables.
-static int schema_check(const struct store *store, struct error *err)
-{
-	int64_t application, version, tables;
-
-	if (store_number(store, "PRAGMA application_id", &application, err) < 0 ||
-	    store_number(store, "PRAGMA user_version", &version, err) < 0 ||
-	    store_number(store, "SELECT count(*) FROM sqlite_master", &tables, err) < 0)
-		return -1;
-	if (application == 0 && version == 0 && tables == 0)
-		return schema_create(store, err);
-	if (application != APPLICATION_ID)
-		return error_set(err, "%s: is a database of another program", store->path);
-	if (version != SCHEMA_VERSION)
-		return error_set(err, "%s: has version %lld, this program knows %d", store->path,
-				 (long long)version, SCHEMA_VERSION);
-	return 0;
 }
 
 static int integrity_check(const struct store *store, struct error *err)
@@ -146,7 +123,7 @@ int store_open(const char *path, struct store **result, struct error *err)
 	// until the end.
 	if (store_run(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;", err) <
 		    0 ||
-	    store_run(store, "BEGIN EXCLUSIVE; COMMIT;", err) < 0 || schema_check(store, err) < 0 ||
+	    store_run(store, "BEGIN EXCLUSIVE; COMMIT;", err) < 0 || store_schema(store, err) < 0 ||
 	    integrity_check(store, err) < 0)
 		goto failed;
 	*result = store;
@@ -156,23 +133,32 @@ failed:
 	return -1;
 }
 
+Sluice__V1__Object *store_object(sqlite3_stmt *statement, int column, const char *kind,
+				 const char *name)
+{
+	const void *data = sqlite3_column_blob(statement, column);
+	size_t size = (size_t)sqlite3_column_bytes(statement, column);
+	Sluice__V1__Object *object = NULL;
+
+	if (kind && name && data)
+		object = sluice__v1__object__unpack(NULL, size, data);
+	if (object && object_message(object) && strcmp(object_kind_name(object), kind) == 0 &&
+	    strcmp(object_name(object), name) == 0)
+		return object;
+	object_free(object);
+	return NULL;
+}
+
 static int row_load(const struct store *store, sqlite3_stmt *statement, struct object_set *set,
 		    struct error *err)
 {
 	const char *kind = (const char *)sqlite3_column_text(statement, 0);
 	const char *name = (const char *)sqlite3_column_text(statement, 1);
-	const void *data = sqlite3_column_blob(statement, 2);
-	size_t size = (size_t)sqlite3_column_bytes(statement, 2);
-	Sluice__V1__Object *object = NULL;
+	Sluice__V1__Object *object = store_object(statement, 2, kind, name);
 
-	if (kind && name && data)
-		object = sluice__v1__object__unpack(NULL, size, data);
-	if (!object || !object_message(object) || strcmp(object_kind_name(object), kind) != 0 ||
-	    strcmp(object_name(object), name) != 0) {
-		object_free(object);
+	if (!object)
 		return error_set(err, "%s: the store is damaged: %s/%s cannot be read", store->path,
 				 kind ? kind : "?", name ? name : "?");
-	}
 	object_set_put(set, object);
 	return 0;
 }
@@ -231,36 +217,32 @@ static int change_write(const struct store *store, sqlite3_stmt *put, sqlite3_st
 static int changes_write(const struct store *store, const struct change *changes, size_t count,
 			 uint64_t revision, struct error *err)
 {
-	sqlite3_stmt *put = NULL;
-	sqlite3_stmt *drop = NULL;
+	sqlite3_stmt *put =
+		store_statement(store, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", err);
+	sqlite3_stmt *drop =
+		put ? store_statement(store, "DELETE FROM objects WHERE kind = ? AND name = ?", err)
+		    : NULL;
+	int result = drop ? 0 : -1;
 	char sql[80];
-	int result = -1;
 
-	if (sqlite3_prepare_v2(store->database, "INSERT OR REPLACE INTO objects VALUES (?, ?, ?)",
-			       -1, &put, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(store->database, "DELETE FROM objects WHERE kind = ? AND name = ?",
-			       -1, &drop, NULL) != SQLITE_OK) {
-		store_error(store, err, "cannot write the store");
-		goto out;
-	}
-	for (size_t i = 0; i < count; i++)
-		if (changes[i].action != SLUICE__V1__ACTION__ACTION_UNCHANGED &&
-		    change_write(store, put, drop, &changes[i], err) < 0)
-			goto out;
-	snprintf(sql, sizeof(sql), "UPDATE state SET revision = %lld", (long long)revision);
-	result = store_run(store, sql, err);
-out:
+	for (size_t i = 0; i < count && result == 0; i++)
+		if (changes[i].action != SLUICE__V1__ACTION__ACTION_UNCHANGED)
+			result = change_write(store, put, drop, &changes[i], err);
 	sqlite3_finalize(put);
 	sqlite3_finalize(drop);
-	return result;
+	if (result < 0)
+		return -1;
+	snprintf(sql, sizeof(sql), "UPDATE state SET revision = %lld", (long long)revision);
+	return store_run(store, sql, err);
 }
 
-int store_commit(struct store *store, const struct change *changes, size_t count, uint64_t revision,
-		 struct error *err)
+int store_commit(struct store *store, const struct change *changes, size_t count,
+		 const struct store_record *record, struct error *err)
 {
 	if (store_run(store, "BEGIN IMMEDIATE", err) < 0)
 		return -1;
-	if (changes_write(store, changes, count, revision, err) < 0 ||
+	if (changes_write(store, changes, count, record->revision, err) < 0 ||
+	    store_history_write(store, changes, count, record, err) < 0 ||
 	    store_run(store, "COMMIT", err) < 0) {
 		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
 		return -1;

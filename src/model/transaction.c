@@ -21,20 +21,34 @@ static enum transaction_result transaction_check(const struct object_set *curren
 	return problems->count ? TRANSACTION_INVALID : TRANSACTION_OK;
 }
 
-// Was there an object of this kind and name in the request already?
-static bool given_twice(struct key_map *seen, const Sluice__V1__Object *object)
+#define KEY_MAX 512
+
+// Kind and name as one key. Returns its size; a name that is longer than any valid one is cut, and
+// validation says the rest.
+static size_t object_key(char key[KEY_MAX], uint32_t kind, const char *name)
 {
-	const char *name = object_name(object);
-	size_t length = strlen(name);
-	uint32_t kind = object->kind_case;
-	char *key = memory_new(sizeof(kind) + length);
-	bool twice;
+	size_t length = strnlen(name, KEY_MAX - sizeof(kind));
 
 	memcpy(key, &kind, sizeof(kind));
 	memcpy(key + sizeof(kind), name, length);
-	twice = key_map_add(seen, key, sizeof(kind) + length, object) != NULL;
-	free(key);
-	return twice;
+	return sizeof(kind) + length;
+}
+
+// Was there an object of this kind and name in the request already?
+static bool given_twice(struct key_map *seen, const Sluice__V1__Object *object)
+{
+	char key[KEY_MAX];
+	size_t size = object_key(key, object->kind_case, object_name(object));
+
+	return key_map_add(seen, key, size, object) != NULL;
+}
+
+static struct change *change_add(struct transaction *transaction)
+{
+	transaction->changes = memory_grow(transaction->changes, transaction->change_count,
+					   &transaction->capacity, sizeof(struct change));
+	transaction->changes[transaction->change_count] = (struct change){0};
+	return &transaction->changes[transaction->change_count++];
 }
 
 // Puts one object into the next set, which takes it over.
@@ -43,9 +57,10 @@ static void object_apply(const struct object_set *current, Sluice__V1__Object *o
 {
 	const Sluice__V1__Object *before =
 		object_set_find(current, object->kind_case, object_name(object));
-	struct change *change = &transaction->changes[transaction->change_count++];
+	struct change *change = change_add(transaction);
 
 	change->kind = object->kind_case;
+	change->before = before;
 	if (before && object_equal(before, object)) {
 		object_free(object);
 		change->action = SLUICE__V1__ACTION__ACTION_UNCHANGED;
@@ -60,6 +75,41 @@ static void object_apply(const struct object_set *current, Sluice__V1__Object *o
 	change->name = object_name(change->object);
 }
 
+// `object` is of the current set, which still has it.
+static void object_delete(const Sluice__V1__Object *object, struct transaction *transaction)
+{
+	struct change *change = change_add(transaction);
+
+	*change = (struct change){
+		.kind = object->kind_case,
+		.name = object_name(object),
+		.action = SLUICE__V1__ACTION__ACTION_DELETED,
+		.before = object,
+	};
+	transaction->effective++;
+	object_set_remove(transaction->next, change->kind, change->name);
+}
+
+// What the request does not have goes.
+static void prune(const struct object_set *current, const struct key_map *seen,
+		  struct transaction *transaction)
+{
+	for (size_t k = 0; kind_at(k) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++) {
+		const Sluice__V1__Object **objects;
+		size_t count = object_set_sorted(current, kind_at(k), &objects);
+
+		for (size_t i = 0; i < count; i++) {
+			char key[KEY_MAX];
+			size_t size =
+				object_key(key, objects[i]->kind_case, object_name(objects[i]));
+
+			if (!key_map_find(seen, key, size))
+				object_delete(objects[i], transaction);
+		}
+		free(objects);
+	}
+}
+
 enum transaction_result transaction_apply(const struct object_set *current,
 					  Sluice__V1__ApplyRequest *request,
 					  struct transaction *transaction,
@@ -69,7 +119,6 @@ enum transaction_result transaction_apply(const struct object_set *current,
 
 	*transaction = (struct transaction){
 		.next = object_set_copy(current),
-		.changes = memory_new(request->n_objects * sizeof(struct change)),
 	};
 	for (size_t i = 0; i < request->n_objects; i++) {
 		Sluice__V1__Object *object = request->objects[i];
@@ -88,19 +137,23 @@ enum transaction_result transaction_apply(const struct object_set *current,
 		}
 		object_free(object);
 	}
+	// A client that has lost its files by accident has not asked for this.
+	if (request->prune && request->n_objects == 0)
+		problems_add(problems, NULL, "prune", "without any object would delete everything");
+	else if (request->prune)
+		prune(current, seen, transaction);
 	request->n_objects = 0;
 	key_map_free(seen);
 	return transaction_check(current, transaction, problems);
 }
 
-enum transaction_result transaction_delete(const struct object_set *current, const char *kind,
+static enum transaction_result name_delete(const struct object_set *current, const char *kind,
 					   const char *name, struct transaction *transaction,
 					   struct problems *problems)
 {
 	Sluice__V1__Object__KindCase number = kind_find(kind);
 	const Sluice__V1__Object *object;
 
-	*transaction = (struct transaction){0};
 	if (number == SLUICE__V1__OBJECT__KIND__NOT_SET) {
 		problems_add(problems, NULL, "", "unknown kind '%.60s'", kind);
 		return TRANSACTION_INVALID;
@@ -110,17 +163,94 @@ enum transaction_result transaction_delete(const struct object_set *current, con
 		problems_add(problems, NULL, "", "no %s '%.100s'", kind_name(number), name);
 		return TRANSACTION_NOT_FOUND;
 	}
-	transaction->next = object_set_copy(current);
-	transaction->changes = memory_new(sizeof(struct change));
-	transaction->changes[0] = (struct change){
-		.kind = number,
-		.name = object_name(object), // of `current`, which still has it
-		.action = SLUICE__V1__ACTION__ACTION_DELETED,
-	};
-	transaction->change_count = 1;
-	transaction->effective = 1;
-	object_set_remove(transaction->next, number, name);
+	// Named twice, it goes once.
+	if (object_set_find(transaction->next, number, name))
+		object_delete(object, transaction);
+	return TRANSACTION_OK;
+}
+
+enum transaction_result transaction_delete(const struct object_set *current,
+					   const Sluice__V1__DeleteRequest *request,
+					   struct transaction *transaction,
+					   struct problems *problems)
+{
+	enum transaction_result result = TRANSACTION_OK;
+
+	*transaction = (struct transaction){.next = object_set_copy(current)};
+	if (*request->kind || *request->name || request->n_objects == 0)
+		result = name_delete(current, request->kind, request->name, transaction, problems);
+	for (size_t i = 0; i < request->n_objects; i++) {
+		enum transaction_result one =
+			name_delete(current, request->objects[i]->kind, request->objects[i]->name,
+				    transaction, problems);
+
+		if (result == TRANSACTION_OK || one == TRANSACTION_INVALID)
+			result = one;
+	}
+	return result == TRANSACTION_OK ? transaction_check(current, transaction, problems)
+					: result;
+}
+
+enum transaction_result transaction_replace(const struct object_set *current,
+					    struct object_set *next,
+					    struct transaction *transaction,
+					    struct problems *problems)
+{
+	*transaction = (struct transaction){.next = next};
+	for (size_t k = 0; kind_at(k) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++) {
+		const Sluice__V1__Object **objects;
+		size_t count = object_set_sorted(next, kind_at(k), &objects);
+
+		for (size_t i = 0; i < count; i++) {
+			const Sluice__V1__Object *before =
+				object_set_find(current, kind_at(k), object_name(objects[i]));
+
+			if (before && (before == objects[i] || object_equal(before, objects[i])))
+				continue;
+			*change_add(transaction) = (struct change){
+				.kind = kind_at(k),
+				.name = object_name(objects[i]),
+				.action = before ? SLUICE__V1__ACTION__ACTION_CHANGED
+						 : SLUICE__V1__ACTION__ACTION_CREATED,
+				.object = objects[i],
+				.before = before,
+			};
+			transaction->effective++;
+		}
+		free(objects);
+		count = object_set_sorted(current, kind_at(k), &objects);
+		for (size_t i = 0; i < count; i++)
+			if (!object_set_find(next, kind_at(k), object_name(objects[i])))
+				object_delete(objects[i], transaction);
+		free(objects);
+	}
 	return transaction_check(current, transaction, problems);
+}
+
+const char *transaction_summary(const struct transaction *transaction, char *text, size_t size)
+{
+	static const char *const words[] = {"unchanged", "created", "changed", "deleted"};
+	size_t length = 0, left = transaction->effective;
+
+	text[0] = 0;
+	for (size_t i = 0; i < transaction->change_count; i++) {
+		const struct change *change = &transaction->changes[i];
+		char item[200];
+
+		if (change->action == SLUICE__V1__ACTION__ACTION_UNCHANGED)
+			continue;
+		snprintf(item, sizeof(item), "%s%s/%s %s", length ? ", " : "",
+			 kind_name(change->kind), change->name, words[change->action]);
+		// Room for the number of the others.
+		if (length + strlen(item) + 32 > size)
+			break;
+		strcpy(text + length, item);
+		length += strlen(item);
+		left--;
+	}
+	if (left)
+		snprintf(text + length, size - length, "%s%zu more", length ? " and " : "", left);
+	return text;
 }
 
 void transaction_clear(struct transaction *transaction)

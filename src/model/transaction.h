@@ -1,7 +1,7 @@
 // A change of desired state, from request to the set that results. The order of things for the
 // caller:
 //
-//   transaction_apply or transaction_delete   makes the next set and validates it
+//   transaction_apply, _delete or _replace    makes the next set and validates it
 //   (compile transaction->next)               may still add problems
 //   store_commit                              persists the changes
 //   (publish transaction->next)               set `next` to NULL to keep it
@@ -30,15 +30,18 @@ struct change {
 	Sluice__V1__Action action;
 	// In `next`; NULL for ACTION_DELETED.
 	const Sluice__V1__Object *object;
+	// In the set before; NULL for ACTION_CREATED.
+	const Sluice__V1__Object *before;
 };
 
 struct transaction {
 	// Shares objects with the set that it came from. Owned.
 	struct object_set *next;
-	// One for each object of the request, in its order. Owned. Names are valid as long as both
-	// sets.
+	// One for each object of the request, in its order, then those that go. Owned. Names and
+	// objects are valid as long as both sets.
 	struct change *changes;
 	size_t change_count;
+	size_t capacity;
 	// Changes other than ACTION_UNCHANGED. None: nothing is to be stored, the revision stays.
 	size_t effective;
 };
@@ -51,13 +54,23 @@ enum transaction_result transaction_apply(const struct object_set *current,
 					  struct problems *problems);
 
 // An unknown kind is a problem (TRANSACTION_INVALID). TRANSACTION_NOT_FOUND adds a problem too.
-enum transaction_result transaction_delete(const struct object_set *current, const char *kind,
-					   const char *name, struct transaction *transaction,
+enum transaction_result transaction_delete(const struct object_set *current,
+					   const Sluice__V1__DeleteRequest *request,
+					   struct transaction *transaction,
 					   struct problems *problems);
+
+// From one set to another, which is taken over.
+enum transaction_result transaction_replace(const struct object_set *current,
+					    struct object_set *next,
+					    struct transaction *transaction,
+					    struct problems *problems);
+
+// One line for people: "Port/a created, Port/b deleted and 3 more".
+const char *transaction_summary(const struct transaction *transaction, char *text, size_t size);
 
 void transaction_clear(struct transaction *transaction);
 
-// The response to Apply. Freed with sluice__v1__apply_response__free_unpacked.
+// The response to Apply and Rollback. Freed with sluice__v1__apply_response__free_unpacked.
 Sluice__V1__ApplyResponse *transaction_response(const struct transaction *transaction,
 						uint64_t revision);
 

@@ -312,7 +312,7 @@ def test_no_flows(node, form, empty):
 USAGE = [
     [], ["nonsense"], ["--nonsense"], ["get"], ["get", "port", "one", "two"], ["get", "ports", "-o", "xml"],
     ["get", "ports", "-o"], ["get", "ports", "--port", "one"], ["apply"], ["apply", "file.yaml"], ["apply", "-f"],
-    ["diff"], ["delete"], ["delete", "port"], ["delete", "port", "one", "two"], ["flows", "one"],
+    ["diff"], ["delete"], ["delete", "port"], ["delete", "-f", "x.yaml", "port"], ["flows", "one"],
     ["flows", "--nonsense"], ["stats", "one"], ["trace"], ["trace", "icmp 10.1.0.1 > 10.1.0.2"],
     ["trace", "--port", "one"], ["version", "one"], ["--api"],
 ]
@@ -328,7 +328,7 @@ def test_wrong_usage(node, arguments):
     assert everything(node) == before
 
 
-COMMANDS = ["apply", "delete", "diff", "explain", "flows", "get", "stats", "trace", "version"]
+COMMANDS = ["apply", "confirm", "delete", "diff", "explain", "flows", "get", "history", "rollback", "stats", "trace", "version"]
 
 
 def test_help():
