@@ -22,6 +22,11 @@ int failure(const char *format, ...)
 	return EXIT_FAILED;
 }
 
+int client_open(const struct invocation *invocation, struct rpc_client **client, struct error *err)
+{
+	return rpc_client_open(invocation->api, client, err);
+}
+
 ProtobufCMessage *call(const struct invocation *invocation, const char *method,
 		       const ProtobufCMessage *request, struct rpc_status *status)
 {
@@ -30,7 +35,7 @@ ProtobufCMessage *call(const struct invocation *invocation, const char *method,
 	struct error err;
 
 	memset(status, 0, sizeof(*status));
-	if (rpc_client_open(invocation->api, &client, &err) < 0) {
+	if (client_open(invocation, &client, &err) < 0) {
 		rpc_status_set(status, RPC_UNAVAILABLE, "%s", err.text);
 		return NULL;
 	}

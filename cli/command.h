@@ -76,6 +76,9 @@ int usage_error(const struct command *command, const char *format, ...)
 // One line on standard error. Returns EXIT_FAILED.
 int failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// Connects to sluiced as the command line says. The error is a whole line for the user.
+int client_open(const struct invocation *invocation, struct rpc_client **client, struct error *err);
+
 // Calls a unary method of the service, on a connection of its own. Returns NULL where it failed:
 // the status says why.
 ProtobufCMessage *call(const struct invocation *invocation, const char *method,

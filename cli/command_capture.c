@@ -203,7 +203,7 @@ static int run_call(const struct invocation *invocation, const Sluice__V1__Captu
 	struct error err;
 	int result;
 
-	if (rpc_client_open(invocation->api, &running, &err) < 0)
+	if (client_open(invocation, &running, &err) < 0)
 		return failure("%s", err.text);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

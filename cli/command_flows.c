@@ -221,7 +221,7 @@ static int flows_run(const struct command *command, const struct invocation *inv
 		request.offloaded = true;
 	}
 	request.follow = printing.follow;
-	if (rpc_client_open(invocation->api, &client, &err) < 0)
+	if (client_open(invocation, &client, &err) < 0)
 		return failure("%s", err.text);
 	printing_begin(&printing);
 	result = rpc_client_stream(client, &sluice__v1__sluice__descriptor, "Flows", &request.base,

@@ -40,8 +40,7 @@ static bool ask(struct watching *watching)
 	struct error err;
 	double at = now_seconds();
 
-	if (!watching->client &&
-	    rpc_client_open(watching->invocation->api, &watching->client, &err) < 0) {
+	if (!watching->client && client_open(watching->invocation, &watching->client, &err) < 0) {
 		watching->client = NULL;
 		snprintf(watching->trouble, sizeof(watching->trouble), "%s", err.text);
 		return false;

@@ -126,6 +126,33 @@ static bool call_route(struct rpc_call *call)
 	return false;
 }
 
+// Is there such a method, and may the caller call it? Answers where not. Somebody without a role
+// learns nothing, not even which methods there are.
+static bool call_admit(struct rpc_call *call)
+{
+	const struct rpc_peer *peer = &call->connection->peer;
+	bool known = call_route(call);
+	enum rpc_role needed = known ? call->method->role : RPC_ROLE_READ;
+	char text[sizeof(peer->name) + sizeof(call->path) + 200];
+
+	if (peer->role <= needed && known)
+		return true;
+	if (peer->role <= needed) {
+		snprintf(text, sizeof(text), "no method %s", call->path);
+		answer_fail(call, RPC_UNIMPLEMENTED, NULL, text);
+		return false;
+	}
+	if (peer->role == RPC_ROLE_NONE)
+		snprintf(text, sizeof(text), "%s has no role here (roles in sluiced's --config)",
+			 peer->name);
+	else
+		snprintf(text, sizeof(text), "%s needs the role %s, and %s has %s",
+			 call->method->name, rpc_role_name(needed), peer->name,
+			 rpc_role_name(peer->role));
+	answer_fail(call, RPC_PERMISSION_DENIED, NULL, text);
+	return false;
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *context)
 {
 	struct rpc_call *call = context;
@@ -161,17 +188,14 @@ static void deadline_start(struct rpc_call *call)
 
 void call_headers_end(struct rpc_call *call)
 {
-	char text[400];
-
 	if (!call->is_post) {
 		answer_http(call, "405");
 	} else if (!call->is_grpc) {
 		answer_http(call, "415");
 	} else if (call->bad_timeout) {
 		answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "grpc-timeout is malformed");
-	} else if (!call_route(call)) {
-		snprintf(text, sizeof(text), "no method %s", call->path);
-		answer_fail(call, RPC_UNIMPLEMENTED, NULL, text);
+	} else if (!call_admit(call)) {
+		return;
 	} else if (call->is_compressed) {
 		answer_fail(call, RPC_UNIMPLEMENTED, NULL, "compression is not supported");
 	} else if (call->timeout_us) {

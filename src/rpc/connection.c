@@ -180,14 +180,15 @@ static void on_preface_timeout(evutil_socket_t fd, short what, void *context)
 	connection_free(context);
 }
 
-struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream)
+struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream,
+				  const struct rpc_peer *peer)
 {
 	struct connection *connection = memory_new(sizeof(*connection));
 	struct timeval timeout = {.tv_sec = server->limits.preface_timeout};
 
 	connection->server = server;
 	connection->stream = stream;
-	peer_of_socket(bufferevent_getfd(stream), &connection->peer);
+	connection->peer = *peer;
 	TAILQ_INIT(&connection->calls);
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
 	server->connection_count++;

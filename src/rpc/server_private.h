@@ -79,10 +79,20 @@ struct rpc_call {
 	struct rpc_status status;
 };
 
+// server.c
+
+// A connection from a Unix socket, which it takes over.
+void server_serve(struct rpc_server *server, evutil_socket_t fd);
+
+// listener.c
+
+void listener_free(struct listener *listener);
+
 // connection.c
 
 // Takes `stream` over.
-struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream);
+struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream,
+				  const struct rpc_peer *peer);
 void connection_free(struct connection *connection);
 
 // Something was submitted to the session. May free the connection, unless one of its callbacks

@@ -1,0 +1,165 @@
+// The sockets that the server listens on.
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/listener.h>
+
+#include "model/memory.h"
+#include "rpc/address.h"
+#include "rpc/server_private.h"
+
+#define BACKLOG 64
+
+// A listening socket and its file.
+struct listener {
+	TAILQ_ENTRY(listener) entry;
+	struct rpc_server *server;
+	struct evconnlistener *listener;
+	struct event *retry; // accepting goes on
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	dev_t device; // of the file
+	ino_t inode;
+};
+
+static void accept_connection(struct evconnlistener *source, evutil_socket_t fd,
+			      struct sockaddr *address, int length, void *context)
+{
+	struct listener *listener = context;
+
+	server_serve(listener->server, fd);
+}
+
+// For instance out of file descriptors. The socket stays readable, so that asking again at once
+// would never end.
+static void accept_failed(struct evconnlistener *source, void *context)
+{
+	struct listener *listener = context;
+	struct timeval pause = {.tv_sec = 1};
+
+	log_error("cannot accept a connection to the API: %s", strerror(errno));
+	evconnlistener_disable(source);
+	evtimer_add(listener->retry, &pause);
+}
+
+static void accept_again(evutil_socket_t fd, short what, void *context)
+{
+	struct listener *listener = context;
+
+	evconnlistener_enable(listener->listener);
+}
+
+// Removes a socket file that nobody answers on.
+static int stale_remove(const struct sockaddr_un *address, struct error *err)
+{
+	struct stat status;
+	int fd, connected;
+
+	if (lstat(address->sun_path, &status) < 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode))
+		return error_set(err, "%s exists and is no socket", address->sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_errno(err, "cannot make a socket");
+	connected = connect(fd, (const struct sockaddr *)address, sizeof(*address));
+	int failure = errno;
+	close(fd);
+	if (connected == 0 || failure != ECONNREFUSED)
+		return error_set(err, "%s is in use by another process", address->sun_path);
+	if (unlink(address->sun_path) < 0)
+		return error_errno(err, "cannot remove the old socket %s", address->sun_path);
+	return 0;
+}
+
+static int file_bind(const struct sockaddr_un *address, struct error *err)
+{
+	char directory[sizeof(address->sun_path)];
+	mode_t mask;
+	int fd, bound;
+
+	strcpy(directory, address->sun_path);
+	// Whether it worked is seen when the socket is bound.
+	mkdir(dirname(directory), 0755);
+	if (stale_remove(address, err) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_errno(err, "cannot make a socket");
+	mask = umask(0117); // 0660 from the first moment on
+	bound = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	umask(mask);
+	if (bound < 0 || listen(fd, BACKLOG) < 0) {
+		error_errno(err, "cannot listen on %s", address->sun_path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+// Takes `fd` over. NULL: no memory.
+static struct listener *listener_new(struct rpc_server *server, int fd)
+{
+	struct listener *listener = memory_new(sizeof(*listener));
+
+	listener->server = server;
+	listener->retry = evtimer_new(server->base, accept_again, listener);
+	listener->listener =
+		evconnlistener_new(server->base, accept_connection, listener,
+				   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (!listener->listener || !listener->retry) {
+		if (listener->retry)
+			event_free(listener->retry);
+		if (listener->listener)
+			evconnlistener_free(listener->listener);
+		else
+			close(fd);
+		free(listener);
+		return NULL;
+	}
+	evconnlistener_set_error_cb(listener->listener, accept_failed);
+	TAILQ_INSERT_TAIL(&server->listeners, listener, entry);
+	return listener;
+}
+
+int rpc_server_listen(struct rpc_server *server, const char *address, struct error *err)
+{
+	struct listener *listener;
+	struct sockaddr_un socket_address;
+	struct stat status;
+	int fd;
+
+	if (rpc_address_parse(address, &socket_address, err) < 0)
+		return -1;
+	fd = file_bind(&socket_address, err);
+	if (fd < 0)
+		return -1;
+	listener = listener_new(server, fd);
+	if (!listener)
+		return error_set(err, "cannot listen on %s: out of memory",
+				 socket_address.sun_path);
+	strcpy(listener->path, socket_address.sun_path);
+	if (stat(listener->path, &status) == 0) {
+		listener->device = status.st_dev;
+		listener->inode = status.st_ino;
+	}
+	return 0;
+}
+
+void listener_free(struct listener *listener)
+{
+	struct stat status;
+
+	TAILQ_REMOVE(&listener->server->listeners, listener, entry);
+	evconnlistener_free(listener->listener);
+	event_free(listener->retry);
+	// Another process may have put its own in this place.
+	if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
+	    status.st_ino == listener->inode)
+		unlink(listener->path);
+	free(listener);
+}
