@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "model/check.h"
+#include "rpc/reflection.h"
 #include "telemetry/telemetry.h"
 
 #define RETRY_SECONDS 1
@@ -99,6 +100,7 @@ void control_close(struct control *control)
 	if (control->server)
 		rpc_server_free(control->server);
 	confirmation_end(control);
+	reflection_close(control->reflection);
 	if (control->retry)
 		event_free(control->retry);
 	// First the workers, then what they used.

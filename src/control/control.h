@@ -53,6 +53,7 @@ struct control {
 	struct port_counters *ended;		       // of ports that are no more, one a worker
 	char behind[512]; // why the tables in force are not those of the objects; empty: they are
 	struct rpc_server *server;
+	struct reflection *reflection;
 	struct metrics_server *metrics;
 	uint32_t flow_followers;
 	struct store_waiting waiting;	     // the last change, if it is to be confirmed

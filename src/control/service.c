@@ -4,7 +4,12 @@
 
 #include "control/control.h"
 #include "model/transaction.h"
+#include "rpc/reflection.h"
 #include "telemetry/telemetry.h"
+
+// protoc's description of all services (api/meson.build).
+extern const uint8_t services_descriptor[];
+extern const size_t services_descriptor_size;
 
 static void handle_get(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
@@ -106,7 +111,9 @@ int control_serve(struct control *control, const char *api, struct error *err)
 	if (!control->server)
 		return error_set(err, "no memory for the API");
 	if (rpc_server_add(control->server, &sluice__v1__sluice__descriptor, methods, control,
-			   err) < 0)
+			   err) < 0 ||
+	    reflection_open(control->server, services_descriptor, services_descriptor_size,
+			    &control->reflection, err) < 0)
 		return -1;
 	return rpc_server_listen(control->server, api, err);
 }

@@ -105,8 +105,11 @@ static ssize_t answer_read(nghttp2_session *session, int32_t id, uint8_t *buffer
 	struct rpc_call *call = source->ptr;
 	size_t part;
 
-	if (call->out_sent == call->out_size && call->state == CALL_STREAMING &&
-	    !piece_pull(call)) {
+	if (call->out_sent == call->out_size && call->state == CALL_CONVERSING)
+		conversation_go_on(call);
+	if (call->out_sent == call->out_size &&
+	    (call->state == CALL_CONVERSING ||
+	     (call->state == CALL_STREAMING && !piece_pull(call)))) {
 		call->waiting = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
@@ -132,7 +135,16 @@ void answer_begin(struct rpc_call *call)
 		HEADER("content-type", "application/grpc"),
 	};
 
+	call->begun = true;
 	nghttp2_submit_response(call->connection->session, call->id, headers, 2, &provider);
+}
+
+void answer_resume(struct rpc_call *call)
+{
+	if (!call->waiting)
+		return;
+	call->waiting = false;
+	nghttp2_session_resume_data(call->connection->session, call->id);
 }
 
 // Adds the detail to the status, with as many elements of its list as the client takes in headers.
@@ -186,6 +198,11 @@ void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessa
 	frame_clear(&call->request);
 	call->connection->server->buffered -= call->buffered;
 	call->buffered = 0;
+	if (call->begun) {
+		answer_close_stream(call);
+		answer_resume(call);
+		return;
+	}
 	count = status_headers(call, headers, 2, strings);
 	nghttp2_submit_response(call->connection->session, call->id, headers, count, NULL);
 	for (size_t i = 0; i < 3; i++)

@@ -20,6 +20,7 @@ static void call_free(struct rpc_call *call)
 	answer_close_stream(call);
 	rpc_status_clear(&call->status);
 	frame_clear(&call->request);
+	free(call->held);
 	free(call->out);
 	free(call);
 }
@@ -158,7 +159,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
 	struct rpc_call *call = context;
 	struct connection *connection = call->connection;
 
-	if (call->state == CALL_RECEIVING) {
+	if (call->state == CALL_RECEIVING || call->state == CALL_CONVERSING) {
 		answer_fail(call, RPC_DEADLINE_EXCEEDED, NULL, "the call's deadline has passed");
 	} else if (call->state == CALL_HANDLING) {
 		answer_fail(call, RPC_DEADLINE_EXCEEDED, NULL, "the call's deadline has passed");
@@ -198,8 +199,13 @@ void call_headers_end(struct rpc_call *call)
 		return;
 	} else if (call->is_compressed) {
 		answer_fail(call, RPC_UNIMPLEMENTED, NULL, "compression is not supported");
-	} else if (call->timeout_us) {
-		deadline_start(call);
+	} else {
+		if (call->timeout_us)
+			deadline_start(call);
+		if (call->method->conversation) {
+			call->state = CALL_CONVERSING;
+			answer_begin(call);
+		}
 	}
 }
 
@@ -209,6 +215,12 @@ void call_data(struct rpc_call *call, const uint8_t *data, size_t size)
 	char text[100];
 	size_t taken;
 
+	if (call->state == CALL_CONVERSING) {
+		conversation_data(call, data, size);
+		return;
+	}
+	// It goes on even where the rest is of no interest: it is on its way already.
+	nghttp2_session_consume_stream(call->connection->session, call->id, size);
 	if (call->state != CALL_RECEIVING || size == 0)
 		return;
 	if (frame_begun(&call->request) && call->request.header_used == FRAME_HEADER_SIZE &&
@@ -248,6 +260,8 @@ void call_request_end(struct rpc_call *call)
 	ProtobufCMessage *message;
 	bool exhausted;
 
+	if (call->state == CALL_CONVERSING)
+		conversation_end(call);
 	if (call->state != CALL_RECEIVING)
 		return;
 	if (request->header_used < FRAME_HEADER_SIZE || request->used < request->size) {
@@ -331,8 +345,7 @@ void rpc_call_wake(struct rpc_call *call)
 {
 	if (!call->connection || !call->waiting)
 		return;
-	call->waiting = false;
-	nghttp2_session_resume_data(call->connection->session, call->id);
+	answer_resume(call);
 	connection_send(call->connection);
 }
 

@@ -39,6 +39,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 {
 	struct rpc_call *call = nghttp2_session_get_stream_user_data(session, id);
 
+	// The stream's window is the call's to open.
+	nghttp2_session_consume_connection(session, size);
 	if (call)
 		call_data(call, data, size);
 	return 0;
@@ -89,6 +91,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 static int session_make(struct connection *connection)
 {
 	nghttp2_session_callbacks *callbacks;
+	nghttp2_option *option;
 	nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
 		 (uint32_t)connection->server->limits.streams},
@@ -105,7 +108,13 @@ static int session_make(struct connection *connection)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-	result = nghttp2_session_server_new(&connection->session, callbacks, connection);
+	if (nghttp2_option_new(&option) != 0) {
+		nghttp2_session_callbacks_del(callbacks);
+		return -1;
+	}
+	nghttp2_option_set_no_auto_window_update(option, 1);
+	result = nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
+	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);
 	if (result != 0)
 		return -1;

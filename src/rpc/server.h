@@ -27,6 +27,10 @@ struct rpc_method {
 	const char *name; // as in the proto: "Apply"
 	rpc_handler *handler;
 	enum rpc_role role; // that the caller needs; who leaves it out asks for the most
+	// Messages go both ways: the handler gets each one as it comes, and answers it before it
+	// returns, by rpc_call_say or (which ends the call) rpc_call_fail. When the client has no
+	// more, the call ends well.
+	bool conversation;
 };
 
 enum rpc_next {
@@ -89,6 +93,9 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message);
 // Ends the call with an error, with a detail message or NULL. The call is gone afterwards.
 void rpc_call_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		   const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+// The answer to one message of a conversation; packed before the function returns.
+void rpc_call_say(struct rpc_call *call, const ProtobufCMessage *message);
 
 // Answers with a stream. `stream` stays the caller's (static); `state` is the stream's until close.
 void rpc_call_stream(struct rpc_call *call, const struct rpc_stream *stream, void *state);

@@ -43,10 +43,11 @@ struct connection {
 };
 
 enum call_state {
-	CALL_RECEIVING, // the request is not complete
-	CALL_HANDLING,	// the handler has it
-	CALL_STREAMING, // messages are pulled from the stream
-	CALL_ANSWERED,	// all that goes to the client is there
+	CALL_RECEIVING,	 // the request is not complete
+	CALL_CONVERSING, // messages come and are answered
+	CALL_HANDLING,	 // the handler has it
+	CALL_STREAMING,	 // messages are pulled from the stream
+	CALL_ANSWERED,	 // all that goes to the client is there
 };
 
 struct rpc_call {
@@ -69,9 +70,17 @@ struct rpc_call {
 	size_t buffered;
 	struct event *deadline;
 
+	// Of a conversation: what waits until the answer before was taken. The client's window
+	// opens as it is used, so it is no more than that.
+	uint8_t *held;
+	size_t held_size;
+	size_t held_used;
+	bool half_closed; // the client has no more
+
 	// The answer.
 	const struct rpc_stream *stream;
 	void *stream_state;
+	bool begun;   // headers were submitted, so that an error goes into trailers
 	bool waiting; // the transport waits for rpc_call_wake
 	uint8_t *out;
 	size_t out_size;
@@ -111,12 +120,21 @@ void call_headers_end(struct rpc_call *call);
 void call_data(struct rpc_call *call, const uint8_t *data, size_t size);
 void call_request_end(struct rpc_call *call);
 
+// conversation.c: what comes for a call in CALL_CONVERSING; and what is to be sent next, if the
+// transport has taken all that was there.
+void conversation_data(struct rpc_call *call, const uint8_t *data, size_t size);
+void conversation_go_on(struct rpc_call *call);
+void conversation_end(struct rpc_call *call);
+
 // answer.c
 
 // Begins the answer: headers, then what call_read results in.
 void answer_begin(struct rpc_call *call);
 
-// Answers with nothing but the status.
+// There is something to send again, or the end.
+void answer_resume(struct rpc_call *call);
+
+// Answers with nothing but the status, or ends with it what was begun.
 void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		 const char *text);
 
