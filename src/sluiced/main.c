@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "sluiced/eal.h"
+#include "sluiced/notify.h"
 #include "sluiced/options.h"
 
 static void on_signal(evutil_socket_t fd, short what, void *base)
@@ -28,6 +29,7 @@ static int serve(const struct options *options, struct event_base *base, struct 
 	struct event *terminate = evsignal_new(base, SIGTERM, on_signal, base);
 	struct event *interrupt = evsignal_new(base, SIGINT, on_signal, base);
 	struct control *control;
+	struct notify *notify;
 	int result = -1;
 
 	if (!terminate || !interrupt || event_add(terminate, NULL) < 0 ||
@@ -35,7 +37,9 @@ static int serve(const struct options *options, struct event_base *base, struct 
 		error_set(err, "no memory for signals");
 	} else if (control_open(&control_options, base, &control, err) == 0) {
 		fputs("ready\n", stderr);
+		notify = notify_ready(base, options->node);
 		event_base_dispatch(base);
+		notify_stopping(notify);
 		control_close(control);
 		result = 0;
 	}

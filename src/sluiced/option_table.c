@@ -3,7 +3,8 @@
 #include <stddef.h>
 
 const struct daemon_option daemon_options[] = {
-	{"node", "NAME", "name of this node's Node object"},
+	{"node", "NAME",
+	 "name of this node's Node object (with --config and none in it, the host's name)"},
 	{"api", "unix:PATH", "where the API answers (unix:/run/sluice/sluiced.sock)"},
 	{"state", "PATH", "desired state on disk (/var/lib/sluice/NAME.db)"},
 	{"workers", "CPUS", "a polling thread on each CPU, as 2-3,6 (one thread, on any CPU)"},

@@ -2,8 +2,10 @@
 
 #include <ctype.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "sluiced/option_table.h"
@@ -130,6 +132,16 @@ static int set_node(struct options *o, const char *text, struct error *err)
 					 "node: '%s' is no name: letters, digits, '.', '_' and '-'",
 					 text);
 	return copy_text("node", text, o->node, sizeof(o->node), err);
+}
+
+// One configuration file for many hosts: each is the node of its own name.
+static int set_node_to_host(struct options *o, struct error *err)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (gethostname(name, sizeof(name)) < 0)
+		return error_errno(err, "node");
+	return set_node(o, name, err);
 }
 
 static int set_api(struct options *o, const char *text, struct error *err)
@@ -301,6 +313,8 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 		return error_set(err, "'%s' is no option; see --help", argv[optind]);
 	if (config && read_config(&parser, config, err) < 0)
 		return -1;
+	if (config && !options->node[0] && set_node_to_host(options, err) < 0)
+		return error_prefix(err, "%s: no node, and the host's name is none for it", config);
 	if (!options->node[0])
 		return error_set(err, "--node NAME is needed; see --help");
 	if (!options->state[0])
