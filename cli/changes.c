@@ -120,6 +120,15 @@ void impact_print(const Sluice__V1__Impact *impact)
 		puts("not all live connections were looked at");
 }
 
+void result_print(const struct invocation *invocation, const ProtobufCMessage *message)
+{
+	bool json = invocation->output == OUTPUT_JSON;
+
+	message_print(stdout, message, json ? PRINT_JSON : PRINT_YAML, PRINT_EMPTY, 0);
+	if (json)
+		putchar('\n');
+}
+
 void changes_print(const struct invocation *invocation, const ProtobufCMessage *message,
 		   Sluice__V1__Change *const *changes, size_t count,
 		   const Sluice__V1__Impact *impact, bool dry_run)
@@ -128,11 +137,7 @@ void changes_print(const struct invocation *invocation, const ProtobufCMessage *
 	size_t unchanged = 0;
 
 	if (invocation->output != OUTPUT_TABLE) {
-		message_print(stdout, message,
-			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
-			      PRINT_EMPTY, 0);
-		if (invocation->output == OUTPUT_JSON)
-			putchar('\n');
+		result_print(invocation, message);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {

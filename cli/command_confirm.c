@@ -27,16 +27,22 @@ static int confirm_run(const struct command *command, const struct invocation *i
 		rpc_status_clear(&status);
 		return EXIT_FAILED;
 	}
-	printf("revision %" PRIu64 " confirmed\n", response->revision);
+	if (invocation->output == OUTPUT_TABLE)
+		printf("revision %" PRIu64 " confirmed\n", response->revision);
+	else
+		result_print(invocation, &response->base);
 	sluice__v1__confirm_response__free_unpacked(response, NULL);
 	return EXIT_OK;
 }
 
+static const struct option_spec options[] = {OPTION_OUTPUT, {0}};
+
 const struct command confirm_command = {
 	.name = "confirm",
-	.arguments = "[REVISION]",
+	.arguments = "[REVISION] [-o table|json|yaml]",
 	.summary = "Keeps a change that was made with --confirm and would revert by itself",
 	.about = "With REVISION only if it is that one that waits.\n",
+	.options = options,
 	.examples = "  sluice apply -f groups.yaml --confirm 60s\n"
 		    "  sluice confirm\n",
 	.run = confirm_run,

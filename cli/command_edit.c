@@ -8,13 +8,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/command.h"
+#include "cli/changes.h"
 #include "model/kind.h"
 #include "model/memory.h"
 #include "model/object.h"
 
+// Others may change other objects all the time.
+#define TRIES 10
+
 struct editing {
 	const struct invocation *invocation;
+	Sluice__V1__ApplyRequest request; // without objects and revision
 	const char *kind;
 	const char *name; // NULL: all of the kind
 	Sluice__V1__GetResponse *shown;
@@ -226,7 +230,8 @@ static size_t changed_collect(struct editing *editing, const struct document *do
 	return count;
 }
 
-// Others may have changed the objects since they were shown: then the user has to look.
+// The stored state is another one by now. EXIT_OK: these objects are what they were, and can be
+// tried by the new revision. Else the user has to look.
 static int conflict_resolve(struct editing *editing, Sluice__V1__Object *const *changed,
 			    size_t count)
 {
@@ -273,32 +278,42 @@ enum outcome {
 	OUTCOME_FAILED,
 };
 
+// Only to the state that the user has seen: nobody's change is lost.
 static enum outcome changed_apply(struct editing *editing, struct document *document,
 				  Sluice__V1__Object **changed, size_t count)
 {
-	Sluice__V1__ApplyRequest request;
+	enum outcome outcome = OUTCOME_FAILED;
 	Sluice__V1__ApplyResponse *response;
-	enum outcome outcome = OUTCOME_DONE;
-	struct rpc_status status;
+	struct rpc_status status = {0};
+	unsigned int tries = 0;
 
-	sluice__v1__apply_request__init(&request);
-	if (conflict_resolve(editing, changed, count) != EXIT_OK)
-		return editing->errors ? OUTCOME_AGAIN : OUTCOME_FAILED;
-	request.objects = changed;
-	request.n_objects = count;
-	response = (Sluice__V1__ApplyResponse *)call(editing->invocation, "Apply", &request.base,
-						     &status);
+	do {
+		Sluice__V1__ApplyRequest request = editing->request;
+
+		if (tries && conflict_resolve(editing, changed, count) != EXIT_OK) {
+			rpc_status_clear(&status);
+			return editing->errors ? OUTCOME_AGAIN : OUTCOME_FAILED;
+		}
+		rpc_status_clear(&status);
+		request.objects = changed;
+		request.n_objects = count;
+		request.has_revision_case = SLUICE__V1__APPLY_REQUEST__HAS_REVISION_REVISION;
+		request.revision = editing->shown->revision;
+		response = (Sluice__V1__ApplyResponse *)call(editing->invocation, "Apply",
+							     &request.base, &status);
+	} while (!response && status.code == RPC_ABORTED && ++tries < TRIES);
 	if (response) {
-		for (size_t i = 0; i < count; i++)
-			printf("%s/%s changed\n", object_kind_name(changed[i]),
-			       object_name(changed[i]));
+		changes_print(editing->invocation, &response->base, response->changes,
+			      response->n_changes, NULL, false);
+		if (editing->request.confirm_seconds)
+			confirm_print(response->revision, editing->request.confirm_seconds);
 		sluice__v1__apply_response__free_unpacked(response, NULL);
+		outcome = OUTCOME_DONE;
 	} else if (status.code == RPC_INVALID_ARGUMENT) {
 		status_errors(editing, &status, document);
 		outcome = OUTCOME_AGAIN;
 	} else {
 		status_failure(&status, document);
-		outcome = OUTCOME_FAILED;
 	}
 	rpc_status_clear(&status);
 	return outcome;
@@ -415,6 +430,12 @@ static int edit_run(const struct command *command, const struct invocation *invo
 
 	if (invocation->argument_count < 1 || invocation->argument_count > 2)
 		return usage_error(command, "edit takes KIND and perhaps NAME");
+	sluice__v1__apply_request__init(&editing.request);
+	if (!confirm_option(command, invocation, &editing.request.confirm_seconds))
+		return EXIT_USAGE;
+	if (option_get(&invocation->options, "comment"))
+		editing.request.comment =
+			(char *)(uintptr_t)option_get(&invocation->options, "comment");
 	kind = kind_find(invocation->arguments[0]);
 	if (kind == SLUICE__V1__OBJECT__KIND__NOT_SET) {
 		near = kind_suggest(invocation->arguments[0]);
@@ -440,9 +461,11 @@ static int edit_run(const struct command *command, const struct invocation *invo
 	return result;
 }
 
+static const struct option_spec options[] = {OPTION_CONFIRM, OPTION_COMMENT, {0}};
+
 const struct command edit_command = {
 	.name = "edit",
-	.arguments = "KIND [NAME]",
+	.arguments = "KIND [NAME] [--confirm TIME] [--comment TEXT]",
 	.summary = "Opens objects in your editor, and applies what you change",
 	.about = "The editor is $VISUAL, $EDITOR or vi. Nothing is done where nothing was changed. "
 		 "A "
@@ -454,8 +477,9 @@ const struct command edit_command = {
 		 "shows "
 		 "what it is now: nobody's change is lost unseen.\n",
 	.words = "KIND NAME",
+	.options = options,
 	.examples = "  sluice edit network blue\n"
-		    "  sluice edit securitygroups\n"
+		    "  sluice edit securitygroups --confirm 5m\n"
 		    "  EDITOR=nano sluice edit port web-1\n",
 	.run = edit_run,
 };

@@ -92,11 +92,7 @@ static int history_run(const struct command *command, const struct invocation *i
 		return EXIT_FAILED;
 	}
 	if (invocation->output != OUTPUT_TABLE) {
-		message_print(stdout, &response->base,
-			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
-			      PRINT_EMPTY, 0);
-		if (invocation->output == OUTPUT_JSON)
-			putchar('\n');
+		result_print(invocation, &response->base);
 	} else if (request.revision && response->n_entries) {
 		entry_print(response->entries[0]);
 	} else {

@@ -1,6 +1,7 @@
 """sluice edit: the editor is a program of the test, which does what a user would."""
 
 import os
+import re
 import stat
 
 import pytest
@@ -125,6 +126,27 @@ def test_somebody_changes_the_same_meanwhile(node, edit):
     assert result.returncode == 1 and mtu(node, "blue") == 1350
     assert "Network/blue was changed meanwhile" in edit.seen[1] and "#! mtu: 1350" in edit.seen[1]
     assert "\nmtu: 1300" in edit.seen[1]
+
+
+def test_somebody_deletes_it_meanwhile(node, edit):
+    result = edit("network", "blue", steps=[f"{BUILD}/sluice --api unix:{node.api} delete network blue; sed -i s/1400/1300/ $1"])
+    assert result.returncode == 1 and "no Network 'blue'" in result.stderr
+    assert "mtu: 1300" in open(result.stderr.split()[-1], encoding="utf-8").read()
+
+
+def test_comment_and_confirmation(node, edit):
+    result = edit("network", "blue", "--confirm", "1h", "--comment", "smaller", steps=["sed -i s/1400/1300/ $1"])
+    assert re.fullmatch(r"Network/blue changed\nrevision \d+ reverts by itself in 3600 s .*\n", result.stdout)
+    entry = node.json("history", "--limit", "1")["entries"][0]
+    assert (entry["comment"], entry["confirmation"]) == ("smaller", "waiting")
+    # Another one now has to wait, and what was written is kept.
+    result = edit("network", "green", steps=["", "sed -i s/1400/1300/ $1"])
+    assert result.returncode == 1 and "waits to be confirmed" in result.stderr
+    assert "mtu: 1300" in open(result.stderr.split()[-1], encoding="utf-8").read()
+    assert node.json("confirm", entry["revision"]) == {"revision": entry["revision"]}
+    assert mtu(node, "blue") == 1300 and mtu(node, "green") == 1400
+    result = edit("network", "blue", "--confirm", "soon")
+    assert result.returncode == 2
 
 
 def test_the_editor_fails(node, edit):
