@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "model/check.h"
+#include "rpc/health.h"
 #include "rpc/reflection.h"
 #include "telemetry/telemetry.h"
 
@@ -101,6 +102,7 @@ void control_close(struct control *control)
 		rpc_server_free(control->server);
 	confirmation_end(control);
 	reflection_close(control->reflection);
+	health_close(control->health);
 	if (control->retry)
 		event_free(control->retry);
 	// First the workers, then what they used.

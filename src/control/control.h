@@ -54,6 +54,7 @@ struct control {
 	char behind[512]; // why the tables in force are not those of the objects; empty: they are
 	struct rpc_server *server;
 	struct reflection *reflection;
+	struct health *health; // serving: the tables in force are those of the objects
 	struct metrics_server *metrics;
 	uint32_t flow_followers;
 	struct store_waiting waiting;	     // the last change, if it is to be confirmed

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "rpc/health.h"
 
 // Ports that come or go at once and make it worth to give memory back.
 #define UNTIDY 1000
@@ -131,11 +132,13 @@ static bool publish(struct control *control, struct tables *tables)
 		tables_free(tables);
 		// Of another set than the present one.
 		control->in_force = NULL;
+		health_set(control->health, false);
 		return false;
 	}
 	control->tables = tables;
 	control->in_force = control->objects;
 	control->behind[0] = 0;
+	health_set(control->health, true);
 	if (old->endpoint_count + UNTIDY < tables->endpoint_count ||
 	    tables->endpoint_count + UNTIDY < old->endpoint_count)
 		control->untidy = true;

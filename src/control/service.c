@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 #include "model/transaction.h"
+#include "rpc/health.h"
 #include "rpc/reflection.h"
 #include "telemetry/telemetry.h"
 
@@ -112,8 +113,10 @@ int control_serve(struct control *control, const char *api, struct error *err)
 		return error_set(err, "no memory for the API");
 	if (rpc_server_add(control->server, &sluice__v1__sluice__descriptor, methods, control,
 			   err) < 0 ||
+	    health_open(control->server, &control->health, err) < 0 ||
 	    reflection_open(control->server, services_descriptor, services_descriptor_size,
 			    &control->reflection, err) < 0)
 		return -1;
+	health_set(control->health, control->in_force == control->objects);
 	return rpc_server_listen(control->server, api, err);
 }

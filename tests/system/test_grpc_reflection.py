@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 VERSIONS = ("v1", "v1alpha")
-SERVICES = {"sluice.v1.Sluice", "grpc.reflection.v1.ServerReflection",
+SERVICES = {"sluice.v1.Sluice", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection"}
 
 
