@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/transaction.h"
+
 bool revision_parse(const char *text, uint64_t *revision)
 {
 	size_t digits = strspn(text, "0123456789");
@@ -133,7 +135,6 @@ void changes_print(const struct invocation *invocation, const ProtobufCMessage *
 		   Sluice__V1__Change *const *changes, size_t count,
 		   const Sluice__V1__Impact *impact, bool dry_run)
 {
-	static const char *const words[] = {"unchanged", "created", "changed", "deleted"};
 	size_t unchanged = 0;
 
 	if (invocation->output != OUTPUT_TABLE) {
@@ -145,9 +146,7 @@ void changes_print(const struct invocation *invocation, const ProtobufCMessage *
 			unchanged++;
 		else
 			printf("%s/%s %s%s\n", changes[i]->kind, changes[i]->name,
-			       (unsigned)changes[i]->action < 4 ? words[changes[i]->action]
-								: "changed",
-			       dry_run ? " (dry run)" : "");
+			       action_name(changes[i]->action), dry_run ? " (dry run)" : "");
 	}
 	if (unchanged)
 		printf("%zu unchanged\n", unchanged);

@@ -7,9 +7,7 @@
 #include "cli/changes.h"
 #include "cli/difference.h"
 #include "cli/table.h"
-
-static const char *const columns[] = {">REVISION", "TIME",     "USER",	       "ACTION", ">CREATED",
-				      ">CHANGED",  ">DELETED", "CONFIRMATION", "COMMENT"};
+#include "model/transaction.h"
 
 static void action_text(const Sluice__V1__HistoryEntry *entry, char *text, size_t size)
 {
@@ -19,25 +17,59 @@ static void action_text(const Sluice__V1__HistoryEntry *entry, char *text, size_
 		snprintf(text, size, "%s", entry->action);
 }
 
-static void entries_print(const Sluice__V1__HistoryResponse *response)
-{
-	struct table *table = table_new(columns, sizeof(columns) / sizeof(*columns));
+#define COLUMNS_MAX 10
 
+static void confirmation_text(const Sluice__V1__HistoryEntry *entry, char *text, size_t size)
+{
+	snprintf(text, size, "%s%s%s", *entry->confirmation ? entry->confirmation : "-",
+		 *entry->reverts_at ? ", reverts " : "", entry->reverts_at);
+}
+
+static size_t headings(const char *columns[COLUMNS_MAX], bool wide, bool confirmations)
+{
+	static const char *const first[] = {">REVISION", "TIME", "USER", "ACTION"};
+	static const char *const counts[] = {">CREATED", ">CHANGED", ">DELETED"};
+	size_t count = 0;
+
+	for (size_t i = 0; i < 4; i++)
+		columns[count++] = first[i];
+	for (size_t i = 0; wide && i < 3; i++)
+		columns[count++] = counts[i];
+	if (confirmations)
+		columns[count++] = "CONFIRMATION";
+	columns[count++] = "WHAT";
+	columns[count++] = "COMMENT";
+	return count;
+}
+
+static void entries_print(const Sluice__V1__HistoryResponse *response, bool wide)
+{
+	const char *columns[COLUMNS_MAX];
+	bool confirmations = wide;
+	struct table *table;
+
+	// A column for what is rare, where there is some.
+	for (size_t i = 0; i < response->n_entries && !confirmations; i++)
+		confirmations = *response->entries[i]->confirmation;
+	table = table_new(columns, headings(columns, wide, confirmations));
 	for (size_t i = 0; i < response->n_entries; i++) {
 		const Sluice__V1__HistoryEntry *entry = response->entries[i];
-		char revision[24], created[16], changed[16], deleted[16], action[64],
-			confirmation[80];
-		const char *cells[] = {revision, entry->time, entry->user,  action,	   created,
-				       changed,	 deleted,     confirmation, entry->comment};
+		const uint32_t counts[] = {entry->created, entry->changed, entry->deleted};
+		char revision[24], numbers[3][16], action[64], confirmation[80];
+		const char *cells[COLUMNS_MAX] = {revision, entry->time, entry->user, action};
+		size_t count = 4;
 
 		snprintf(revision, sizeof(revision), "%" PRIu64, entry->revision);
-		snprintf(created, sizeof(created), "%" PRIu32, entry->created);
-		snprintf(changed, sizeof(changed), "%" PRIu32, entry->changed);
-		snprintf(deleted, sizeof(deleted), "%" PRIu32, entry->deleted);
-		snprintf(confirmation, sizeof(confirmation), "%s%s%s",
-			 *entry->confirmation ? entry->confirmation : "-",
-			 *entry->reverts_at ? ", reverts " : "", entry->reverts_at);
 		action_text(entry, action, sizeof(action));
+		for (size_t n = 0; wide && n < 3; n++) {
+			snprintf(numbers[n], sizeof(numbers[n]), "%" PRIu32, counts[n]);
+			cells[count++] = numbers[n];
+		}
+		confirmation_text(entry, confirmation, sizeof(confirmation));
+		if (confirmations)
+			cells[count++] = confirmation;
+		cells[count++] = entry->summary;
+		cells[count++] = entry->comment;
 		table_row(table, cells);
 	}
 	if (response->n_entries)
@@ -48,21 +80,20 @@ static void entries_print(const Sluice__V1__HistoryResponse *response)
 // One change, as diff would have shown it before.
 static void entry_print(const Sluice__V1__HistoryEntry *entry)
 {
-	static const char *const words[] = {"unchanged", "created", "changed", "deleted"};
-	char action[64];
+	char action[64], confirmation[80];
 
 	action_text(entry, action, sizeof(action));
 	printf("revision %" PRIu64 ", %s by %s: %s\n", entry->revision, entry->time, entry->user,
 	       action);
 	if (*entry->comment)
 		printf("comment: %s\n", entry->comment);
+	confirmation_text(entry, confirmation, sizeof(confirmation));
 	if (*entry->confirmation)
-		printf("confirmation: %s%s%s\n", entry->confirmation,
-		       *entry->reverts_at ? ", reverts " : "", entry->reverts_at);
+		printf("confirmation: %s\n", confirmation);
 	for (size_t i = 0; i < entry->n_changes; i++) {
 		const Sluice__V1__HistoryChange *change = entry->changes[i];
 
-		printf("%s/%s was %s\n", change->kind, change->name, words[change->action & 3]);
+		printf("%s/%s was %s\n", change->kind, change->name, action_name(change->action));
 		difference_print(change->before, change->after);
 	}
 }
@@ -91,12 +122,12 @@ static int history_run(const struct command *command, const struct invocation *i
 		rpc_status_clear(&status);
 		return EXIT_FAILED;
 	}
-	if (invocation->output != OUTPUT_TABLE) {
+	if (invocation->output == OUTPUT_JSON || invocation->output == OUTPUT_YAML) {
 		result_print(invocation, &response->base);
 	} else if (request.revision && response->n_entries) {
 		entry_print(response->entries[0]);
 	} else {
-		entries_print(response);
+		entries_print(response, invocation->output == OUTPUT_WIDE);
 	}
 	sluice__v1__history_response__free_unpacked(response, NULL);
 	return EXIT_OK;
@@ -104,16 +135,21 @@ static int history_run(const struct command *command, const struct invocation *i
 
 static const struct option_spec options[] = {
 	{.name = "limit", .argument = "N", .text = "only the newest N changes"},
-	OPTION_OUTPUT,
+	{.name = "output",
+	 .letter = 'o',
+	 .argument = "FORM",
+	 .text = "table (default), wide, json or yaml",
+	 .completion = "table wide json yaml"},
 	{0},
 };
 
 const struct command history_command = {
 	.name = "history",
-	.arguments = "[REVISION] [--limit N] [-o table|json|yaml]",
+	.arguments = "[REVISION] [--limit N] [-o table|wide|json|yaml]",
 	.summary = "Shows who changed what and when, or one change line by line",
 	.about = "The last 1000 changes are kept (fewer where they are very large). Times are "
-		 "UTC.\n",
+		 "UTC. USER is who called: the user at the other end of the socket, or the "
+		 "certificate's subject.\n",
 	.options = options,
 	.examples = "  sluice history --limit 10\n"
 		    "  sluice history 42\n"

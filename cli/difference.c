@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/terminal.h"
 #include "model/memory.h"
 #include "model/print.h"
 
@@ -46,6 +47,11 @@ static void lines_free(struct lines *lines)
 	free(lines->list);
 }
 
+static void line_print(char sign, enum style style, const char *text)
+{
+	printf("%s%c %s%s\n", style_begin(stdout, style), sign, text, style_end(stdout));
+}
+
 // The longest common subsequence stays, the rest goes or comes.
 static void lines_compare(const struct lines *before, const struct lines *after)
 {
@@ -76,9 +82,9 @@ static void lines_compare(const struct lines *before, const struct lines *after)
 		} else if (i < before->count &&
 			   (j == after->count || !common ||
 			    common[(i + 1) * width + j] >= common[i * width + j + 1])) {
-			printf("- %s\n", before->list[i++]);
+			line_print('-', STYLE_BAD, before->list[i++]);
 		} else {
-			printf("+ %s\n", after->list[j++]);
+			line_print('+', STYLE_GOOD, after->list[j++]);
 		}
 	}
 	free(common);

@@ -16,6 +16,7 @@ struct order {
 	struct control *control;
 	struct rpc_call *call;
 	bool dry_run;
+	bool details;
 	const uint64_t *revision; // the state must be this one; NULL: whichever
 	struct store_record record;
 	struct problems problems;
@@ -178,8 +179,8 @@ static void order_finish(struct order *order, enum transaction_result result)
 	if (result != TRANSACTION_OK) {
 		fail_with_problems(order->call, RPC_INVALID_ARGUMENT, &order->problems);
 	} else if (order_commit(order)) {
-		Sluice__V1__ApplyResponse *response =
-			transaction_response(&order->transaction, order->control->revision);
+		Sluice__V1__ApplyResponse *response = transaction_response(
+			&order->transaction, order->control->revision, order->details);
 
 		order_answer(order, &response->base, &response->impact);
 	}
@@ -198,6 +199,7 @@ void change_apply(void *context, struct rpc_call *call, ProtobufCMessage *messag
 		.control = context,
 		.call = call,
 		.dry_run = request->dry_run,
+		.details = request->details,
 		.revision = request->has_revision_case ? &request->revision : NULL,
 		.record = {.action = "apply",
 			   .comment = request->comment,
@@ -219,6 +221,7 @@ void change_rollback(void *context, struct rpc_call *call, ProtobufCMessage *mes
 		.control = control,
 		.call = call,
 		.dry_run = request->dry_run,
+		.details = request->details,
 		.revision = request->has_revision_case ? &request->revision : NULL,
 		.record = {.action = "rollback",
 			   .back_to = request->to,
@@ -283,8 +286,8 @@ void change_delete(void *context, struct rpc_call *call, ProtobufCMessage *messa
 		break;
 	case TRANSACTION_OK:
 		if (order_commit(&order)) {
-			Sluice__V1__ApplyResponse *changes =
-				transaction_response(&order.transaction, order.control->revision);
+			Sluice__V1__ApplyResponse *changes = transaction_response(
+				&order.transaction, order.control->revision, false);
 			Sluice__V1__DeleteResponse *response = malloc(sizeof(*response));
 
 			if (!response)

@@ -234,6 +234,18 @@ static void item_begin(struct item *item, const char *key, bool key_is_field)
 
 static void fields_print(struct item *item, const ProtobufCMessage *message);
 
+// NULL: there is none to print.
+static void kind_print(struct item *item, const char *kind)
+{
+	if (!kind)
+		return;
+	item_begin(item, "kind", true);
+	if (item->format == PRINT_YAML)
+		fprintf(item->file, " %s\n", kind);
+	else
+		quoted_print(item->file, kind);
+}
+
 // The value behind what item_begin printed.
 static void submessage_print(struct item *item, const ProtobufCMessage *message, bool in_list)
 {
@@ -241,12 +253,25 @@ static void submessage_print(struct item *item, const ProtobufCMessage *message,
 			     .format = item->format,
 			     .flags = item->flags,
 			     .indent = item->indent + 1};
+	const char *kind = NULL;
 	bool any = false;
 
+	if (message->descriptor == &sluice__v1__object__descriptor) {
+		const Sluice__V1__Object *object = (const Sluice__V1__Object *)message;
+
+		// As documents have it.
+		if (object_message(object)) {
+			kind = object_kind_name(object);
+			message = object_message(object);
+			inner.flags &= ~(unsigned)PRINT_EMPTY;
+		}
+	}
+	any = kind;
 	for (unsigned i = 0; i < message->descriptor->n_fields && !any; i++)
-		any = is_printed(&message->descriptor->fields[i], message, item->flags);
+		any = is_printed(&message->descriptor->fields[i], message, inner.flags);
 	if (item->format == PRINT_JSON) {
 		fputc('{', item->file);
+		kind_print(&inner, kind);
 		fields_print(&inner, message);
 		if (any) {
 			fputc('\n', item->file);
@@ -258,6 +283,7 @@ static void submessage_print(struct item *item, const ProtobufCMessage *message,
 	} else {
 		inner.inline_first = in_list;
 		fputs(in_list ? " " : "\n", item->file);
+		kind_print(&inner, kind);
 		fields_print(&inner, message);
 	}
 }
@@ -350,13 +376,7 @@ static void top_print(FILE *file, const char *kind, const ProtobufCMessage *mess
 
 	if (format == PRINT_JSON)
 		fputc('{', file);
-	if (kind) {
-		item_begin(&item, "kind", true);
-		if (format == PRINT_YAML)
-			fprintf(file, " %s\n", kind);
-		else
-			quoted_print(file, kind);
-	}
+	kind_print(&item, kind);
 	fields_print(&item, message);
 	if (status) {
 		item_begin(&item, "status", true);

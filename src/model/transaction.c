@@ -227,9 +227,15 @@ enum transaction_result transaction_replace(const struct object_set *current,
 	return transaction_check(current, transaction, problems);
 }
 
+const char *action_name(Sluice__V1__Action action)
+{
+	static const char *const names[] = {"unchanged", "created", "changed", "deleted"};
+
+	return (unsigned)action < 4 ? names[action] : "changed";
+}
+
 const char *transaction_summary(const struct transaction *transaction, char *text, size_t size)
 {
-	static const char *const words[] = {"unchanged", "created", "changed", "deleted"};
 	size_t length = 0, left = transaction->effective;
 
 	text[0] = 0;
@@ -240,7 +246,7 @@ const char *transaction_summary(const struct transaction *transaction, char *tex
 		if (change->action == SLUICE__V1__ACTION__ACTION_UNCHANGED)
 			continue;
 		snprintf(item, sizeof(item), "%s%s/%s %s", length ? ", " : "",
-			 kind_name(change->kind), change->name, words[change->action]);
+			 kind_name(change->kind), change->name, action_name(change->action));
 		// Room for the number of the others.
 		if (length + strlen(item) + 32 > size)
 			break;
@@ -261,7 +267,7 @@ void transaction_clear(struct transaction *transaction)
 }
 
 Sluice__V1__ApplyResponse *transaction_response(const struct transaction *transaction,
-						uint64_t revision)
+						uint64_t revision, bool details)
 {
 	Sluice__V1__ApplyResponse *response = memory_new(sizeof(*response));
 
@@ -276,6 +282,12 @@ Sluice__V1__ApplyResponse *transaction_response(const struct transaction *transa
 		entry->kind = memory_text(kind_name(change->kind));
 		entry->name = memory_text(change->name);
 		entry->action = change->action;
+		if (details && change->action != SLUICE__V1__ACTION__ACTION_UNCHANGED) {
+			if (change->before)
+				entry->before = memory_required(object_copy(change->before));
+			if (change->object)
+				entry->after = memory_required(object_copy(change->object));
+		}
 		response->changes[response->n_changes++] = entry;
 	}
 	return response;

@@ -65,14 +65,18 @@ enum transaction_result transaction_replace(const struct object_set *current,
 					    struct transaction *transaction,
 					    struct problems *problems);
 
+// As people are told: "created".
+const char *action_name(Sluice__V1__Action action);
+
 // One line for people: "Port/a created, Port/b deleted and 3 more".
 const char *transaction_summary(const struct transaction *transaction, char *text, size_t size);
 
 void transaction_clear(struct transaction *transaction);
 
-// The response to Apply and Rollback. Freed with sluice__v1__apply_response__free_unpacked.
+// The response to Apply and Rollback; with details it has copies of the objects before and after.
+// Freed with sluice__v1__apply_response__free_unpacked.
 Sluice__V1__ApplyResponse *transaction_response(const struct transaction *transaction,
-						uint64_t revision);
+						uint64_t revision, bool details);
 
 // The response to Get; its objects are shared with the set. Freed with transaction_get_free while
 // the set is unchanged. NULL with an error for an unknown kind (gRPC INVALID_ARGUMENT) or, with

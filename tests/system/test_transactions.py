@@ -77,9 +77,15 @@ def test_history_says_who_when_what(node):
     assert entries[-1]["comment"] == "the first"
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", e["time"]) for e in entries)
     assert [int(e["revision"]) for e in node.json("history", "--limit", "2")["entries"]] == [4, 3]
+    assert [e["summary"] for e in entries] == \
+        ["Network/blue deleted", "Network/blue changed", "Network/blue created", "Vrf/t1 created, Vrf/t2 created"]
     lines = node.ok("history").splitlines()
-    assert lines[0].split()[:4] == ["REVISION", "TIME", "USER", "ACTION"]
-    assert lines[4].split()[0] == "1" and lines[4].endswith("the first")
+    assert lines[0].split() == ["REVISION", "TIME", "USER", "ACTION", "WHAT", "COMMENT"]
+    assert re.fullmatch(r" +1 +\S+Z +root +apply +Vrf/t1 created, Vrf/t2 created +the first *", lines[4])
+    wide = node.ok("history", "-o", "wide").splitlines()
+    assert wide[0].split()[4:8] == ["CREATED", "CHANGED", "DELETED", "CONFIRMATION"]
+    assert wide[4].split()[4:8] == ["2", "0", "0", "-"]
+    assert yaml.safe_load(node.ok("history", "-o", "yaml")) == history
 
 
 def test_history_of_another_user(node, tmp_path):
@@ -113,6 +119,73 @@ def test_each_change_is_one_line_of_the_log(node):
     lines = [line for line in node.lines() if "revision 1 " in line]
     assert len(lines) == 1
     assert re.search(r"revision 1 by root: apply: Vrf/t0 created, .* and \d+ more \(many\)$", lines[0])
+
+
+def test_history_of_one_change_as_json(node):
+    """Objects have the form of documents: they can be applied again."""
+    apply(node, vrf("t1"), network("blue", vrf="t1", vni=5001))
+    apply(node, network("blue", vrf="t1", vni=5002), *[vrf(f"v{i}") for i in range(5)])
+    entry = node.json("history", "2")["entries"][0]
+    assert entry["summary"] == "Network/blue changed, Vrf/v0 created and 4 more"
+    change = entry["changes"][0]
+    assert (change["kind"], change["name"], change["action"]) == ("Network", "blue", "changed")
+    assert change["before"] == network("blue", vrf="t1", vni=5001)
+    assert change["after"] == network("blue", vrf="t1", vni=5002)
+    created = entry["changes"][1]
+    assert "before" not in created and created["after"] == vrf("v0")
+    assert yaml.safe_load(node.ok("history", "2", "-o", "yaml"))["entries"][0] == entry
+    apply(node, change["before"])
+    assert node.json("get", "network", "blue")["vni"] == 5001
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_results_for_programs(steady, form):
+    """What is said in words is there in fields, too."""
+    def answer(*arguments, **options):
+        return yaml.safe_load(steady.ok(*arguments, "-o", form, **options))
+
+    def actions(changes):
+        return [(c["kind"], c["name"], c["action"]) for c in changes]
+
+    now = revision(steady)
+    wanted = text(vrf("p1"), network("pn", vrf="p1"))
+    found = answer("diff", "-f", "-", input=wanted)
+    assert actions(found["changes"]) == [("Vrf", "p1", "created"), ("Network", "pn", "created")]
+    assert found["changes"][1]["after"] == network("pn", vrf="p1") and "before" not in found["changes"][1]
+    assert found["impact"]["connections"] == found["impact"]["ending"] == 0 and found["revision"] == now
+    found = answer("apply", "-f", "-", input=wanted)
+    assert actions(found["changes"]) == [("Vrf", "p1", "created"), ("Network", "pn", "created")]
+    assert found["revision"] == now + 1 and "impact" not in found and "after" not in found["changes"][0]
+    found = answer("diff", "-f", "-", input=text(vrf("p1"), network("pn", vrf="p1", mtu=1400)))
+    assert [c["action"] for c in found["changes"]] == ["unchanged", "changed"]
+    assert found["changes"][1]["before"] == network("pn", vrf="p1")
+    assert found["changes"][1]["after"] == network("pn", vrf="p1", mtu=1400)
+    assert set(found["changes"][0]) == {"kind", "name", "action"}
+    found = answer("diff", str(now))
+    assert actions(found["changes"]) == [("Vrf", "p1", "deleted"), ("Network", "pn", "deleted")]
+    assert found["changes"][0]["before"] == vrf("p1") and "after" not in found["changes"][0]
+    found = answer("delete", "network", "pn", "--dry-run")
+    assert actions(found["changes"]) == [("Network", "pn", "deleted")] and found["impact"]["ending"] == 0
+    found = answer("delete", "network", "pn")
+    assert actions(found["changes"]) == [("Network", "pn", "deleted")] and found["revision"] == now + 2
+    found = answer("rollback", str(now + 1), "--confirm", "1h")
+    assert actions(found["changes"]) == [("Network", "pn", "created")] and found["revision"] == now + 3
+    assert answer("confirm") == {"revision": now + 3}
+    found = answer("rollback", str(now))
+    assert actions(found["changes"]) == [("Vrf", "p1", "deleted"), ("Network", "pn", "deleted")]
+
+
+def test_diff_with_a_revision(node):
+    """What a rollback would do, line by line."""
+    apply(node, vrf("t1"), network("blue", vrf="t1"))
+    apply(node, vrf("t2"), network("blue", vrf="t2"))
+    shown = node.ok("diff", "1").splitlines()
+    assert "Vrf/t2 would be deleted" in shown and "Network/blue would be changed" in shown
+    assert "- vrf: t2" in shown and "+ vrf: t1" in shown
+    coloured = node.ok("diff", "1", "--color", "always").splitlines()
+    assert "\x1b[31m- vrf: t2\x1b[0m" in coloured and "  name: blue" in coloured
+    assert node.ok("diff", "2") == "" and revision(node) == 2
+    assert refused(node, "diff", "3") == "no revision 3 to go back to: the history has 0 to 2"
 
 
 def test_rollback(node):
@@ -224,7 +297,8 @@ def test_comment_is_one_line(steady, comment):
     ["apply", "-f", "-", "--confirm", "soon"], ["apply", "-f", "-", "--confirm", "0s"],
     ["apply", "-f", "-", "--confirm", "25h"], ["apply", "-f", "-", "--revision", "-1"], ["rollback"],
     ["rollback", "one"], ["rollback", "1", "2"], ["confirm", "x"], ["history", "x"], ["history", "0"],
-    ["history", "--limit", "0"], ["delete", "-f", "-", "vrf"]], ids=" ".join)
+    ["history", "--limit", "0"], ["delete", "-f", "-", "vrf"], ["diff"], ["diff", "x"], ["diff", "1", "--prune"],
+    ["diff", "-f", "-", "1"], ["history", "-o", "xml"], ["diff", "1", "-o", "wide"]], ids=" ".join)
 def test_wrong_usage(steady, arguments):
     result = steady.run(*arguments, input=text(vrf("usage")))
     assert (result.returncode, result.stdout) == (2, "")
@@ -253,6 +327,7 @@ def test_reverts_by_itself(node):
 def test_confirmed_change_stays(node):
     apply(node, vrf("t1"), options=["--confirm", "1h"])
     assert confirmation(node)["confirmation"] == "waiting"
+    assert re.search(r"CONFIRMATION .*\n.* waiting, reverts \S+Z ", node.ok("history"))
     # It stands alone until somebody has decided.
     assert refused(node, "apply", "-f", "-", input=text(vrf("t2"))) == \
         "nothing was changed: revision 1 waits to be confirmed, or rolled back to 0"

@@ -164,7 +164,7 @@ static void test_transaction(void **state)
 	assert_int_equal(apply(set, first, 2, &transaction, &problems), TRANSACTION_OK);
 	assert_int_equal(transaction.effective, 2);
 	assert_int_equal(object_set_count(set, VRF), 0);
-	response = transaction_response(&transaction, 7);
+	response = transaction_response(&transaction, 7, true);
 	assert_int_equal(response->revision, 7);
 	assert_string_equal(response->changes[0]->kind, "Network");
 	assert_int_equal(response->changes[1]->action, SLUICE__V1__ACTION__ACTION_CREATED);

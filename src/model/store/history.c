@@ -9,6 +9,8 @@
 #include "model/store/store_private.h"
 
 #define SECOND 1000 // of the times in the tables
+// That a summary names.
+#define SUMMARY_OBJECTS 2
 
 static int statement_finish(const struct store *store, sqlite3_stmt *statement, struct error *err)
 {
@@ -255,6 +257,45 @@ static const char entries_sql[] =
 	"= "
 	"0 OR h.revision = ?1 ORDER BY h.revision DESC LIMIT ?2";
 
+// The first objects that each of the changes was about, and how many more there are.
+static int summaries_read(const struct store *store, const Sluice__V1__HistoryResponse *response,
+			  struct error *err)
+{
+	sqlite3_stmt *statement =
+		store_statement(store,
+				"SELECT kind, name, action FROM history_objects WHERE revision = ? "
+				"ORDER BY kind, name LIMIT ?",
+				err);
+	int step = SQLITE_DONE;
+
+	for (size_t i = 0; statement && i < response->n_entries && step == SQLITE_DONE; i++) {
+		Sluice__V1__HistoryEntry *entry = response->entries[i];
+		uint32_t left = entry->created + entry->changed + entry->deleted;
+		FILE *file = memory_required(open_memstream(&entry->summary, &(size_t){0}));
+		const char *separator = "";
+
+		sqlite3_bind_int64(statement, 1, (int64_t)entry->revision);
+		sqlite3_bind_int(statement, 2, SUMMARY_OBJECTS);
+		while ((step = sqlite3_step(statement)) == SQLITE_ROW && left) {
+			fprintf(file, "%s%s/%s %s", separator,
+				(const char *)sqlite3_column_text(statement, 0),
+				(const char *)sqlite3_column_text(statement, 1),
+				action_name((Sluice__V1__Action)sqlite3_column_int(statement, 2)));
+			separator = ", ";
+			left--;
+		}
+		if (left)
+			fprintf(file, "%s%u more", *separator ? " and " : "", left);
+		fclose(file);
+		memory_required(entry->summary);
+		sqlite3_reset(statement);
+	}
+	if (statement && step != SQLITE_DONE)
+		store_error(store, err, "cannot read the store");
+	sqlite3_finalize(statement);
+	return statement && step == SQLITE_DONE ? 0 : -1;
+}
+
 static int oldest_read(const struct store *store, uint64_t *oldest, struct error *err)
 {
 	int64_t number;
@@ -295,6 +336,7 @@ int store_history(struct store *store, uint64_t revision, uint32_t limit,
 	if (step != SQLITE_DONE ||
 	    store_number(store, "SELECT revision FROM state", &present, err) < 0 ||
 	    oldest_read(store, &response->oldest, err) < 0 ||
+	    summaries_read(store, response, err) < 0 ||
 	    (revision && response->n_entries &&
 	     objects_read(store, response->entries[0], err) < 0)) {
 		sluice__v1__history_response__free_unpacked(response, NULL);
