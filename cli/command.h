@@ -96,3 +96,6 @@ struct document *files_read(const struct invocation *invocation);
 Sluice__V1__ApplyResponse *files_apply(const struct invocation *invocation,
 				       const Sluice__V1__ApplyRequest *request,
 				       struct document **document);
+
+// get_watch.c: `get --watch`, of a kind, and of one name or, where it is empty, of all.
+int get_watch(const struct invocation *invocation, const char *kind, const char *name);

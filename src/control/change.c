@@ -111,6 +111,7 @@ void change_put_in_force(struct control *control, struct transaction *transactio
 	control->objects = transaction->next;
 	transaction->next = NULL;
 	control_reconcile(control, tables);
+	watch_objects(control, old);
 	object_set_free(old);
 }
 

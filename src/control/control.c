@@ -13,6 +13,7 @@
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_retry(context);
+	watch_statuses(context);
 }
 
 static int load(struct control *control, const char *path, struct error *err)
@@ -62,6 +63,8 @@ static int start(struct control *control, const struct control_options *options,
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
 	control_reconcile(control, tables);
+	if (!watch_open(control))
+		return error_set(err, "no memory");
 	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
 	if (!control->retry || event_add(control->retry, &interval) < 0)
 		return error_set(err, "no memory for a timer");
@@ -103,6 +106,7 @@ void control_close(struct control *control)
 	confirmation_end(control);
 	reflection_close(control->reflection);
 	health_close(control->health);
+	watch_close(control->watch);
 	if (control->retry)
 		event_free(control->retry);
 	// First the workers, then what they used.

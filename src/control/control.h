@@ -32,6 +32,7 @@ struct control_port {
 	struct port_counters offloaded_before;
 	char problem[512]; // why it can't be opened
 	uint32_t parent;   // the port whose device it uses, for a VLAN; else 0
+	uint64_t told;	   // status_mark of what those who watch know
 	bool wanted;	   // in the present objects
 	bool closing;	   // the next tables are to be without it
 };
@@ -60,6 +61,7 @@ struct control {
 	struct store_waiting waiting;	     // the last change, if it is to be confirmed
 	struct event *confirmation;	     // the end of the wait; NULL: there has never been one
 	TAILQ_HEAD(, impact) impacts;	     // that are being worked out
+	struct watch *watch;		     // NULL: nobody can yet
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };
@@ -95,6 +97,26 @@ int control_compile(struct control *control, const struct object_set *objects,
 // status.c: adds what the data plane has of each object; statuses_free takes that out again.
 void statuses_add(const struct control *control, Sluice__V1__GetResponse *response);
 void statuses_free(Sluice__V1__GetResponse *response);
+
+// Of one object, freed with its free_unpacked.
+Sluice__V1__ObjectStatus *status_new(const struct control *control,
+				     const Sluice__V1__Object *object);
+
+// Another number as soon as the status of the entry's object is another one.
+uint64_t status_mark(const struct control *control, const struct control_port *entry);
+
+// watch.c: calls that are told of changes. False: no memory.
+bool watch_open(struct control *control);
+// After the server, which has the calls. NULL does nothing.
+void watch_close(struct watch *watch);
+void watch_answer(struct control *control, struct rpc_call *call,
+		  const Sluice__V1__WatchRequest *request);
+
+// Other objects are in force than `before`, with the number in control->revision.
+void watch_objects(struct control *control, const struct object_set *before);
+
+// Something else may be: looks at what the data plane has.
+void watch_statuses(struct control *control);
 
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);

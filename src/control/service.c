@@ -33,6 +33,11 @@ static void handle_get(void *context, struct rpc_call *call, ProtobufCMessage *m
 	transaction_get_free(response);
 }
 
+static void handle_watch(void *context, struct rpc_call *call, ProtobufCMessage *message)
+{
+	watch_answer(context, call, (const Sluice__V1__WatchRequest *)message);
+}
+
 static void handle_flows(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
 	flows_answer(context, call, (const Sluice__V1__FlowsRequest *)message);
@@ -99,6 +104,7 @@ static const struct rpc_method methods[] = {
 	{"History", change_history, RPC_ROLE_READ},
 	{"Capture", handle_capture, RPC_ROLE_OPERATE},
 	{"Get", handle_get, RPC_ROLE_READ},
+	{"Watch", handle_watch, RPC_ROLE_READ},
 	{"Flows", handle_flows, RPC_ROLE_READ},
 	{"Trace", handle_trace, RPC_ROLE_READ},
 	{"Stats", handle_stats, RPC_ROLE_READ},

@@ -49,6 +49,19 @@ static const struct peer *peer_find(const struct tables *tables, const char *nam
 	return NULL;
 }
 
+uint64_t status_mark(const struct control *control, const struct control_port *entry)
+{
+	const struct control_port *device = control_device(control, entry);
+	const struct port *port = device && !device->closing ? device->port : NULL;
+	uint64_t mark = 0xcbf29ce484222325; // FNV-1a
+
+	if (port)
+		return port->gone ? 1 : port->driver->up(port) ? 2 : 3;
+	for (const char *c = device ? device->problem : ""; *c; c++)
+		mark = (mark ^ (uint8_t)*c) * 0x100000001b3;
+	return mark;
+}
+
 static void node_status(const struct control *control, const Sluice__V1__Node *node,
 			Sluice__V1__ObjectStatus *status)
 {
@@ -74,8 +87,8 @@ static void port_status(const struct control *control, const Sluice__V1__Port *p
 		status->state = ACTIVE;
 }
 
-static Sluice__V1__ObjectStatus *status_new(const struct control *control,
-					    const Sluice__V1__Object *object)
+Sluice__V1__ObjectStatus *status_new(const struct control *control,
+				     const Sluice__V1__Object *object)
 {
 	Sluice__V1__ObjectStatus *status = memory_new(sizeof(*status));
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/kind.h"
+#include "model/memory.h"
 #include "model/message.h"
 
 const ProtobufCMessage *object_message(const Sluice__V1__Object *object)
@@ -67,6 +68,24 @@ bool object_equal(const Sluice__V1__Object *a, const Sluice__V1__Object *b)
 	free(a_data);
 	free(b_data);
 	return equal;
+}
+
+Sluice__V1__Object *object_named(Sluice__V1__Object__KindCase kind, const char *name)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field(&sluice__v1__object__descriptor, kind);
+	const ProtobufCMessageDescriptor *type = kind_descriptor(kind);
+	const ProtobufCFieldDescriptor *name_field =
+		protobuf_c_message_descriptor_get_field_by_name(type, "name");
+	Sluice__V1__Object *object = memory_new(sizeof(*object));
+	ProtobufCMessage *message = memory_new(type->sizeof_message);
+
+	sluice__v1__object__init(object);
+	protobuf_c_message_init(type, message);
+	object->kind_case = kind;
+	memcpy((char *)object + field->offset, &message, sizeof(message));
+	*(char **)(void *)((char *)message + name_field->offset) = memory_text(name);
+	return object;
 }
 
 Sluice__V1__Object *object_copy(const Sluice__V1__Object *object)

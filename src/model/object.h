@@ -18,6 +18,9 @@ const char *object_name(const Sluice__V1__Object *object);
 // Are they the same in every field?
 bool object_equal(const Sluice__V1__Object *a, const Sluice__V1__Object *b);
 
+// An object of this kind with nothing but its name; freed with object_free.
+Sluice__V1__Object *object_named(Sluice__V1__Object__KindCase kind, const char *name);
+
 // NULL where a message is larger than memory or 2 GiB; freed with object_free.
 Sluice__V1__Object *object_copy(const Sluice__V1__Object *object);
 void object_free(Sluice__V1__Object *object);

@@ -17,6 +17,7 @@ struct member {
 	uint32_t hash;
 	Sluice__V1__Object *object;
 	const char *name;
+	uint64_t mark;
 };
 
 struct members {
@@ -42,7 +43,7 @@ static uint32_t name_hash(const char *name)
 	return (uint32_t)(hash ^ hash >> 32);
 }
 
-static void member_release(struct member *member)
+void member_release(struct member *member)
 {
 	if (atomic_fetch_sub(&member->references, 1) != 1)
 		return;
@@ -166,17 +167,46 @@ static void member_put(struct members *members, struct member *member)
 	members->slots[slot] = (uint32_t)members->count;
 }
 
-void object_set_put(struct object_set *set, Sluice__V1__Object *object)
+struct member *member_new(Sluice__V1__Object *object)
 {
 	struct member *member = memory_new(sizeof(*member));
 
-	if ((unsigned)object->kind_case >= KIND_MAX)
-		abort();
 	member->object = object;
 	member->name = object_name(object);
 	member->hash = name_hash(member->name);
 	atomic_init(&member->references, 1);
-	member_put(&set->kinds[object->kind_case], member);
+	return member;
+}
+
+const Sluice__V1__Object *member_object(const struct member *member)
+{
+	return member->object;
+}
+
+uint64_t *member_mark(struct member *member)
+{
+	return &member->mark;
+}
+
+struct member *member_hold(struct member *member)
+{
+	atomic_fetch_add(&member->references, 1);
+	return member;
+}
+
+struct member *object_set_hold(const struct object_set *set, Sluice__V1__Object__KindCase kind,
+			       const char *name)
+{
+	struct member *member = member_find(set, kind, name);
+
+	return member ? member_hold(member) : NULL;
+}
+
+void object_set_put(struct object_set *set, Sluice__V1__Object *object)
+{
+	if ((unsigned)object->kind_case >= KIND_MAX)
+		abort();
+	member_put(&set->kinds[object->kind_case], member_new(object));
 }
 
 bool object_set_share(struct object_set *set, const struct object_set *from,

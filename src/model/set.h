@@ -9,10 +9,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "sluice.pb-c.h"
 
 struct object_set;
+
+// An object as sets have it: it lives as long as one of them has it, or somebody holds it.
+struct member;
 
 struct object_set *object_set_new(void);
 
@@ -50,3 +54,17 @@ bool object_set_same(const struct object_set *a, const struct object_set *b,
 // All of a kind sorted by name; `*objects` is freed by the caller with free. Returns the count.
 size_t object_set_sorted(const struct object_set *set, Sluice__V1__Object__KindCase kind,
 			 const Sluice__V1__Object ***objects);
+
+// The object of this name, to be kept beyond the set; NULL where there is none. Given back with
+// member_release.
+struct member *object_set_hold(const struct object_set *set, Sluice__V1__Object__KindCase kind,
+			       const char *name);
+
+// An object that no set has; takes it over.
+struct member *member_new(Sluice__V1__Object *object);
+struct member *member_hold(struct member *member);
+void member_release(struct member *member);
+const Sluice__V1__Object *member_object(const struct member *member);
+
+// A number that goes with the object; 0 to begin with.
+uint64_t *member_mark(struct member *member);

@@ -35,6 +35,7 @@ M = load_messages()
 
 class Client:
     def __init__(self, socket, **options):
+        self.socket = socket
         self.channel = grpc.insecure_channel(f"unix:{socket}", options=list(options.items()))
 
     def __enter__(self):
