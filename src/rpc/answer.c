@@ -133,10 +133,11 @@ void answer_begin(struct rpc_call *call)
 	nghttp2_nv headers[] = {
 		HEADER(":status", "200"),
 		HEADER("content-type", "application/grpc"),
+		HEADER("grpc-accept-encoding", "identity"),
 	};
 
 	call->begun = true;
-	nghttp2_submit_response(call->connection->session, call->id, headers, 2, &provider);
+	nghttp2_submit_response(call->connection->session, call->id, headers, 3, &provider);
 }
 
 void answer_resume(struct rpc_call *call)
@@ -184,9 +185,10 @@ static void detail_add(struct rpc_call *call, const ProtobufCMessage *detail)
 void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		 const char *text)
 {
-	nghttp2_nv headers[5] = {
+	nghttp2_nv headers[6] = {
 		HEADER(":status", "200"),
 		HEADER("content-type", "application/grpc"),
+		HEADER("grpc-accept-encoding", "identity"),
 	};
 	char *strings[3];
 	size_t count;
@@ -196,14 +198,13 @@ void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessa
 		detail_add(call, detail);
 	call->state = CALL_ANSWERED;
 	frame_clear(&call->request);
-	call->connection->server->buffered -= call->buffered;
-	call->buffered = 0;
+	limit_unbuffer(call, call->buffered);
 	if (call->begun) {
 		answer_close_stream(call);
 		answer_resume(call);
 		return;
 	}
-	count = status_headers(call, headers, 2, strings);
+	count = status_headers(call, headers, 3, strings);
 	nghttp2_submit_response(call->connection->session, call->id, headers, count, NULL);
 	for (size_t i = 0; i < 3; i++)
 		free(strings[i]);

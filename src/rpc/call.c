@@ -30,13 +30,14 @@ void call_detach(struct rpc_call *call)
 	struct connection *connection = call->connection;
 
 	TAILQ_REMOVE(&connection->calls, call, entry);
-	connection->server->buffered -= call->buffered;
+	limit_unbuffer(call, call->buffered);
+	connection->server->answers -= call->out_counted;
+	call->out_counted = 0;
 	if (connection->session)
 		nghttp2_session_set_stream_user_data(connection->session, call->id, NULL);
 	if (call->deadline)
 		event_free(call->deadline);
 	call->deadline = NULL;
-	call->buffered = 0;
 	call->connection = NULL;
 	// The handler has a pointer to it, and still owes its answer.
 	if (call->state != CALL_HANDLING)
@@ -84,6 +85,7 @@ void call_header(struct rpc_call *call, const char *name, const uint8_t *value, 
 	static const char grpc[] = "application/grpc";
 	const char *text = (const char *)value;
 
+	call->header_size += strlen(name) + size + 32;
 	if (strcmp(name, ":method") == 0)
 		call->is_post = strcmp(text, "POST") == 0;
 	else if (strcmp(name, ":path") == 0)
@@ -189,10 +191,16 @@ static void deadline_start(struct rpc_call *call)
 
 void call_headers_end(struct rpc_call *call)
 {
+	char text[100];
+
 	if (!call->is_post) {
 		answer_http(call, "405");
 	} else if (!call->is_grpc) {
 		answer_http(call, "415");
+	} else if (call->header_size > call->connection->server->limits.header_size) {
+		snprintf(text, sizeof(text), "the headers have more than %zu bytes",
+			 call->connection->server->limits.header_size);
+		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, text);
 	} else if (call->bad_timeout) {
 		answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "grpc-timeout is malformed");
 	} else if (!call_admit(call)) {
@@ -228,16 +236,16 @@ void call_data(struct rpc_call *call, const uint8_t *data, size_t size)
 		answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "more than one request message");
 		return;
 	}
-	if (server->buffered + size > server->limits.buffered) {
+	call->received += size;
+	if (!limit_buffer(call, size)) {
 		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
 			    "too many requests at the same time");
 		return;
 	}
-	server->buffered += size;
-	call->buffered += size;
 	switch (frame_feed(&call->request, data, size, server->limits.message_size, &taken)) {
 	case FRAME_COMPRESSED:
-		answer_fail(call, RPC_UNIMPLEMENTED, NULL, "compression is not supported");
+		answer_fail(call, RPC_INTERNAL, NULL,
+			    "the message is compressed, and grpc-encoding does not say how");
 		break;
 	case FRAME_TOO_LARGE:
 		snprintf(text, sizeof(text), "the request has %zu bytes, at most %zu are accepted",
@@ -271,8 +279,7 @@ void call_request_end(struct rpc_call *call)
 	}
 	message = frame_unpack(call->input, request->data, request->size, &exhausted);
 	frame_clear(&call->request);
-	call->connection->server->buffered -= call->buffered;
-	call->buffered = 0;
+	limit_unbuffer(call, call->buffered);
 	if (!message) {
 		if (exhausted)
 			answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
@@ -303,11 +310,14 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
 	if (call_abandoned(call))
 		return;
 	call->out = frame_pack(message, &call->out_size);
-	if (call->out) {
+	if (!call->out) {
+		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "the answer is too large");
+	} else if (!limit_answer(call)) {
+		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
+			    "too many answers wait to be taken");
+	} else {
 		call->state = CALL_ANSWERED;
 		answer_begin(call);
-	} else {
-		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "the answer is too large");
 	}
 	connection_send(connection);
 }

@@ -55,6 +55,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		event_free(connection->preface_timer);
 		connection->preface_timer = NULL;
 	}
+	limit_frame(connection, frame);
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
 	call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -71,6 +72,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 // section 8.1).
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
+	limit_frame_sent(context, frame);
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
 	    nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
@@ -96,7 +98,8 @@ static int session_make(struct connection *connection)
 		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
 		 (uint32_t)connection->server->limits.streams},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
-		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 16384},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+		 (uint32_t)connection->server->limits.header_size},
 	};
 	int result;
 
@@ -113,6 +116,8 @@ static int session_make(struct connection *connection)
 		return -1;
 	}
 	nghttp2_option_set_no_auto_window_update(option, 1);
+	// limit.c counts them, and says so to the client.
+	nghttp2_option_set_stream_reset_rate_limit(option, 10000, 10000);
 	result = nghttp2_session_server_new2(&connection->session, callbacks, connection, option);
 	nghttp2_option_del(option);
 	nghttp2_session_callbacks_del(callbacks);
@@ -149,7 +154,7 @@ void connection_send(struct connection *connection)
 		connection_free(connection);
 		return;
 	}
-	if (evbuffer_get_length(output) >= OUTPUT_HIGH)
+	if (connection->leaving || evbuffer_get_length(output) >= OUTPUT_HIGH)
 		bufferevent_disable(connection->stream, EV_READ);
 	else
 		bufferevent_enable(connection->stream, EV_READ);
@@ -160,8 +165,9 @@ static void on_readable(struct bufferevent *stream, void *context)
 	struct connection *connection = context;
 	struct evbuffer *input = bufferevent_get_input(stream);
 
+	limit_input(connection);
 	connection->in_session = true;
-	while (!connection->broken && evbuffer_get_length(input) > 0) {
+	while (!connection->broken && !connection->leaving && evbuffer_get_length(input) > 0) {
 		size_t size = evbuffer_get_contiguous_space(input);
 		const uint8_t *data = evbuffer_pullup(input, (ev_ssize_t)size);
 
@@ -193,7 +199,8 @@ struct connection *connection_new(struct rpc_server *server, struct bufferevent 
 				  const struct rpc_peer *peer)
 {
 	struct connection *connection = memory_new(sizeof(*connection));
-	struct timeval timeout = {.tv_sec = server->limits.preface_timeout};
+	unsigned timeout_ms = server->limits.preface_timeout;
+	struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 
 	connection->server = server;
 	connection->stream = stream;
@@ -201,6 +208,7 @@ struct connection *connection_new(struct rpc_server *server, struct bufferevent 
 	TAILQ_INIT(&connection->calls);
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
 	server->connection_count++;
+	limit_connection(connection);
 	connection->preface_timer = evtimer_new(server->base, on_preface_timeout, connection);
 	if (!connection->preface_timer || session_make(connection) < 0) {
 		connection_free(connection);
@@ -214,12 +222,25 @@ struct connection *connection_new(struct rpc_server *server, struct bufferevent 
 	return connection;
 }
 
+void connection_leave(struct connection *connection, uint32_t error, const char *text)
+{
+	nghttp2_session *session = connection->session;
+
+	if (connection->leaving)
+		return;
+	connection->leaving = true;
+	nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
+			      nghttp2_session_get_last_proc_stream_id(session), error,
+			      (const uint8_t *)text, strlen(text));
+}
+
 void connection_free(struct connection *connection)
 {
 	struct rpc_call *call;
 
 	TAILQ_REMOVE(&connection->server->connections, connection, entry);
 	connection->server->connection_count--;
+	limit_connection_end(connection);
 	if (connection->preface_timer)
 		event_free(connection->preface_timer);
 	while ((call = TAILQ_FIRST(&connection->calls)))

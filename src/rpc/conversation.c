@@ -8,9 +8,8 @@
 
 void conversation_data(struct rpc_call *call, const uint8_t *data, size_t size)
 {
-	struct rpc_server *server = call->connection->server;
-
-	if (server->buffered + size > server->limits.buffered) {
+	call->received += size;
+	if (!limit_buffer(call, size)) {
 		answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL,
 			    "too many requests at the same time");
 		return;
@@ -22,8 +21,6 @@ void conversation_data(struct rpc_call *call, const uint8_t *data, size_t size)
 	call->held = memory_resize(call->held, call->held_size + size, 1);
 	memcpy(call->held + call->held_size, data, size);
 	call->held_size += size;
-	server->buffered += size;
-	call->buffered += size;
 	conversation_go_on(call);
 }
 
@@ -35,8 +32,7 @@ static void message_handle(struct rpc_call *call)
 	size_t size = FRAME_HEADER_SIZE + call->request.size;
 
 	frame_clear(&call->request);
-	call->connection->server->buffered -= size;
-	call->buffered -= size;
+	limit_unbuffer(call, size);
 	if (!message) {
 		answer_fail(call, RPC_INVALID_ARGUMENT, NULL, "the request is malformed");
 		return;
@@ -63,7 +59,9 @@ void conversation_go_on(struct rpc_call *call)
 		if (result == FRAME_COMPLETE)
 			message_handle(call);
 		else if (result == FRAME_COMPRESSED)
-			answer_fail(call, RPC_UNIMPLEMENTED, NULL, "compression is not supported");
+			answer_fail(
+				call, RPC_INTERNAL, NULL,
+				"the message is compressed, and grpc-encoding does not say how");
 		else if (result == FRAME_TOO_LARGE)
 			answer_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "a message is too large");
 	}

@@ -10,13 +10,14 @@
 
 struct rpc_server *rpc_server_new(struct event_base *base, const struct rpc_limits *limits)
 {
-	static const struct rpc_limits default_limits = RPC_LIMITS_DEFAULT;
 	struct rpc_server *server = memory_new(sizeof(*server));
 
 	// A client that goes away while it is written to must not end the process.
 	signal(SIGPIPE, SIG_IGN);
 	server->base = base;
-	server->limits = limits ? *limits : default_limits;
+	if (limits)
+		server->limits = *limits;
+	limit_defaults(&server->limits);
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->listeners);
 	return server;
@@ -80,6 +81,7 @@ void rpc_server_free(struct rpc_server *server)
 		listener_free(listener);
 	while ((connection = TAILQ_FIRST(&server->connections)))
 		connection_free(connection);
+	limit_stop(server);
 	free(server->services);
 	free(server);
 }

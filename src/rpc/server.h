@@ -48,21 +48,25 @@ struct rpc_stream {
 	void (*close)(void *state);
 };
 
+// What clients may cost. Sizes are bytes, times milliseconds; 0: the default.
 struct rpc_limits {
-	size_t connections;	  // further ones are closed at once
-	size_t streams;		  // concurrent calls of a connection
-	size_t message_size;	  // bytes of a request
-	size_t buffered;	  // bytes of unfinished requests, of all connections together
-	unsigned preface_timeout; // seconds until a new connection must have shown to speak HTTP/2
+	size_t connections;	    // 128; further ones are closed at once
+	size_t streams;		    // 64 calls at a time in a connection
+	size_t header_size;	    // 16 KiB of a request, as SETTINGS_MAX_HEADER_LIST_SIZE counts
+	size_t message_size;	    // 64 MiB of a request
+	size_t connection_buffered; // 96 MiB of a connection's unfinished requests
+	size_t buffered;	    // 192 MiB of all connections' unfinished requests
+	size_t answers;		    // 256 MiB of answers that clients have not taken
+	unsigned preface_timeout;   // 10 s until a new connection must have shown to speak HTTP/2
+	unsigned request_stall;	    // 30 s in which a request must bring 4 KiB or its end
+	unsigned answer_stall;	    // 300 s in which something of an answer must be taken
+	unsigned keepalive;	    // 60 s without a byte over a network, then it is pinged
+	unsigned keepalive_timeout; // 20 s for the answer to that
+	unsigned ping_interval;	    // 5 s at least between two pings of a client that gets nothing
+	unsigned tick;		    // 1 s between two looks at all this
 };
 
-#define RPC_LIMITS_DEFAULT                                                    \
-	{                                                                     \
-		.connections = 128, .streams = 64, .message_size = 64u << 20, \
-		.buffered = 192u << 20, .preface_timeout = 10                 \
-	}
-
-// `limits` NULL: the default.
+// `limits` NULL: the defaults.
 struct rpc_server *rpc_server_new(struct event_base *base, const struct rpc_limits *limits);
 
 // Adds a service; methods that the table leaves out are UNIMPLEMENTED. `methods` ends with a NULL

@@ -25,7 +25,9 @@ struct rpc_server {
 	struct service *services;
 	size_t service_count;
 	size_t buffered; // bytes of unfinished requests
+	size_t answers;	 // bytes of answers that wait for their clients
 	size_t connection_count;
+	struct event *tick; // while there are connections
 	TAILQ_HEAD(, connection) connections;
 	TAILQ_HEAD(, listener) listeners;
 };
@@ -39,6 +41,17 @@ struct connection {
 	struct event *preface_timer; // until the first frame
 	bool in_session; // a callback of the session runs: it may not be driven or freed
 	bool broken;	 // to be closed as soon as no callback runs
+	bool leaving;	 // GOAWAY was submitted: closed when it was sent
+	bool remote;	 // over a network: the other end may vanish without a word
+	size_t buffered; // its part of the server's
+	// Milliseconds of the monotonic clock.
+	uint64_t heard;	    // when the last byte came
+	uint64_t pinged;    // since when a ping waits for its answer; 0: none does
+	uint64_t last_ping; // of the client, since it was sent something; 0: none
+	uint64_t taken_at;  // when the client last took something, or had taken all
+	unsigned strikes;   // pings too soon
+	unsigned flood;	    // frames that are rare where clients are honest
+	uint64_t flood_at;  // when they were counted last
 	TAILQ_HEAD(, rpc_call) calls;
 };
 
@@ -60,6 +73,7 @@ struct rpc_call {
 	bool is_post;
 	bool is_grpc;
 	bool is_compressed; // by grpc-encoding
+	size_t header_size;
 	bool bad_timeout;
 	uint64_t timeout_us; // 0: none
 	char path[256];
@@ -68,7 +82,12 @@ struct rpc_call {
 	const ProtobufCMessageDescriptor *input;
 	struct frame_reader request;
 	size_t buffered;
+	size_t received; // bytes of messages
 	struct event *deadline;
+	// The pace of the request or the answer: bytes at the last time that there were enough
+	// more.
+	size_t pace_bytes;
+	uint64_t pace_at;
 
 	// Of a conversation: what waits until the answer before was taken. The client's window
 	// opens as it is used, so it is no more than that.
@@ -85,6 +104,7 @@ struct rpc_call {
 	uint8_t *out;
 	size_t out_size;
 	size_t out_sent;
+	size_t out_counted; // in the server's `answers`
 	struct rpc_status status;
 };
 
@@ -104,9 +124,36 @@ struct connection *connection_new(struct rpc_server *server, struct bufferevent 
 				  const struct rpc_peer *peer);
 void connection_free(struct connection *connection);
 
+// Says why no more is done for it; it is closed when that is sent. `text` is for the client's log.
+void connection_leave(struct connection *connection, uint32_t error, const char *text);
+
 // Something was submitted to the session. May free the connection, unless one of its callbacks
 // runs.
 void connection_send(struct connection *connection);
+
+// limit.c: what a client may cost.
+
+void limit_defaults(struct rpc_limits *limits);
+
+// The monotonic clock in milliseconds, never 0.
+uint64_t limit_now(void);
+
+// A connection begins, or goes.
+void limit_connection(struct connection *connection);
+void limit_connection_end(struct connection *connection);
+void limit_stop(struct rpc_server *server);
+
+// Frames that came, or were sent.
+void limit_frame(struct connection *connection, const nghttp2_frame *frame);
+void limit_frame_sent(struct connection *connection, const nghttp2_frame *frame);
+void limit_input(struct connection *connection);
+
+// Bytes of a request that is not complete; false: there are too many.
+bool limit_buffer(struct rpc_call *call, size_t size);
+void limit_unbuffer(struct rpc_call *call, size_t size);
+
+// The whole answer of a call (`out`); false: too many wait already.
+bool limit_answer(struct rpc_call *call);
 
 // call.c
 

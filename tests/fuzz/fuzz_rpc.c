@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						 .streams = 8,
 						 .message_size = 1 << 16,
 						 .buffered = 1 << 17,
-						 .preface_timeout = 10};
+						 .preface_timeout = 10000};
 	struct rpc_server *server;
 	struct error err;
 	size_t piece;

@@ -139,7 +139,7 @@ static void test_limits(void **state)
 				    .streams = 2,
 				    .message_size = 100,
 				    .buffered = 150,
-				    .preface_timeout = 1};
+				    .preface_timeout = 100};
 	struct service *service = service_new(&limits);
 	static struct bytes bytes;
 	static uint8_t answer[65536];
@@ -187,7 +187,7 @@ static void test_limits(void **state)
 	fds[0] = service_connect(service);
 	service_turn(service);
 	assert_int_equal(rpc_server_connections(service->server), 1);
-	usleep(1200000);
+	usleep(120000);
 	service_turn(service);
 	assert_int_equal(rpc_server_connections(service->server), 0);
 	close(fds[0]);

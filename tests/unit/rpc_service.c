@@ -19,7 +19,8 @@ static void version(void *context, struct rpc_call *call, ProtobufCMessage *requ
 	rpc_call_reply(call, &response.base);
 }
 
-// Answers with the name; "problems" is an error with details, "hold" is answered later.
+// Answers with the name; "large" with 200 KB; "problems" is an error with details, "hold" is
+// answered later.
 static void get(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
 	Sluice__V1__GetRequest *request = (Sluice__V1__GetRequest *)message;
@@ -43,6 +44,18 @@ static void get(void *context, struct rpc_call *call, ProtobufCMessage *message)
 		problems.total = 300;
 		rpc_call_fail(call, RPC_INVALID_ARGUMENT, &problems.base, "100%% w\xc3\xbcrong\n%s",
 			      request->name);
+	} else if (strcmp(request->kind, "large") == 0) {
+		Sluice__V1__ObjectStatus status, *list[] = {&status};
+		Sluice__V1__GetResponse response;
+		static char reason[200001];
+
+		memset(reason, 'x', sizeof(reason) - 1);
+		sluice__v1__object_status__init(&status);
+		sluice__v1__get_response__init(&response);
+		status.reason = reason;
+		response.statuses = list;
+		response.n_statuses = 1;
+		rpc_call_reply(call, &response.base);
 	} else if (strcmp(request->kind, "hold") == 0) {
 		service->held[service->held_count++] = call;
 	} else if (strcmp(request->kind, "release") == 0) {
@@ -107,8 +120,26 @@ static void flows(void *context, struct rpc_call *call, ProtobufCMessage *messag
 	rpc_call_stream(call, &stream_source, stream);
 }
 
+// Answers each message with 10 KB.
+static void converse(void *context, struct rpc_call *call, ProtobufCMessage *message)
+{
+	struct service *service = context;
+	Sluice__V1__CapturedPacket response;
+	static char text[10001];
+
+	memset(text, 'y', sizeof(text) - 1);
+	sluice__v1__captured_packet__init(&response);
+	response.port = text;
+	service->pulled++;
+	rpc_call_say(call, &response.base);
+}
+
 static const struct rpc_method methods[] = {
-	{"Version", version}, {"Get", get}, {"Flows", flows}, {NULL, NULL}};
+	{.name = "Capture", .handler = converse, .conversation = true},
+	{"Version", version},
+	{"Get", get},
+	{"Flows", flows},
+	{NULL, NULL}};
 
 struct service *service_new(const struct rpc_limits *limits)
 {
