@@ -12,7 +12,8 @@ SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_st
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitize.supp:print_suppressions=0
 
-.PHONY: all demo test test-unit test-system test-sanitize lab bench lint fuzz coverage reference format clean
+.PHONY: all demo test test-unit test-system test-sanitize lab bench lint fuzz coverage deb test-deb \
+	reference format clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD) sluiced sluice
@@ -78,6 +79,15 @@ coverage:
 	gcovr --root . --filter src --filter cli --exclude-unreachable-branches --gcov-ignore-parse-errors \
 		--print-summary \
 		--html-details build-coverage/coverage.html build-coverage
+
+deb:
+	scripts/install-packages build deb
+	scripts/deb $(BUILD)/deb
+
+# Installs and runs it in a small Debian, which is kept in $(BUILD)/debian.
+test-deb: deb
+	scripts/install-packages test-deb
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/deb
 
 # What is generated and committed: docs/reference.
 reference: $(BUILD)/build.ninja
