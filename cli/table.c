@@ -10,8 +10,9 @@
 #include "cli/terminal.h"
 #include "model/memory.h"
 
-// Up to this many columns a text is not broken.
-#define SHORT_TEXT 20
+#define SEPARATOR "  "
+// A broken text gets at least so many columns.
+#define BROKEN_MIN 12
 
 struct table {
 	struct libscols_table *table;
@@ -46,27 +47,95 @@ static void column_add(struct table *table, const char *heading)
 	table->widths[table->columns++] = strlen(heading + right);
 }
 
-// On a terminal that is too narrow long texts go on in further lines; numbers and names (the first
-// column) stay whole. Where that is not enough, short texts do it too.
-static void columns_wrap(struct table *table, int width)
+// The widest column that may be broken and is not; 0: none.
+static size_t widest(const struct table *table, const size_t *limits)
 {
-	size_t whole = 0, long_texts = 0;
-	bool all;
+	size_t found = 0;
 
-	for (size_t i = 0; i < table->columns; i++) {
-		if (i && table->widths[i] > SHORT_TEXT)
-			long_texts++;
-		else
-			whole += table->widths[i] + 2;
+	for (size_t i = 1; i < table->columns; i++)
+		if (!limits[i] && table->widths[i] > BROKEN_MIN &&
+		    !scols_column_is_right(scols_table_get_column(table->table, i)) &&
+		    (!found || table->widths[i] > table->widths[found]))
+			found = i;
+	return found;
+}
+
+// On a terminal that is too narrow the widest texts go on in further lines, as few of them as will
+// do; numbers and names (the first column) stay whole. `limits`: columns of a broken text, else 0.
+static void limits_set(const struct table *table, size_t width, size_t *limits)
+{
+	size_t needed = 0, index, first = 0;
+
+	for (size_t i = 0; i < table->columns; i++)
+		needed += table->widths[i] + (i ? strlen(SEPARATOR) : 0);
+	while (needed > width && (index = widest(table, limits))) {
+		limits[index] = BROKEN_MIN;
+		needed -= table->widths[index] - BROKEN_MIN;
+		if (!first)
+			first = index;
 	}
-	all = whole + long_texts * SHORT_TEXT > (size_t)width;
+	if (first && needed < width)
+		limits[first] += width - needed;
+}
+
+// Of `text`, what fits in a line: up to the end of a word where that is possible.
+static size_t line_length(const char *text, size_t limit)
+{
+	size_t length = strlen(text);
+
+	if (length <= limit)
+		return length;
+	for (length = limit; length > 0; length--)
+		if (text[length] == ' ' || (length < limit && text[length - 1] == ','))
+			return length;
+	return limit;
+}
+
+static char *broken(const char *text, size_t limit)
+{
+	char *result = memory_new(2 * strlen(text) + 1), *to = result;
+
+	for (;;) {
+		size_t length = line_length(text, limit);
+
+		memcpy(to, text, length);
+		to += length;
+		text += length;
+		text += strspn(text, " ");
+		if (!*text)
+			return result;
+		*to++ = '\n';
+	}
+}
+
+static void column_break(struct table *table, size_t index, size_t limit)
+{
+	struct libscols_column *column = scols_table_get_column(table->table, index);
+	struct libscols_line *line;
+
+	scols_column_set_flags(column, SCOLS_FL_WRAP);
+	scols_column_set_safechars(column, "\n");
+	scols_column_set_wrapfunc(column, scols_wrapnl_chunksize, scols_wrapnl_nextchunk, NULL);
+	for (size_t row = 0; row < table->rows; row++) {
+		line = scols_table_get_line(table->table, row);
+		scols_line_refer_data(
+			line, index,
+			broken(scols_cell_get_data(scols_line_get_cell(line, index)), limit));
+	}
+}
+
+static void columns_break(struct table *table, int width)
+{
+	size_t *limits = memory_new(table->columns * sizeof(*limits));
+
+	limits_set(table, (size_t)width, limits);
 	for (size_t i = 1; i < table->columns; i++) {
-		struct libscols_column *column = scols_table_get_column(table->table, i);
-
-		if (!scols_column_is_right(column))
-			scols_column_set_flags(
-				column, all || table->widths[i] > SHORT_TEXT ? SCOLS_FL_WRAP : 0);
+		if (limits[i])
+			column_break(table, i, limits[i]);
+		else if (!scols_column_is_right(scols_table_get_column(table->table, i)))
+			scols_column_set_flags(scols_table_get_column(table->table, i), 0);
 	}
+	free(limits);
 }
 
 struct table *table_new(const char *const *columns, size_t count)
@@ -77,7 +146,7 @@ struct table *table_new(const char *const *columns, size_t count)
 	table->table = memory_required(scols_new_table());
 	table->state = SIZE_MAX;
 	width_set(table->table);
-	scols_table_set_column_separator(table->table, "  ");
+	scols_table_set_column_separator(table->table, SEPARATOR);
 	for (size_t i = 0; i < count; i++)
 		column_add(table, columns[i]);
 	return table;
@@ -113,7 +182,7 @@ size_t table_rows(const struct table *table)
 void table_print(struct table *table, bool headings)
 {
 	if (terminal_width())
-		columns_wrap(table, terminal_width());
+		columns_break(table, terminal_width());
 	scols_table_enable_noheadings(table->table, !headings);
 	fflush(stdout);
 	scols_print_table(table->table);

@@ -42,9 +42,14 @@ void flow_offload_set_generation(struct flow_offload *offload, uint32_t generati
 
 // The ones below: the worker that owns the connection.
 
-// `generation`: of the tables by which both directions were decided. False: no room.
+// `generation`: of the tables by which both directions were decided. False: no room. True: from now
+// on packets go to the owner; another worker may still be accounting one by itself until it has
+// been quiet once.
 bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_reference reference,
 			const struct flow_offload_direction directions[2], uint32_t generation);
+
+// All workers have been quiet since: the kernel may forward. Nothing if it has ended meanwhile.
+void flow_offload_start(struct flow_offload *offload, uint32_t worker, flow_reference reference);
 
 // What was counted is the table's again, and the directions have the generation that they had.
 void flow_offload_end(struct flow_offload *offload, uint32_t worker, flow_reference reference);
@@ -55,6 +60,9 @@ uint32_t flow_offload_generation(const struct flow_offload *offload, flow_refere
 // A packet that came to Sluice all the same: `account` (from flow_offload_read) after it.
 void flow_offload_account(struct flow_offload *offload, flow_reference reference,
 			  const struct flow_account *account, uint32_t packets, uint32_t bytes);
+
+// Before it is started: takes over what other workers have accounted by themselves.
+void flow_offload_catch_up(struct flow_offload *offload, flow_reference reference);
 
 // Adds to a copy of an offloaded connection's account what the kernel has. Any reader.
 void flow_offload_read(const struct flow_offload *offload, flow_reference reference,

@@ -45,7 +45,8 @@ struct offload_direction {
 
 struct offload_slot {
 	__u32 generation;   // any other than that of struct offload_state: out of date
-	__u32 check_window; // TCP, and its numbers are held against the windows
+	__u16 check_window; // TCP, and its numbers are held against the windows
+	__u16 started;	    // Sluice's: the keys are entered
 	struct offload_direction direction[2];
 };
 

@@ -64,6 +64,14 @@ static void raise32(__u32 *number, uint32_t value)
 		;
 }
 
+static void windows_raise(struct offload_direction *to, const struct flow_account *account,
+			  enum flow_direction_index index)
+{
+	raise32(&to->end, atomic_load_explicit(&account->end[index], memory_order_relaxed));
+	raise32(&to->ack, atomic_load_explicit(&account->ack[index], memory_order_relaxed));
+	raise32(&to->window, atomic_load_explicit(&account->window[index], memory_order_relaxed));
+}
+
 static uint64_t nanoseconds(void)
 {
 	struct timespec now;
@@ -183,16 +191,36 @@ bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_refe
 	slot->check_window =
 		flow->direction[0].key.protocol == IPPROTO_TCP &&
 		!(atomic_load_explicit(&flow->account.state, memory_order_relaxed) & FLOW_LOOSE);
+	slot->started = false;
 	for (unsigned int i = 0; i < 2; i++)
 		fill_direction(&slot->direction[i], flow, i, &directions[i], now);
 	offload->slot_of[reference >> 1] = number + 1;
 	atomic_fetch_or_explicit(&flow->account.flags, FLOW_OFFLOADED, memory_order_release);
 	// What comes to Sluice from now on goes to the owner.
 	set_generation(flow, 0);
-	if (keys_enter(offload, slot))
-		return true;
-	flow_offload_end(offload, worker, reference);
-	return false;
+	return true;
+}
+
+// What another worker has seen while the slot was filled.
+static void slot_catch_up(struct offload_slot *slot, const struct flow_account *account)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		if (slot->direction[i].key.protocol == IPPROTO_TCP)
+			windows_raise(&slot->direction[i], account, i);
+}
+
+void flow_offload_start(struct flow_offload *offload, uint32_t worker, flow_reference reference)
+{
+	struct offload_slot *slot;
+
+	// Only the owner begins one, and not before this one is started.
+	if (!offload->slot_of[reference >> 1])
+		return;
+	slot = slot_get(offload, reference);
+	slot_catch_up(slot, &flow_table_get(offload->table, reference)->account);
+	slot->started = true;
+	if (!keys_enter(offload, slot))
+		flow_offload_end(offload, worker, reference);
 }
 
 // ---- while it goes on, and the end
@@ -236,6 +264,14 @@ static void slot_read(const struct offload_slot *slot, struct flow_account *acco
 	}
 }
 
+void flow_offload_catch_up(struct flow_offload *offload, flow_reference reference)
+{
+	struct offload_slot *slot = slot_get(offload, reference);
+
+	if (!slot->started)
+		slot_catch_up(slot, &flow_table_get(offload->table, reference)->account);
+}
+
 void flow_offload_read(const struct flow_offload *offload, flow_reference reference,
 		       struct flow_account *copy)
 {
@@ -257,9 +293,7 @@ void flow_offload_account(struct flow_offload *offload, flow_reference reference
 	__atomic_store_n(&to->seen, nanoseconds(), __ATOMIC_RELAXED);
 	if (to->key.protocol != IPPROTO_TCP)
 		return;
-	raise32(&to->end, atomic_load_explicit(&account->end[index], memory_order_relaxed));
-	raise32(&to->ack, atomic_load_explicit(&account->ack[index], memory_order_relaxed));
-	raise32(&to->window, atomic_load_explicit(&account->window[index], memory_order_relaxed));
+	windows_raise(to, account, index);
 }
 
 void flow_offload_end(struct flow_offload *offload, uint32_t worker, flow_reference reference)
@@ -268,7 +302,10 @@ void flow_offload_end(struct flow_offload *offload, uint32_t worker, flow_refere
 	uint32_t number = offload->slot_of[reference >> 1] - 1;
 	struct offload_slot *slot = &offload->slots[number];
 
-	keys_delete(offload, slot);
+	if (slot->started)
+		keys_delete(offload, slot);
+	else
+		slot_catch_up(slot, &flow->account);
 	slot_read(slot, &flow->account);
 	offload->slot_of[reference >> 1] = 0;
 	// A packet that the kernel is just forwarding may be missing in what was read.

@@ -107,7 +107,11 @@ static void run(struct worker *worker)
 		underlay_turn(worker, new_second);
 		services_turn(worker, new_second);
 		transmit_flush_all(worker);
-		if (unlikely(atomic_load_explicit(&worker->offload_wanted, memory_order_relaxed)))
+		if (!packets)
+			atomic_store_explicit(&worker->quiet, worker->quiet + 1,
+					      memory_order_release);
+		if (unlikely(worker->offload_begun ||
+			     atomic_load_explicit(&worker->offload_wanted, memory_order_relaxed)))
 			offload_turn(worker, packets == 0);
 		packets += flow_table_age(worker->flows, worker->index, worker->now, start - last,
 					  engine->cycles_per_second, packets ? AGE_BUSY : AGE_IDLE);

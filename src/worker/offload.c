@@ -91,8 +91,43 @@ static void consider(struct worker *worker, flow_reference reference)
 	for (unsigned int i = 0; i < 2; i++)
 		if (!describe(worker, &flow->direction[i], generation, &directions[i]))
 			return;
-	flow_offload_begin(worker->engine->offload, worker->index, reference, directions,
-			   generation);
+	if (!flow_offload_begin(worker->engine->offload, worker->index, reference, directions,
+				generation))
+		return;
+	worker->offload_begun = reference;
+	worker->offload_drained = false;
+	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++)
+		worker->offload_quiet[i] = atomic_load(&worker->engine->workers[i]->quiet);
+	worker->offload_token = rte_rcu_qsbr_start(worker->engine->readers);
+}
+
+static bool others_quiet(const struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++) {
+		const struct worker *other = worker->engine->workers[i];
+
+		if (i != worker->index && !atomic_load(&other->sleeping) &&
+		    atomic_load(&other->quiet) == worker->offload_quiet[i])
+			return false;
+	}
+	return true;
+}
+
+// The kernel begins where Sluice has ended: a number that another worker notes too late would make
+// the answer to it wrong, and packets on their way through Sluice would be overtaken. So all
+// workers have passed on what they had, and this one has sent it.
+static bool starts(struct worker *worker, bool quiet)
+{
+	if (!rte_rcu_qsbr_check(worker->engine->readers, worker->offload_token, false))
+		return false;
+	if (worker->offload_waited++ < OFFLOAD_WAIT && !(quiet && worker->offload_drained)) {
+		worker->offload_drained = others_quiet(worker);
+		return false;
+	}
+	flow_offload_start(worker->engine->offload, worker->index, worker->offload_begun);
+	worker->offload_begun = 0;
+	worker->offload_waited = 0;
+	return true;
 }
 
 // By the key that is there now: the connection may end and its place be used again at any time.
@@ -127,10 +162,8 @@ void offload_turn(struct worker *worker, bool quiet)
 {
 	flow_reference reference;
 
-	// Packets that are on their way through Sluice would be overtaken.
-	if (!quiet && worker->offload_waited++ < OFFLOAD_WAIT)
+	if (worker->offload_begun && !starts(worker, quiet))
 		return;
-	worker->offload_waited = 0;
 	reference = atomic_exchange(&worker->offload_wanted, 0);
 	if (reference && owner_of(worker, reference) == worker->index)
 		consider(worker, reference);
@@ -157,6 +190,7 @@ bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 		&flow_table_get(worker->flows, reference)->direction[reference & 1];
 	struct flow_account account;
 
+	flow_offload_catch_up(offload, reference);
 	if (flow_offload_generation(offload, reference) == tables_generation(worker->tables) &&
 	    direction->ingress ==
 		    flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac) &&

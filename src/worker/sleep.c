@@ -54,7 +54,7 @@ void worker_sleep(struct worker *worker)
 		}
 	}
 	if (!work && !hand_over_waiting(worker) && !atomic_load(&worker->offload_wanted) &&
-	    !atomic_load(&worker->stop)) {
+	    !worker->offload_begun && !atomic_load(&worker->stop)) {
 		time = sleep_time(worker, needs_polling);
 		rte_rcu_qsbr_thread_offline(worker->engine->readers, worker->index);
 		ppoll(fds, count, &time, NULL);

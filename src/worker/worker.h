@@ -78,6 +78,7 @@ struct worker {
 	int cpu;
 	int event_fd;
 	_Atomic bool sleeping;
+	_Atomic uint32_t quiet; // turns without a packet
 	_Atomic bool stop;
 	_Atomic bool started;
 
@@ -103,6 +104,10 @@ struct worker {
 	uint32_t offload_sampled;
 	_Atomic flow_reference offload_wanted;
 	uint32_t offload_waited;
+	flow_reference offload_begun;		    // 0: none
+	uint64_t offload_token;			    // when it was
+	uint32_t offload_quiet[ENGINE_WORKERS_MAX]; // and how quiet the others were then
+	bool offload_drained;			    // nothing comes from the others any more
 
 	struct burst burst;
 	struct walk_counts layer_counts;
