@@ -24,16 +24,6 @@ struct order {
 	struct tables *tables; // compiled, of a transaction that changes something
 };
 
-static void fail_with_problems(struct rpc_call *call, enum rpc_code code,
-			       const struct problems *problems)
-{
-	Sluice__V1__Problems message = problems_message(problems);
-	char summary[900];
-
-	rpc_call_fail(call, code, &message.base, "%s",
-		      problems_summary(problems, summary, sizeof(summary)));
-}
-
 // It stands in a line of the log and of tables.
 static bool comment_is_line(const char *comment)
 {
@@ -178,7 +168,7 @@ static void order_answer(struct order *order, ProtobufCMessage *response,
 static void order_finish(struct order *order, enum transaction_result result)
 {
 	if (result != TRANSACTION_OK) {
-		fail_with_problems(order->call, RPC_INVALID_ARGUMENT, &order->problems);
+		refuse(order->call, RPC_INVALID_ARGUMENT, &order->problems, &order->transaction);
 	} else if (order_commit(order)) {
 		Sluice__V1__ApplyResponse *response = transaction_response(
 			&order->transaction, order->control->revision, order->details);
@@ -278,12 +268,11 @@ void change_delete(void *context, struct rpc_call *call, ProtobufCMessage *messa
 	switch (transaction_delete(order.control->objects, request, &order.transaction,
 				   &order.problems)) {
 	case TRANSACTION_NOT_FOUND:
-		fail_with_problems(call, RPC_NOT_FOUND, &order.problems);
+		refuse(call, RPC_NOT_FOUND, &order.problems, &order.transaction);
 		break;
 	case TRANSACTION_INVALID:
-		fail_with_problems(
-			call, kinds_known(request) ? RPC_FAILED_PRECONDITION : RPC_INVALID_ARGUMENT,
-			&order.problems);
+		refuse(call, kinds_known(request) ? RPC_FAILED_PRECONDITION : RPC_INVALID_ARGUMENT,
+		       &order.problems, &order.transaction);
 		break;
 	case TRANSACTION_OK:
 		if (order_commit(&order)) {

@@ -121,6 +121,10 @@ void watch_statuses(struct control *control);
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);
 
+// refusal.c: ends the call with all problems in its details.
+void refuse(struct rpc_call *call, enum rpc_code code, const struct problems *problems,
+	    const struct transaction *transaction);
+
 // change.c: the calls that change desired state, and those about what was changed.
 rpc_handler change_apply, change_delete, change_rollback, change_confirm, change_history;
 

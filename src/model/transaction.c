@@ -52,7 +52,7 @@ static struct change *change_add(struct transaction *transaction)
 }
 
 // Puts one object into the next set, which takes it over.
-static void object_apply(const struct object_set *current, Sluice__V1__Object *object,
+static void object_apply(const struct object_set *current, Sluice__V1__Object *object, size_t place,
 			 struct transaction *transaction)
 {
 	const Sluice__V1__Object *before =
@@ -61,6 +61,7 @@ static void object_apply(const struct object_set *current, Sluice__V1__Object *o
 
 	change->kind = object->kind_case;
 	change->before = before;
+	change->place = place;
 	if (before && object_equal(before, object)) {
 		object_free(object);
 		change->action = SLUICE__V1__ACTION__ACTION_UNCHANGED;
@@ -132,7 +133,7 @@ enum transaction_result transaction_apply(const struct object_set *current,
 		} else if (given_twice(seen, object)) {
 			problems_add(problems, object, "", "is given twice");
 		} else {
-			object_apply(current, object, transaction);
+			object_apply(current, object, i, transaction);
 			continue;
 		}
 		object_free(object);

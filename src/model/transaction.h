@@ -32,6 +32,7 @@ struct change {
 	const Sluice__V1__Object *object;
 	// In the set before; NULL for ACTION_CREATED.
 	const Sluice__V1__Object *before;
+	size_t place; // in the list of objects of an Apply's request
 };
 
 struct transaction {

@@ -13,6 +13,9 @@
 #define TRAILERS_RESERVE 512
 #define TRAILERS_MAX	 60000
 
+// A call has at most so many details.
+#define DETAILS_MAX 4
+
 #define HEADER(name_, value_)                                                       \
 	(nghttp2_nv)                                                                \
 	{                                                                           \
@@ -148,42 +151,73 @@ void answer_resume(struct rpc_call *call)
 	nghttp2_session_resume_data(call->connection->session, call->id);
 }
 
-// Adds the detail to the status, with as many elements of its list as the client takes in headers.
-static void detail_add(struct rpc_call *call, const ProtobufCMessage *detail)
+// How many elements the list of a message has; NULL: it has no list.
+static size_t *list_length(ProtobufCMessage *message)
 {
-	const ProtobufCMessageDescriptor *type = detail->descriptor;
+	const ProtobufCMessageDescriptor *type = message->descriptor;
+
+	for (unsigned i = 0; i < type->n_fields; i++)
+		if (type->fields[i].label == PROTOBUF_C_LABEL_REPEATED)
+			return (size_t *)((char *)message + type->fields[i].quantifier_offset);
+	return NULL;
+}
+
+// Would the status fit into the headers that the client takes?
+static bool trailers_fit(const struct rpc_call *call)
+{
 	size_t room = nghttp2_session_get_remote_settings(call->connection->session,
 							  NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
-	ProtobufCMessage *copy = memory_new(type->sizeof_message);
-	size_t *count = NULL;
+	char *text = percent_encode(call->status.message);
+	size_t used = strlen(text) + TRAILERS_RESERVE + (call->status.details_size + 2) / 3 * 4;
 
-	if (room > TRAILERS_MAX)
-		room = TRAILERS_MAX;
-	memcpy(copy, detail, type->sizeof_message);
-	for (unsigned i = 0; i < type->n_fields && !count; i++)
-		if (type->fields[i].label == PROTOBUF_C_LABEL_REPEATED)
-			count = (size_t *)((char *)copy + type->fields[i].quantifier_offset);
-	for (;;) {
-		char *text = percent_encode(call->status.message);
-		size_t used = strlen(text) + TRAILERS_RESERVE;
+	free(text);
+	return used <= (room < TRAILERS_MAX ? room : TRAILERS_MAX);
+}
 
-		free(text);
-		rpc_status_add_detail(&call->status, copy);
-		used += (call->status.details_size + 2) / 3 * 4;
-		if (used <= room)
+// Adds the details to the status, with as many elements of their lists as the client takes. The
+// first one matters most.
+static void details_add(struct rpc_call *call, const ProtobufCMessage *const details[],
+			size_t count)
+{
+	ProtobufCMessage *copies[DETAILS_MAX];
+	const ProtobufCMessage *list[DETAILS_MAX];
+
+	if (count > DETAILS_MAX)
+		count = DETAILS_MAX;
+	for (size_t i = 0; i < count; i++) {
+		size_t size = details[i]->descriptor->sizeof_message;
+
+		copies[i] = memory_new(size);
+		memcpy(copies[i], details[i], size);
+		list[i] = copies[i];
+	}
+	for (size_t used = count; used > 0;) {
+		size_t *length = list_length(copies[used - 1]);
+
+		rpc_status_set_details(&call->status, list, used);
+		if (trailers_fit(call))
 			break;
 		free(call->status.details);
 		call->status.details = NULL;
 		call->status.details_size = 0;
-		if (!count || *count == 0)
-			break;
-		*count = *count * 3 / 4;
+		if (length && *length > 1)
+			*length = *length * 3 / 4;
+		else
+			used--;
 	}
-	free(copy);
+	for (size_t i = 0; i < count; i++)
+		free(copies[i]);
 }
 
 void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		 const char *text)
+{
+	answer_fail_with(call, code, &detail, detail ? 1 : 0, text);
+}
+
+void answer_fail_with(struct rpc_call *call, enum rpc_code code,
+		      const ProtobufCMessage *const details[], size_t detail_count,
+		      const char *text)
 {
 	nghttp2_nv headers[6] = {
 		HEADER(":status", "200"),
@@ -194,8 +228,7 @@ void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessa
 	size_t count;
 
 	rpc_status_set(&call->status, code, "%s", text);
-	if (detail)
-		detail_add(call, detail);
+	details_add(call, details, detail_count);
 	call->state = CALL_ANSWERED;
 	frame_clear(&call->request);
 	limit_unbuffer(call, call->buffered);

@@ -325,16 +325,23 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
 void rpc_call_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		   const char *format, ...)
 {
-	struct connection *connection = call->connection;
 	char text[sizeof(call->status.message)];
 	va_list args;
 
-	if (call_abandoned(call))
-		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	answer_fail(call, code, detail, text);
+	rpc_call_fail_with(call, code, &detail, detail ? 1 : 0, text);
+}
+
+void rpc_call_fail_with(struct rpc_call *call, enum rpc_code code,
+			const ProtobufCMessage *const details[], size_t count, const char *text)
+{
+	struct connection *connection = call->connection;
+
+	if (call_abandoned(call))
+		return;
+	answer_fail_with(call, code, details, count, text);
 	connection_send(connection);
 }
 

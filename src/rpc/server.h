@@ -98,6 +98,11 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message);
 void rpc_call_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+// The same with several details, at most 4. Where they do not all fit into the headers that the
+// client takes, lists are cut, from the last detail to the first.
+void rpc_call_fail_with(struct rpc_call *call, enum rpc_code code,
+			const ProtobufCMessage *const details[], size_t count, const char *text);
+
 // The answer to one message of a conversation; packed before the function returns.
 void rpc_call_say(struct rpc_call *call, const ProtobufCMessage *message);
 

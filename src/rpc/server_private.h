@@ -185,6 +185,10 @@ void answer_resume(struct rpc_call *call);
 void answer_fail(struct rpc_call *call, enum rpc_code code, const ProtobufCMessage *detail,
 		 const char *text);
 
+void answer_fail_with(struct rpc_call *call, enum rpc_code code,
+		      const ProtobufCMessage *const details[], size_t detail_count,
+		      const char *text);
+
 // Answers in plain HTTP, to who doesn't speak gRPC.
 void answer_http(struct rpc_call *call, const char *status);
 

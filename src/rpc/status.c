@@ -49,29 +49,37 @@ int rpc_status_set(struct rpc_status *status, enum rpc_code code, const char *fo
 	return -1;
 }
 
-void rpc_status_add_detail(struct rpc_status *status, const ProtobufCMessage *detail)
+void rpc_status_set_details(struct rpc_status *status, const ProtobufCMessage *const details[],
+			    size_t count)
 {
-	Sluice__Rpc__Any any;
-	Sluice__Rpc__Any *anys[] = {&any};
+	Sluice__Rpc__Any *anys = memory_new(count * sizeof(*anys));
+	Sluice__Rpc__Any **list = memory_new(count * sizeof(*list));
 	Sluice__Rpc__Status message;
-	char type[256];
 
-	sluice__rpc__any__init(&any);
 	sluice__rpc__status__init(&message);
-	snprintf(type, sizeof(type), TYPE_PREFIX "%s", detail->descriptor->name);
-	any.type_url = type;
-	any.value.len = protobuf_c_message_get_packed_size(detail);
-	any.value.data = memory_new(any.value.len);
-	protobuf_c_message_pack(detail, any.value.data);
 	message.code = (int32_t)status->code;
 	message.message = status->message;
-	message.details = anys;
-	message.n_details = 1;
+	message.details = list;
+	message.n_details = count;
+	for (size_t i = 0; i < count; i++) {
+		sluice__rpc__any__init(&anys[i]);
+		if (asprintf(&anys[i].type_url, TYPE_PREFIX "%s", details[i]->descriptor->name) < 0)
+			memory_required(NULL);
+		anys[i].value.len = protobuf_c_message_get_packed_size(details[i]);
+		anys[i].value.data = memory_new(anys[i].value.len);
+		protobuf_c_message_pack(details[i], anys[i].value.data);
+		list[i] = &anys[i];
+	}
 	free(status->details);
 	status->details_size = sluice__rpc__status__get_packed_size(&message);
 	status->details = memory_new(status->details_size);
 	sluice__rpc__status__pack(&message, status->details);
-	free(any.value.data);
+	for (size_t i = 0; i < count; i++) {
+		free(anys[i].type_url);
+		free(anys[i].value.data);
+	}
+	free(list);
+	free(anys);
 }
 
 ProtobufCMessage *rpc_status_detail(const struct rpc_status *status,

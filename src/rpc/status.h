@@ -43,8 +43,9 @@ const char *rpc_code_name(enum rpc_code code);
 int rpc_status_set(struct rpc_status *status, enum rpc_code code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-// Adds `detail` as the one Any in the details. Its type is named by its descriptor.
-void rpc_status_add_detail(struct rpc_status *status, const ProtobufCMessage *detail);
+// Makes the details of these messages, each in an Any. Their types are named by their descriptors.
+void rpc_status_set_details(struct rpc_status *status, const ProtobufCMessage *const details[],
+			    size_t count);
 
 // The detail of the given type, or NULL. Freed by the caller with protobuf_c_message_free_unpacked.
 ProtobufCMessage *rpc_status_detail(const struct rpc_status *status,

@@ -83,17 +83,27 @@ def network(name, vrf="", vni=0, mtu=None):
     return M["Object"](network=fields)
 
 
-def problems(error):
-    """The Problems in the details of an error."""
+def details(error):
+    """What is in the details of an error, by type."""
     for key, value in error.trailing_metadata():
         if key == "grpc-status-details-bin":
-            # google.rpc.Status {3: Any {1: type_url, 2: value}}, read by hand.
-            for number, part in fields_of(value):
-                if number == 3:
-                    entry = dict(fields_of(part))
-                    assert entry[1] == b"type.googleapis.com/sluice.v1.Problems"
-                    return M["Problems"].FromString(entry[2])
+            # google.rpc.Status {1: code, 2: message, 3: Any {1: type_url, 2: value}}, read by hand.
+            status = list(fields_of(value))
+            assert dict(status)[1] == error.code().value[0] and dict(status)[2].decode() == error.details()
+            entries = [dict(fields_of(part)) for number, part in status if number == 3]
+            return {entry[1].decode().removeprefix("type.googleapis.com/"): entry[2] for entry in entries}
     raise AssertionError("no details")
+
+
+def problems(error):
+    """The Problems in the details of an error."""
+    return M["Problems"].FromString(details(error)["sluice.v1.Problems"])
+
+
+def violations(error, kind):
+    """The violations in google.rpc.BadRequest or PreconditionFailure, as texts of their fields."""
+    return [tuple(value.decode() for _, value in fields_of(part))
+            for _, part in fields_of(details(error)[f"google.rpc.{kind}"])]
 
 
 def fields_of(data):
@@ -159,8 +169,31 @@ def test_problems(api_socket):
         # What doesn't fit into headers is left out, and the call still ends properly.
         error = failure(client.call, "Apply", objects=[network(f"grpc-{i}", mtu=1) for i in range(2000)])
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
-        details = problems(error)
-        assert 0 < len(details.problems) < details.total == 2000
+        told = problems(error)
+        assert 0 < len(told.problems) < told.total == 2000
+
+
+def test_standard_details(api_socket):
+    """For clients that know gRPC's error model and no types of Sluice."""
+    with Client(api_socket) as client:
+        group = M["Object"](security_group={"name": "grpc-g", "rules": [{}, {"direction": 1, "ports": "1-0"}]})
+        error = failure(client.call, "Apply", objects=[network("grpc-ok"), network("grpc-b", mtu=1), group])
+        found = dict(violations(error, "BadRequest"))
+        assert set(found) == {"objects[1].network.mtu", "objects[2].securityGroup.rules[0].direction",
+                              "objects[2].securityGroup.rules[1].ports"}
+        assert {p.text for p in problems(error).problems} == set(found.values())
+        # Of an object that the request does not have.
+        client.call("Apply", objects=[M["Object"](vrf={"name": "grpc-v"}), network("grpc-c", vrf="grpc-v")])
+        try:
+            error = failure(client.call, "Delete", kind="vrf", name="grpc-v")
+            assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+            (kind, subject, text), = violations(error, "PreconditionFailure")
+            assert (kind, subject) == ("REFERENCED", "Network/grpc-c") and "grpc-v" in text
+        finally:
+            client.call("Delete", kind="network", name="grpc-c")
+            client.call("Delete", kind="vrf", name="grpc-v")
+        error = failure(client.call, "Apply", objects=[M["Object"]()])
+        assert [field for field, _ in violations(error, "BadRequest")] == ["objects[0]"]
 
 
 def test_large_request(api_socket):
