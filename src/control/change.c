@@ -57,6 +57,11 @@ static bool order_begin(struct order *order)
 			      record->confirm_seconds, CONFIRM_SECONDS_MAX);
 		return false;
 	}
+	if (order->dry_run && order->control->impact_count >= IMPACTS_MAX) {
+		rpc_call_fail(order->call, RPC_RESOURCE_EXHAUSTED, NULL,
+			      "%d other changes are being tried at the moment", IMPACTS_MAX);
+		return false;
+	}
 	if (order->revision && *order->revision != order->control->revision) {
 		rpc_call_fail(order->call, RPC_ABORTED, NULL,
 			      "nothing was changed: the state is revision %llu, not %llu",

@@ -58,9 +58,10 @@ struct control {
 	struct health *health; // serving: the tables in force are those of the objects
 	struct metrics_server *metrics;
 	uint32_t flow_followers;
-	struct store_waiting waiting;	     // the last change, if it is to be confirmed
-	struct event *confirmation;	     // the end of the wait; NULL: there has never been one
-	TAILQ_HEAD(, impact) impacts;	     // that are being worked out
+	struct store_waiting waiting; // the last change, if it is to be confirmed
+	struct event *confirmation;   // the end of the wait; NULL: there has never been one
+	TAILQ_HEAD(, impact) impacts; // that are being worked out
+	unsigned int impact_count;
 	struct watch *watch;		     // NULL: nobody can yet
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
@@ -145,6 +146,8 @@ void confirmation_end(struct control *control);
 // The time of the history: milliseconds since 1970.
 int64_t confirmation_now(void);
 
+// Each holds tables of its own.
+#define IMPACTS_MAX 8
 // impact.c: works out what `tables` (taken over; not in force) would mean for the live connections,
 // in slices between other work. Then `*impact`, which lies in `response`, is filled, the call is
 // answered by the response, and that is freed with free_unpacked.

@@ -294,6 +294,7 @@ static void finish(struct impact *impact)
 	if (impact->event)
 		event_free(impact->event);
 	TAILQ_REMOVE(&impact->control->impacts, impact, entry);
+	impact->control->impact_count--;
 	qsort(impact->result->first, impact->result->n_first, sizeof(*impact->result->first),
 	      compare_named);
 	*impact->place = impact->result;
@@ -339,6 +340,7 @@ void impact_begin(struct control *control, struct tables *tables, struct rpc_cal
 	impact->result->first =
 		memory_new((FIRST_ENDING + FIRST_CHANGES) * sizeof(*impact->result->first));
 	TAILQ_INSERT_TAIL(&control->impacts, impact, entry);
+	control->impact_count++;
 	impact->event = evtimer_new(control->base, on_slice, impact);
 	if (impact->event && event_add(impact->event, &at_once) == 0)
 		return;

@@ -431,10 +431,12 @@ void flow_table_visit(const struct flow_table *table, uint32_t *position, uint32
 {
 	uint32_t end = flow_table_end(table);
 	uint32_t number = *position ? *position : 1;
+	uint64_t places = (uint64_t)limit * 64;
 
-	for (; number < end && limit > 0; number++) {
+	for (; number < end && limit > 0 && places > 0; number++) {
 		struct flow copy;
 
+		places--;
 		if (!flow_table_read(table, number, &copy))
 			continue;
 		limit--;

@@ -203,7 +203,8 @@ static inline uint32_t flow_table_end(const struct flow_table *table)
 bool flow_table_read(const struct flow_table *table, uint32_t number, struct flow *copy);
 
 // Calls `visit` for copies of connections, from number `*position` on (0 at first), at most `limit`
-// of them; false from it ends the round. `*position` is 0 again after the last one. Any registered
+// of them; false from it ends the round. So that no call takes long, one passes over at most 64
+// times as many places that are free. `*position` is 0 again after the last one. Any registered
 // reader.
 void flow_table_visit(const struct flow_table *table, uint32_t *position, uint32_t limit,
 		      bool (*visit)(const struct flow *flow, void *context), void *context);

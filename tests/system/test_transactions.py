@@ -512,6 +512,25 @@ def test_disk_is_read_only(small_disk):
     assert names(node, "vrfs") == {"t1", "t2"}
 
 
+def test_time_is_over_and_the_disk_is_read_only(small_disk):
+    """What nobody has confirmed does not come into force again, and the way back is not lost."""
+    node = small_disk
+    apply(node, vrf("t1"))
+    apply(node, vrf("t2"), options=["--confirm", "1h"])
+    disk = node.state.parent
+    node.stop()
+    forget_waiting(node, 1000)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    node.launch()
+    assert node.process.wait(10) == 1
+    node.process = None
+    last = node.lines()[-1]
+    assert last.endswith("the file, its directory or its disk is read-only") and "ready" not in node.lines()
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    node.start()
+    assert names(node, "vrfs") == {"t1"} and revision(node) == 3
+
+
 # Live connections
 
 

@@ -242,6 +242,21 @@ static void test_visit(void **state)
 			for (uint32_t i = 0; i < MAX; i++)
 				assert_int_equal(seen[i], i % 3 != 0);
 		}
+	// No call passes over many free places.
+	for (uint32_t i = 0; i < MAX - 2; i++)
+		if (i % 3)
+			fixture_remove(&fixture, references[i]);
+	memset(seen, 0, sizeof(seen));
+	do {
+		uint32_t before = position ? position : 1;
+
+		visits.stop_after = 0;
+		flow_table_visit(fixture.table, &position, 1, visit, &visits);
+		if (position)
+			assert_in_range(position - before, 1, 64);
+	} while (position);
+	for (uint32_t i = 0; i < MAX; i++)
+		assert_int_equal(seen[i], i == MAX - 2);
 	fixture_close(&fixture);
 }
 
