@@ -12,7 +12,7 @@ SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_st
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitize.supp:print_suppressions=0
 
-.PHONY: all demo test test-unit test-system test-sanitize lab bench lint fuzz coverage deb test-deb \
+.PHONY: all demo test test-unit test-system test-sanitize lab bench lint fuzz coverage deb test-deb arm64 \
 	reference format clean
 
 all: $(BUILD)/build.ninja
@@ -88,6 +88,11 @@ deb:
 test-deb: deb
 	scripts/install-packages test-deb
 	SLUICE_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/deb
+
+# For arm64, with another machine's compiler; the unit tests run emulated.
+arm64:
+	scripts/install-packages build arm64
+	scripts/arm64 build-arm64
 
 # What is generated and committed: docs/reference.
 reference: $(BUILD)/build.ninja
