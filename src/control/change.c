@@ -3,10 +3,11 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
+#include "control/change_log.h"
 #include "control/control.h"
 #include "model/kind.h"
 #include "model/transaction.h"
-#include "model/utf8.h"
 
 #define COMMENT_MAX	    500
 #define CONFIRM_SECONDS_MAX 86400
@@ -81,20 +82,15 @@ static bool order_begin(struct order *order)
 }
 
 int change_store(struct control *control, const struct transaction *transaction,
-		 struct store_record *record, struct error *err)
+		 struct store_record *record, const char *from, struct error *err)
 {
-	char summary[300]; // with user and comment, a line of the log
-
 	record->revision = control->revision + 1;
 	record->time = confirmation_now();
 	if (store_commit(control->store, transaction->changes, transaction->change_count, record,
 			 err) < 0)
 		return -1;
 	control->revision = record->revision;
-	log_info("revision %llu by %s: %s: %s%s%s%s", (unsigned long long)record->revision,
-		 record->user, record->action,
-		 transaction_summary(transaction, summary, sizeof(summary)),
-		 *record->comment ? " (" : "", record->comment, *record->comment ? ")" : "");
+	change_log(transaction, record, from);
 	return 0;
 }
 
@@ -128,7 +124,8 @@ static bool order_commit(struct order *order)
 		compile_numbers_abandon(&control->numbers);
 		return true;
 	}
-	if (change_store(control, &order->transaction, record, &err) < 0) {
+	if (change_store(control, &order->transaction, record, rpc_call_peer(order->call)->from,
+			 &err) < 0) {
 		tables_free(order->tables);
 		order->tables = NULL;
 		compile_numbers_abandon(&control->numbers);
@@ -145,9 +142,8 @@ static bool order_commit(struct order *order)
 			.seconds = record->confirm_seconds,
 		};
 		if (confirmation_wait(control, (int64_t)record->confirm_seconds * 1000) < 0)
-			log_error(
-				"no memory for a timer: revision %llu reverts with the next start",
-				(unsigned long long)record->revision);
+			log_error("no memory for a timer: the revision reverts with the next start",
+				  log_number("revision", record->revision));
 	}
 	return true;
 }
@@ -324,8 +320,9 @@ void change_confirm(void *context, struct rpc_call *call, ProtobufCMessage *mess
 	}
 	control->waiting = (struct store_waiting){0};
 	confirmation_end(control);
-	log_info("revision %llu: confirmed by %s", (unsigned long long)revision,
-		 rpc_call_peer(call)->name);
+	log_info("revision confirmed", log_number("revision", revision),
+		 log_text("user", rpc_call_peer(call)->name),
+		 log_text("from", rpc_call_peer(call)->from));
 	sluice__v1__confirm_response__init(&response);
 	response.revision = revision;
 	rpc_call_reply(call, &response.base);

@@ -51,7 +51,7 @@ static int store_back(struct control *control, const struct transaction *transac
 		.reverts = true,
 	};
 
-	if (change_store(control, transaction, &record, err) < 0)
+	if (change_store(control, transaction, &record, NULL, err) < 0)
 		return -1;
 	control->waiting = (struct store_waiting){0};
 	return 0;
@@ -85,8 +85,9 @@ static void on_end(evutil_socket_t fd, short what, void *context)
 	if (!control->waiting.revision)
 		return;
 	if (revert(control, &transaction, &err) < 0) {
-		log_error("revision %llu cannot be reverted; it is tried again: %s",
-			  (unsigned long long)control->waiting.revision, err.text);
+		log_error("revision cannot be reverted; it is tried again",
+			  log_number("revision", control->waiting.revision),
+			  log_text("reason", err.text));
 		confirmation_wait(control, TRY_AGAIN_MS);
 	}
 	transaction_clear(&transaction);
@@ -126,8 +127,9 @@ int confirmation_load(struct control *control, struct error *err)
 	if (left > (int64_t)control->waiting.seconds * 1000)
 		left = (int64_t)control->waiting.seconds * 1000;
 	if (left > 0) {
-		log_warning("revision %llu waits to be confirmed, %lld s are left",
-			    (unsigned long long)control->waiting.revision, (long long)left / 1000);
+		log_warning("revision waits to be confirmed",
+			    log_number("revision", control->waiting.revision),
+			    log_number("secondsLeft", (uint64_t)left / 1000));
 		return confirmation_wait(control, left) < 0
 			       ? error_set(err, "no memory for a timer")
 			       : 0;

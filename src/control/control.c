@@ -65,6 +65,7 @@ static int start(struct control *control, const struct control_options *options,
 	control_reconcile(control, tables);
 	if (!watch_open(control))
 		return error_set(err, "no memory");
+	log_info("stored objects are in force", log_number("revision", control->revision));
 	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
 	if (!control->retry || event_add(control->retry, &interval) < 0)
 		return error_set(err, "no memory for a timer");

@@ -133,8 +133,9 @@ rpc_handler change_apply, change_delete, change_rollback, change_confirm, change
 void change_put_in_force(struct control *control, struct transaction *transaction,
 			 struct tables *tables);
 // Persists the transaction under the next revision, which `record` gets, and says so in the log.
+// `from`: where the order came from (struct rpc_peer); NULL: from sluiced itself.
 int change_store(struct control *control, const struct transaction *transaction,
-		 struct store_record *record, struct error *err);
+		 struct store_record *record, const char *from, struct error *err);
 
 // confirmation.c: a change that reverts by itself.
 // At the start, with the stored objects loaded and nothing in force: one whose time is over reverts

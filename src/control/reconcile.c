@@ -127,7 +127,7 @@ static bool publish(struct control *control, struct tables *tables)
 	bind_ports(control, tables);
 	old = engine_publish(control->engine, tables, &err);
 	if (!old) {
-		log_error("%s; the earlier configuration stays in force", err.text);
+		log_error("the earlier configuration stays in force", log_text("reason", err.text));
 		snprintf(control->behind, sizeof(control->behind), "%s", err.text);
 		tables_free(tables);
 		// Of another set than the present one.
@@ -150,7 +150,12 @@ static bool publish(struct control *control, struct tables *tables)
 // No worker uses the device any more.
 static void close_device(struct control_port *entry)
 {
-	log_info("port %s: closed", entry->name);
+	const char *reason = entry->port->gone ? "the device has gone"
+			     : entry->wanted   ? "another device is wanted"
+					       : "no longer wanted";
+
+	log_info("port closed", log_text("port", entry->name),
+		 log_text("device", entry->device.name), log_text("reason", reason));
 	entry->send_errors += entry->port->send_errors;
 	entry->receive_errors += entry->port->receive_errors;
 	entry->offload_errors += entry->port->offload_errors;
@@ -178,14 +183,17 @@ static bool try_open(struct control *control, struct control_port *entry)
 	if (port_open(entry->name, &entry->device, &control->environment, &entry->port, &err) ==
 	    0) {
 		entry->problem[0] = 0;
-		log_info("port %s: %s open", entry->name, entry->device.name);
+		log_info("port opened", log_text("port", entry->name),
+			 log_text("device", entry->device.name));
 		if (entry == control->ports[PORT_UPLINK])
 			control->uplink_mac = entry->port->mac;
 		return true;
 	}
 	// Said once, not with every try.
 	if (strcmp(entry->problem, err.text) != 0)
-		log_warning("%s; it is tried again", err.text);
+		log_warning("port cannot be opened; it is tried again",
+			    log_text("port", entry->name), log_text("device", entry->device.name),
+			    log_text("reason", err.text));
 	snprintf(entry->problem, sizeof(entry->problem), "%s", err.text);
 	return false;
 }
@@ -207,7 +215,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 
 		if (wanted_device(control, tables, number, &name, &device) &&
 		    !want_port(control, number, name, &device))
-			log_error("port %s: no memory", name);
+			log_error("no memory for a port", log_text("port", name));
 	}
 	// Step 1: without what changes or goes.
 	for (uint32_t number = 1; number < control->port_count; number++) {
@@ -249,7 +257,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 	if (!opened)
 		return;
 	if (control_compile(control, control->objects, &tables, &err) < 0) {
-		log_error("%s", err.text);
+		log_error("tables cannot be compiled", log_text("reason", err.text));
 		return;
 	}
 	publish(control, tables);
@@ -284,7 +292,7 @@ void control_retry(struct control *control)
 	if (!opened && !gone)
 		return;
 	if (control_compile(control, control->objects, &tables, &err) < 0) {
-		log_error("%s", err.text);
+		log_error("tables cannot be compiled", log_text("reason", err.text));
 		return;
 	}
 	if (gone)

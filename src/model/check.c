@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "model/kind.h"
 #include "model/kind/check.h"
 #include "model/memory.h"
 #include "model/message.h"
 #include "model/object.h"
-#include "model/utf8.h"
 
 #define NAME_MAX_LENGTH	 63
 #define STRING_MAX	 1024

@@ -9,6 +9,7 @@
 #include "model/kind.h"
 #include "model/memory.h"
 #include "model/message.h"
+#include "model/message_difference.h"
 
 const ProtobufCMessage *object_message(const Sluice__V1__Object *object)
 {
@@ -52,22 +53,7 @@ static uint8_t *object_pack(const Sluice__V1__Object *object, size_t *size)
 
 bool object_equal(const Sluice__V1__Object *a, const Sluice__V1__Object *b)
 {
-	bool equal = false;
-	size_t a_size = sluice__v1__object__get_packed_size(a);
-	size_t b_size = sluice__v1__object__get_packed_size(b);
-
-	if (a == b)
-		return true;
-	if (a_size != b_size)
-		return false;
-	// Packing writes fields in one order; unknown fields follow and are compared too.
-	uint8_t *a_data = object_pack(a, &a_size);
-	uint8_t *b_data = object_pack(b, &b_size);
-	if (a_data && b_data)
-		equal = memcmp(a_data, b_data, a_size) == 0;
-	free(a_data);
-	free(b_data);
-	return equal;
+	return message_equal(&a->base, &b->base);
 }
 
 Sluice__V1__Object *object_named(Sluice__V1__Object__KindCase kind, const char *name)

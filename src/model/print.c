@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "model/message.h"
 #include "model/object.h"
-#include "model/utf8.h"
 
 // Characters that YAML takes for line ends, or not at all: controls, U+2028, U+2029, U+FEFF,
 // U+FFFE, U+FFFF. Returns the one at `text` or 0.

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "model/memory.h"
 #include "model/object.h"
-#include "model/utf8.h"
 
 // A copy of the text, as protobuf and terminals take it.
 static char *text_clean(const char *text)

@@ -235,31 +235,6 @@ const char *action_name(Sluice__V1__Action action)
 	return (unsigned)action < 4 ? names[action] : "changed";
 }
 
-const char *transaction_summary(const struct transaction *transaction, char *text, size_t size)
-{
-	size_t length = 0, left = transaction->effective;
-
-	text[0] = 0;
-	for (size_t i = 0; i < transaction->change_count; i++) {
-		const struct change *change = &transaction->changes[i];
-		char item[200];
-
-		if (change->action == SLUICE__V1__ACTION__ACTION_UNCHANGED)
-			continue;
-		snprintf(item, sizeof(item), "%s%s/%s %s", length ? ", " : "",
-			 kind_name(change->kind), change->name, action_name(change->action));
-		// Room for the number of the others.
-		if (length + strlen(item) + 32 > size)
-			break;
-		strcpy(text + length, item);
-		length += strlen(item);
-		left--;
-	}
-	if (left)
-		snprintf(text + length, size - length, "%s%zu more", length ? " and " : "", left);
-	return text;
-}
-
 void transaction_clear(struct transaction *transaction)
 {
 	object_set_free(transaction->next);

@@ -69,9 +69,6 @@ enum transaction_result transaction_replace(const struct object_set *current,
 // As people are told: "created".
 const char *action_name(Sluice__V1__Action action);
 
-// One line for people: "Port/a created, Port/b deleted and 3 more".
-const char *transaction_summary(const struct transaction *transaction, char *text, size_t size);
-
 void transaction_clear(struct transaction *transaction);
 
 // The response to Apply and Rollback; with details it has copies of the objects before and after.

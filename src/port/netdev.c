@@ -27,7 +27,8 @@ static int method_open(const char *name, const struct port_device *device,
 		error_set(&why, "a tap hands over unfinished checksums");
 	else if (xdp_port_open(name, device, interface, environment, port, &why) == 0)
 		return 0;
-	log_info("port %s: %s by AF_PACKET: %s", name, interface->name, why.text);
+	log_info("port uses AF_PACKET", log_text("port", name), log_text("device", interface->name),
+		 log_text("reason", why.text));
 	return packet_port_open(name, device, interface, environment, port, err);
 }
 
@@ -42,7 +43,8 @@ int netdev_port_open(const char *name, const struct port_device *device,
 	if (!interface.up) {
 		if (interface_set_up(&interface, err) < 0)
 			return -1;
-		log_info("port %s: %s was down, set up", name, interface.name);
+		log_info("interface was down, set up", log_text("port", name),
+			 log_text("device", interface.name));
 	}
 	if (method_open(name, device, &interface, environment, port, err) < 0)
 		return -1;

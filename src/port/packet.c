@@ -192,7 +192,8 @@ static int queues_join(struct packet_port *port, const struct interface *interfa
 
 // Where that can't be, all packets come to Sluice. The program at the ingress hook must stand
 // before the guard, which passes nothing on.
-static void programs_attach(struct packet_port *port, const struct port_programs *programs)
+static void programs_attach(struct packet_port *port, const char *name,
+			    const struct port_programs *programs)
 {
 	struct error why;
 	int i;
@@ -207,8 +208,9 @@ static void programs_attach(struct packet_port *port, const struct port_programs
 	if (i == port->port.queues)
 		port->port.offload_interface = port->interface_index;
 	else
-		log_warning("port %s: its connections do not go on in the kernel: %s",
-			    port->port.name, why.text);
+		log_warning("connections do not go on in the kernel",
+			    log_text("port", port->port.name), log_text("device", name),
+			    log_text("reason", why.text));
 }
 
 int packet_port_open(const char *name, const struct port_device *device,
@@ -243,11 +245,11 @@ int packet_port_open(const char *name, const struct port_device *device,
 		goto fail;
 	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
 	if (environment->programs && !device->uplink)
-		programs_attach(port, environment->programs);
+		programs_attach(port, interface->name, environment->programs);
 	port->guard_fd = filter_keep_from_kernel(&filter, interface->index, &guard);
 	if (port->guard_fd < 0)
-		log_warning("port %s: %s: the host's kernel sees Sluice's packets too: %s", name,
-			    interface->name, guard.text);
+		log_warning("the host's kernel sees Sluice's packets too", log_text("port", name),
+			    log_text("device", interface->name), log_text("reason", guard.text));
 	*result = &port->port;
 	return 0;
 fail:

@@ -202,8 +202,8 @@ static void vhost_check(struct port *base)
 	struct vhost_port *port = (struct vhost_port *)base;
 
 	if (vhost_connections_broken(port)) {
-		log_warning("port %s: %s: the workload has taken its memory away", base->name,
-			    port->path);
+		log_warning("the workload has taken its memory away", log_text("port", base->name),
+			    log_text("device", port->path));
 		port_set_gone(base);
 		return;
 	}

@@ -451,7 +451,7 @@ int xdp_port_open(const char *name, const struct port_device *device,
 		return 0;
 	if (mode_open(name, device, interface, environment, XDP_FLAGS_SKB_MODE, result, err) < 0)
 		return -1;
-	log_info("port %s: %s: not in the interface's driver: %s", name, interface->name,
-		 native.text);
+	log_info("AF_XDP not in the interface's driver", log_text("port", name),
+		 log_text("device", interface->name), log_text("reason", native.text));
 	return 0;
 }

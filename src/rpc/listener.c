@@ -41,7 +41,7 @@ static void accept_failed(struct evconnlistener *source, void *context)
 	struct listener *listener = context;
 	struct timeval pause = {.tv_sec = 1};
 
-	log_error("cannot accept a connection to the API: %s", strerror(errno));
+	log_error("cannot accept a connection to the API", log_text("reason", strerror(errno)));
 	evconnlistener_disable(source);
 	evtimer_add(listener->retry, &pause);
 }

@@ -8,13 +8,24 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "sluiced/dpdk_log.h"
 #include "sluiced/eal.h"
 #include "sluiced/notify.h"
 #include "sluiced/options.h"
 
 static void on_signal(evutil_socket_t fd, short what, void *base)
 {
+	log_info("stopping", log_text("signal", fd == SIGTERM ? "SIGTERM" : "SIGINT"));
 	event_base_loopbreak(base);
+}
+
+// Whoever started it waits for this line, which is not like the others in text.
+static void ready_say(const struct options *options)
+{
+	if (options->log_format == LOG_FORMAT_JSON)
+		log_info("ready");
+	else
+		fputs("ready\n", stderr);
 }
 
 static int serve(const struct options *options, struct event_base *base, struct error *err)
@@ -36,7 +47,7 @@ static int serve(const struct options *options, struct event_base *base, struct 
 	    event_add(interrupt, NULL) < 0) {
 		error_set(err, "no memory for signals");
 	} else if (control_open(&control_options, base, &control, err) == 0) {
-		fputs("ready\n", stderr);
+		ready_say(options);
 		notify = notify_ready(base, options->node);
 		event_base_dispatch(base);
 		notify_stopping(notify);
@@ -70,14 +81,18 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	if (eal_open(&options.engine, argv, &err) < 0) {
-		fprintf(stderr, "sluiced: %s\n", err.text);
+	log_set_format(options.log_format);
+	if (dpdk_log_open(&err) < 0 || eal_open(&options.engine, argv, &err) < 0) {
+		log_error("cannot start", log_text("reason", err.text));
 		return 1;
 	}
+	log_info("starting", log_text("node", options.node), log_text("version", SLUICE_VERSION));
 	base = event_base_new();
 	result = base ? serve(&options, base, &err) : error_set(&err, "no event loop");
 	if (result < 0)
-		fprintf(stderr, "sluiced: %s\n", err.text);
+		log_error("cannot start", log_text("reason", err.text));
+	else
+		log_info("stopped");
 	if (base)
 		event_base_free(base);
 	eal_close();

@@ -105,14 +105,15 @@ struct notify *notify_ready(struct event_base *base, const char *node)
 		return NULL;
 	notify->fd = -1;
 	if (!address_read(notify, text)) {
-		log_warning("NOTIFY_SOCKET: '%s' is no address of a socket", text);
+		log_warning("NOTIFY_SOCKET is no address of a socket", log_text("address", text));
 		free(notify);
 		return NULL;
 	}
 	notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(message, sizeof(message), "READY=1\nSTATUS=node %s", node);
 	if (notify->fd < 0 || message_send(notify, message) < 0)
-		log_warning("%s: the service manager can't be told: %s", text, strerror(errno));
+		log_warning("the service manager can't be told", log_text("address", text),
+			    log_text("reason", strerror(errno)));
 	watchdog_begin(notify, base);
 	return notify;
 }

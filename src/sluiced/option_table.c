@@ -16,6 +16,8 @@ const struct daemon_option daemon_options[] = {
 	 "or :9177 (all addresses)"},
 	{"flow-offload", "on|off",
 	 "established connections between kernel interfaces go on in the kernel (on)"},
+	{"log-format", "text|json",
+	 "a line of the log is `time level message key=value ...` or a JSON object (text)"},
 	{"config", "FILE", "the same keys in YAML; the command line goes before it"},
 	{"help", NULL, "prints this"},
 	{"version", NULL, "prints the version"},

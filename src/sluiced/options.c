@@ -199,6 +199,14 @@ static int set_flow_offload(struct options *o, const char *text, struct error *e
 	return 0;
 }
 
+static int set_log_format(struct options *o, const char *text, struct error *err)
+{
+	o->log_format = strcmp(text, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
+	if (o->log_format == LOG_FORMAT_TEXT && strcmp(text, "text") != 0)
+		return error_set(err, "log-format: '%s' is neither text nor json", text);
+	return 0;
+}
+
 static const struct setting {
 	const char *name;
 	int (*set)(struct options *options, const char *text, struct error *err);
@@ -207,7 +215,7 @@ static const struct setting {
 	{"state", set_state},	  {"workers", set_workers},
 	{"idle", set_idle},	  {"connections", set_connections},
 	{"memory", set_memory},	  {"flow-offload", set_flow_offload},
-	{"metrics", set_metrics},
+	{"metrics", set_metrics}, {"log-format", set_log_format},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))

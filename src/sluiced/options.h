@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/log.h"
 #include "worker/engine.h"
 
 struct options {
@@ -10,6 +11,7 @@ struct options {
 	char api[256];
 	char state[256];
 	char metrics[300]; // HOST:PORT; empty: none
+	enum log_format log_format;
 	struct engine_options engine;
 	bool help;
 	bool version;

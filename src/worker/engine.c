@@ -263,7 +263,7 @@ static int open_shared(struct engine *engine, struct error *err)
 	bus_error_spare(engine->flows->memory, engine->flows->memory_size);
 	if (engine->options.flow_offload &&
 	    flow_offload_open(engine->flows, &engine->offload, &why) < 0)
-		log_warning("no connection goes on in the kernel: %s", why.text);
+		log_warning("no connection goes on in the kernel", log_text("reason", why.text));
 	return 0;
 }
 

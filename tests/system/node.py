@@ -39,6 +39,25 @@ NO_HUGE_PAGES = ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
                  'mount -t tmpfs none /sys/kernel/mm/hugepages && exec "$@"', "sh"]
 
 
+# A line of the log as text: time, level, message, and fields, whose values are quoted as in JSON where need be.
+LOG_VALUE = r'"(?:[^"\\]|\\.)*"|[^ "=\\]+'
+LOG_LINE = re.compile(r"(?:<\d>|(?P<time>\S+) )(?P<level>error|warning|info|debug) (?P<message>.*?)"
+                      rf"(?P<fields>(?: [A-Za-z]+=(?:{LOG_VALUE}))*)")
+
+
+def log_event(line):
+    """A line of the log, in either format, as {key: value}; None for what is none."""
+    if line.startswith(("{", "<6>{")):
+        return {key: str(value) for key, value in json.loads(line.removeprefix("<6>")).items()}
+    found = LOG_LINE.fullmatch(line)
+    if not found:
+        return None
+    event = {key: found[key] for key in ("time", "level", "message") if found[key]}
+    for key, value in re.findall(rf" ([A-Za-z]+)=({LOG_VALUE})", found["fields"]):
+        event[key] = json.loads(value) if value.startswith('"') else value
+    return event
+
+
 class Node:
     def __init__(self, name, namespace, directory, options=(), prefix=()):
         self.name = name
@@ -58,8 +77,11 @@ class Node:
         with netns.inside(self.netns), open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
+    def is_ready(self):
+        return "ready" in self.lines() or any(event["message"] == "ready" for event in self.events())
+
     def wait_ready(self):
-        eventually(lambda: "ready" in self.lines() or self.process.poll() is not None)
+        eventually(lambda: self.is_ready() or self.process.poll() is not None)
         assert self.process.poll() is None, f"sluiced ended with {self.process.returncode}:\n{self.text()}"
 
     def start(self):
@@ -71,6 +93,12 @@ class Node:
 
     def lines(self):
         return self.text().splitlines()
+
+    def events(self, message=None, **fields):
+        """What the log has of a message, whose fields are as given."""
+        found = [event for event in map(log_event, self.lines()) if event]
+        return [event for event in found if message in (None, event["message"])
+                and all(event.get(key) == value for key, value in fields.items())]
 
     def check(self):
         """It runs, and no sanitizer has complained."""

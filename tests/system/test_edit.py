@@ -52,7 +52,7 @@ def mtu(node, name):
 
 def revision(node):
     """Changes have revisions; the log names them."""
-    return node.text().count("revision ")
+    return len(node.events("object changed"))
 
 
 def test_a_change_is_applied(node, edit):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import netns
-from node import BUILD, eventually
+from node import BUILD, eventually, log_event
 from packets import TCP, UDP, fresh_port
 
 ADDRESS = "127.0.0.1:9177"
@@ -208,7 +208,7 @@ def test_an_address_in_use(lab, tmp_path):
                                  ADDRESS, "--state", tmp_path / "x.db", "--api", f"unix:{tmp_path}/x.sock"],
                                 capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == f"sluiced: metrics: {ADDRESS}: Address already in use"
+    assert log_event(result.stderr.splitlines()[-1])["reason"] == f"metrics: {ADDRESS}: Address already in use"
 
 
 def test_ipv6_and_all_addresses(one_lab):

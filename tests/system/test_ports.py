@@ -111,7 +111,7 @@ def test_netdev_that_appears_later(lab, added, family):
     """A veth, with a kernel behind it that leaves checksums to its interface."""
     guest = added("guest", kernel=True, device={"netdev": {"name": "veth0"}})
     assert "veth0" in state(lab, "guest") and "up" not in state(lab, "guest").split()
-    assert any("veth0" in line and line.startswith("warning") for line in lab.nodes["a"].lines())
+    assert lab.nodes["a"].events("port cannot be opened; it is tried again", port="guest", device="veth0")
     veth(lab, guest)
     wait_up(lab, "guest")
     guest.configure()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import netns
-from node import BUILD, NO_HUGE_PAGES, Node, eventually
+from node import BUILD, NO_HUGE_PAGES, Node, eventually, log_event
 
 
 @pytest.fixture
@@ -81,12 +81,12 @@ def test_without_huge_pages(one_lab, family):
 def test_revision_goes_on(lab):
     node = lab.nodes["a"]
     node.apply({"kind": "Vrf", "name": "t7"})
-    [last] = [line for line in node.lines() if "Vrf/t7 created" in line]
+    [last] = node.events("object created", kind="Vrf", name="t7")
     node.stop()
     node.start()
     node.apply({"kind": "Vrf", "name": "t8"})
-    [now] = [line for line in node.lines() if "Vrf/t8 created" in line]
-    assert int(now.split()[2].rstrip(":")) == int(last.split()[2].rstrip(":")) + 1
+    [now] = node.events("object created", kind="Vrf", name="t8")
+    assert int(now["revision"]) == int(last["revision"]) + 1
 
 
 def test_deleted_stays_deleted(lab):
@@ -117,13 +117,20 @@ def ends(node):
     return status, node.lines()
 
 
+def why(lines):
+    """The reason that the last line gives."""
+    event = log_event(lines[-1])
+    assert (event["level"], event["message"]) == ("error", "cannot start")
+    return event["reason"]
+
+
 def test_state_file_that_is_none(alone):
     """One clear line with the file's name, exit status 1; and the file is left for somebody to look at."""
     alone.state.write_bytes(b"This is no database. " * 500)
     before = alone.state.read_bytes()
     status, lines = ends(alone)
     assert status == 1
-    assert lines[-1].startswith("sluiced: ") and str(alone.state) in lines[-1]
+    assert str(alone.state) in why(lines)
     assert "ready" not in lines
     assert alone.state.read_bytes() == before
     alone.state.unlink()
@@ -140,7 +147,7 @@ def test_state_file_that_is_damaged(alone):
     alone.state.write_bytes(data)
     status, lines = ends(alone)
     assert status == 1
-    assert lines[-1].startswith("sluiced: ") and str(alone.state) in lines[-1]
+    assert str(alone.state) in why(lines)
 
 
 def test_state_where_it_cannot_be(alone):
@@ -148,7 +155,7 @@ def test_state_where_it_cannot_be(alone):
     alone.state = alone.state.parent / "file" / "node.db"
     status, lines = ends(alone)
     assert status == 1
-    assert lines[-1].startswith("sluiced: ") and str(alone.state) in lines[-1]
+    assert str(alone.state) in why(lines)
 
 
 def test_api_that_another_has(alone):
@@ -158,7 +165,7 @@ def test_api_that_another_has(alone):
     second.api = alone.api
     status, lines = ends(second)
     assert status == 1
-    assert lines[-1].startswith("sluiced: ") and str(alone.api) in lines[-1]
+    assert str(alone.api) in why(lines)
     assert alone.json("version")["node"] == "alone"
     alone.kill()
     assert alone.api.exists()

@@ -196,9 +196,7 @@ def test_the_newest_guest_has_the_port(lab, guest_port, guests):
     wait_up(lab, first)
     echoed(lab, port)
     second = guests(port.path)
-    log = lab.nodes["a"]
-    eventually(lambda: log.text().count("port guest:") and sum(
-        "port guest:" in line and line.endswith("connected") for line in log.lines()) >= 2)
+    eventually(lambda: len(lab.nodes["a"].events("workload connected", port="guest", device=str(port.path))) >= 2)
     first.stop()
     echoed(lab, port)
     assert state(lab) == "up"

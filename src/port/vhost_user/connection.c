@@ -81,8 +81,8 @@ static void kick_open(struct vhost_port *port, struct guest *guest, uint16_t que
 	if (guest->kick_fds[queue] >= 0 && epoll_ctl(port->queues[queue].epoll_fd, EPOLL_CTL_ADD,
 						     guest->kick_fds[queue], &event) == 0)
 		return;
-	log_error("port %s: %s: cannot watch for kicks: %s", port->port.name, port->path,
-		  strerror(errno));
+	log_error("cannot watch for kicks", log_text("port", port->port.name),
+		  log_text("device", port->path), log_text("reason", strerror(errno)));
 }
 
 static void send_rings_choose(struct vhost_port *port, struct guest *guest)
@@ -178,8 +178,10 @@ static int connection_begin(int vid)
 	guest = port ? guest_of_vid(port, -1) : NULL;
 	if (!guest) {
 		if (port)
-			log_warning("port %s: %s: more than %d connections, refused",
-				    port->port.name, port->path, GUESTS_MAX);
+			log_warning("workload refused", log_text("port", port->port.name),
+				    log_text("device", port->path),
+				    log_text("reason", "too many connections"),
+				    log_number("max", GUESTS_MAX));
 		return -1;
 	}
 	memset(guest, 0, sizeof(*guest));
@@ -258,7 +260,8 @@ static int device_begin(int vid)
 	guest->offloads = offloads_negotiated(vid);
 	regions_note(guest);
 	active_choose(port);
-	log_info("port %s: %s: connected", port->port.name, port->path);
+	log_info("workload connected", log_text("port", port->port.name),
+		 log_text("device", port->path));
 	return 0;
 }
 
@@ -274,7 +277,8 @@ static void device_end(int vid)
 	// When this returns, the library unmaps the guest's memory and frees the rings.
 	if (port->environment->workers)
 		rte_rcu_qsbr_synchronize(port->environment->workers, RTE_QSBR_THRID_INVALID);
-	log_info("port %s: %s: disconnected", port->port.name, port->path);
+	log_info("workload disconnected", log_text("port", port->port.name),
+		 log_text("device", port->path));
 }
 
 // Called with the rings' locks held, which workers wait for: must not wait for workers.
