@@ -274,9 +274,10 @@ def frame(kind, flags, stream, payload):
 
 
 def calls():
-    def start(method, stream=1):
+    def start(method, stream=1, more=()):
         return frame(1, 4, stream, header(b":method", b"POST") + header(b":scheme", b"http") +
-                     header(b":path", b"/sluice.v1.Sluice/" + method) +
+                     header(b":path", (b"" if method.startswith(b"/") else b"/sluice.v1.Sluice/") + method) +
+                     b"".join(header(name, value) for name, value in more) +
                      header(b":authority", b"x") + header(b"te", b"trailers") +
                      header(b"content-type", b"application/grpc"))
 
@@ -292,6 +293,32 @@ def calls():
     yield "window", start(b"Flows") + message(b"") + frame(8, 0, 0, b"\0\1\0\0")
     yield "ping", frame(6, 0, 0, bytes(8)) + frame(4, 0, 0, b"\0\4\0\0\0\1")
     yield "goaway", start(b"Version") + frame(7, 0, 0, bytes(8))
+    yield "details", start(b"Delete") + message(b"")
+    yield "large", start(b"Stats") + message(b"") + frame(8, 0, 1, b"\0\1\0\0")
+    for timeout in (b"1n", b"99999999H", b"5m", b"1S", b"x"):
+        yield f"timeout-{timeout.decode()}", start(b"Trace", more=[(b"grpc-timeout", timeout)]) + message(b"")
+    for encoding in (b"gzip", b"identity", b"deflate"):
+        yield f"encoding-{encoding.decode()}", start(b"Version", more=[(b"grpc-encoding", encoding)]) + message(b"")
+    yield "compressed", start(b"Version") + frame(0, 1, 1, b"\1\0\0\0\0")
+    yield "headers", start(b"Version", more=[(b"much", b"x" * 120)] * 12) + message(b"")
+    for method in (b"Check", b"List", b"Watch"):
+        path = b"/grpc.health.v1.Health/" + method
+        yield f"health-{method.decode()}", start(path) + message(b"")
+        yield f"health-{method.decode()}-named", start(path) + message(b"\n\x10sluice.v1.Sluice")
+    for version in (b"v1", b"v1alpha"):
+        path = b"/grpc.reflection." + version + b".ServerReflection/ServerReflectionInfo"
+        questions = [b"\x3a\0", b"\x22\x0esluice.v1.Port", b"\x1a\x0csluice.proto", b"\x22\x01x",
+                     b"\x2a\x04\n\x02ab", b"\x32\x0esluice.v1.Port", b"\n\x01h", b""]
+        for i, question in enumerate(questions):
+            yield f"reflection-{version.decode()}-{i}", start(path) + message(question)
+        yield f"reflection-{version.decode()}", start(path) + \
+            b"".join(message(question, flags=0) for question in questions) + \
+            frame(8, 0, 0, b"\x00\x1f\0\0") + frame(8, 0, 1, b"\x00\x1f\0\0") + frame(0, 1, 1, b"")
+        yield f"reflection-{version.decode()}-reset", start(path) + message(questions[1], flags=0) + \
+            frame(3, 0, 1, b"\0\0\0\x08")
+        yield f"reflection-{version.decode()}-wrong", start(path) + frame(0, 0, 1, b"\1\0\0\0\0")
+    yield "pings", frame(6, 0, 0, bytes(8)) * 4
+    yield "resets", b"".join(start(b"Version", i) + frame(3, 0, i, b"\0\0\0\x08") for i in range(1, 40, 2))
 
 
 def offloads():
