@@ -94,7 +94,7 @@ arm64:
 	scripts/install-packages build arm64
 	scripts/arm64 build-arm64
 
-# What is generated and committed: docs/reference.
+# What is generated and committed: docs/reference, docs/man, packaging/config.
 reference: $(BUILD)/build.ninja
 	ninja -C $(BUILD) sluice-reference
 	scripts/reference $(BUILD)

@@ -13,7 +13,7 @@ static const struct {
 } documents[] = {
 	{"objects.md", objects_markdown},     {"api.md", api_markdown},
 	{"sluice.1", sluice_manual},	      {"sluiced.8", sluiced_manual},
-	{"sluice-objects.5", objects_manual},
+	{"sluice-objects.5", objects_manual}, {"sluiced.yaml", sluiced_configuration},
 };
 
 int main(int argc, char **argv)
@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 		documents[i].print();
 		return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_OK : EXIT_FAILED;
 	}
-	fputs("usage: sluice-reference objects.md|api.md|sluice.1|sluiced.8|sluice-objects.5\n",
+	fputs("usage: sluice-reference objects.md|api.md|sluice.1|sluiced.8|sluice-objects.5|"
+	      "sluiced.yaml\n",
 	      stderr);
 	return EXIT_USAGE;
 }

@@ -1,5 +1,5 @@
-// What is generated and committed: docs/reference and docs/man. A program for building, not for
-// users.
+// What is generated and committed: docs/reference, docs/man, packaging/config. A program for
+// building, not for users.
 
 #pragma once
 
@@ -11,3 +11,6 @@ void api_markdown(void);
 void sluice_manual(void);
 void sluiced_manual(void);
 void objects_manual(void);
+
+// The configuration that the package installs, from the table of the daemon's options.
+void sluiced_configuration(void);
