@@ -60,7 +60,8 @@ static int delete_run(const struct command *command, const struct invocation *in
 	if (!files && invocation->argument_count < 2)
 		return usage_error(command, "delete takes KIND and NAME, or -f FILE");
 	sluice__v1__delete_request__init(&request);
-	if (!revision_option(command, invocation, &request.revision, &only_if))
+	if (!revision_option(command, invocation, &request.revision, &only_if) ||
+	    !confirm_option(command, invocation, &request.confirm_seconds))
 		return EXIT_USAGE;
 	if (only_if)
 		request.has_revision_case = SLUICE__V1__DELETE_REQUEST__HAS_REVISION_REVISION;
@@ -74,6 +75,9 @@ static int delete_run(const struct command *command, const struct invocation *in
 	if (response) {
 		changes_print(invocation, &response->base, response->changes, response->n_changes,
 			      response->impact, request.dry_run);
+		if (request.confirm_seconds && !request.dry_run &&
+		    invocation->output == OUTPUT_TABLE)
+			confirm_print(response->revision, request.confirm_seconds);
 		sluice__v1__delete_response__free_unpacked(response, NULL);
 	} else {
 		result = delete_fail(&request, &status);
@@ -88,12 +92,13 @@ static int delete_run(const struct command *command, const struct invocation *in
 }
 
 static const struct option_spec options[] = {
-	OPTION_FILE, OPTION_DRY_RUN, OPTION_REVISION, OPTION_COMMENT, OPTION_OUTPUT, {0},
+	OPTION_FILE, OPTION_DRY_RUN, OPTION_CONFIRM, OPTION_REVISION, OPTION_COMMENT, OPTION_OUTPUT,
+	{0},
 };
 
 const struct command delete_command = {
 	.name = "delete",
-	.arguments = "KIND NAME [NAME ...] | -f FILE [--dry-run] ...",
+	.arguments = "KIND NAME [NAME ...] | -f FILE [--dry-run] [--confirm TIME] ...",
 	.summary = "Removes objects that no others refer to",
 	.words = "KIND NAME...",
 	.about = "KIND may be written in any case, singular or plural. Several objects go together "

@@ -25,15 +25,18 @@ struct order {
 	struct tables *tables; // compiled, of a transaction that changes something
 };
 
-// It stands in a line of the log and of tables.
+// It stands in a line of the log and of tables: no control characters, also not those that UTF-8
+// has of two bytes (U+0080 to U+009F), which terminals obey as well.
 static bool comment_is_line(const char *comment)
 {
 	if (strlen(comment) > COMMENT_MAX)
 		return false;
 	while (*comment) {
+		const unsigned char *bytes = (const unsigned char *)comment;
 		size_t length = utf8_length(comment);
 
-		if (length == 0 || (unsigned char)*comment < 0x20 || *comment == 0x7f)
+		if (length == 0 || bytes[0] < 0x20 || bytes[0] == 0x7f ||
+		    (bytes[0] == 0xc2 && bytes[1] < 0xa0))
 			return false;
 		comment += length;
 	}
@@ -261,7 +264,9 @@ void change_delete(void *context, struct rpc_call *call, ProtobufCMessage *messa
 		.call = call,
 		.dry_run = request->dry_run,
 		.revision = request->has_revision_case ? &request->revision : NULL,
-		.record = {.action = "delete", .comment = request->comment},
+		.record = {.action = "delete",
+			   .comment = request->comment,
+			   .confirm_seconds = request->confirm_seconds},
 	};
 
 	if (!order_begin(&order))

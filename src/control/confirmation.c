@@ -7,8 +7,9 @@
 #include "control/control.h"
 #include "model/transaction.h"
 
-// After a try that failed, as on a full disk.
-#define TRY_AGAIN_MS 1000
+// After a try that failed, as on a full disk: twice as long each time.
+#define TRY_AGAIN_MS	 1000
+#define TRY_AGAIN_MAX_MS 32000
 
 int64_t confirmation_now(void)
 {
@@ -76,6 +77,16 @@ static int revert(struct control *control, struct transaction *transaction, stru
 	return 0;
 }
 
+static int timer_set(struct control *control, int64_t milliseconds)
+{
+	struct timeval interval = {
+		.tv_sec = milliseconds / 1000,
+		.tv_usec = milliseconds % 1000 * 1000,
+	};
+
+	return evtimer_add(control->confirmation, &interval);
+}
+
 static void on_end(evutil_socket_t fd, short what, void *context)
 {
 	struct control *control = context;
@@ -88,21 +99,19 @@ static void on_end(evutil_socket_t fd, short what, void *context)
 		log_error("revision cannot be reverted; it is tried again",
 			  log_number("revision", control->waiting.revision),
 			  log_text("reason", err.text));
-		confirmation_wait(control, TRY_AGAIN_MS);
+		timer_set(control, control->revert_pause);
+		if (control->revert_pause < TRY_AGAIN_MAX_MS)
+			control->revert_pause *= 2;
 	}
 	transaction_clear(&transaction);
 }
 
 int confirmation_wait(struct control *control, int64_t milliseconds)
 {
-	struct timeval interval = {
-		.tv_sec = milliseconds / 1000,
-		.tv_usec = milliseconds % 1000 * 1000,
-	};
-
 	if (!control->confirmation)
 		control->confirmation = evtimer_new(control->base, on_end, control);
-	return control->confirmation ? evtimer_add(control->confirmation, &interval) : -1;
+	control->revert_pause = TRY_AGAIN_MS;
+	return control->confirmation ? timer_set(control, milliseconds) : -1;
 }
 
 void confirmation_end(struct control *control)

@@ -62,8 +62,9 @@ struct control {
 	struct event *confirmation;   // the end of the wait; NULL: there has never been one
 	TAILQ_HEAD(, impact) impacts; // that are being worked out
 	unsigned int impact_count;
-	struct watch *watch;		     // NULL: nobody can yet
-	struct mac_address uplink_mac;	     // of the device that was open last
+	int64_t revert_pause;	       // milliseconds until a revert that failed is tried again
+	struct watch *watch;	       // NULL: nobody can yet
+	struct mac_address uplink_mac; // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 };
 

@@ -278,7 +278,8 @@ def test_delete_of_several(steady):
     assert not {"d1", "d2"} & names(steady, "vrfs")
 
 
-@pytest.mark.parametrize("comment", ["two\nlines", "bell\a", "x" * 501], ids=["lines", "control", "long"])
+@pytest.mark.parametrize("comment", ["two\nlines", "bell\a", "\x9b2J", "x" * 501],
+                         ids=["lines", "control", "c1", "long"])
 def test_comment_is_one_line(steady, comment):
     now = revision(steady)
     assert refused(steady, "apply", "-f", "-", "--comment", comment, input=text(vrf("c"))) == \
@@ -340,6 +341,16 @@ def test_rolled_back_instead_of_confirmed(node):
     assert names(node, "vrfs") == set()
     assert node.json("history")["entries"][1]["confirmation"] == "reverted"
     apply(node, vrf("t2"))
+
+
+def test_delete_to_be_confirmed(node):
+    apply(node, vrf("t1"), vrf("t2"))
+    assert node.ok("delete", "vrf", "t1", "--confirm", "1h").splitlines() == \
+        ["Vrf/t1 deleted", "revision 2 reverts by itself in 3600 s unless it is confirmed: sluice confirm"]
+    node.ok("rollback", "1")
+    assert names(node, "vrfs") == {"t1", "t2"}
+    node.ok("delete", "vrf", "t1", "--confirm", "1s")
+    eventually(lambda: names(node, "vrfs") == {"t1", "t2"})
 
 
 def test_rollback_to_be_confirmed(node):
@@ -505,6 +516,23 @@ def test_disk_is_read_only(small_disk):
     assert names(node, "vrfs") == {"t1", "t2"}
 
 
+def test_time_is_over_and_the_disk_is_full(small_disk):
+    """It is tried again until there is room for what has to be remembered of it."""
+    node = small_disk
+    apply(node, *[vrf(f"v{i:060}") for i in range(300)])
+    node.ok("delete", "vrf", *names(node, "vrfs"), "--confirm", "3s")
+    filler = node.state.parent / "filler"
+    with open(filler, "wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(4096))
+    eventually(lambda: "revision cannot be reverted; it is tried again" in node.text())
+    assert "no space is left on its disk" in node.text()
+    assert names(node, "vrfs") == set() and revision(node) == 2
+    filler.unlink()
+    eventually(lambda: len(names(node, "vrfs")) == 300)
+    assert confirmation(node)["action"] == "revert" and revision(node) == 3
+
+
 def test_time_is_over_and_the_disk_is_read_only(small_disk):
     """What nobody has confirmed does not come into force again, and the way back is not lost."""
     node = small_disk
@@ -518,7 +546,7 @@ def test_time_is_over_and_the_disk_is_read_only(small_disk):
     assert node.process.wait(10) == 1
     node.process = None
     last = node.lines()[-1]
-    assert last.endswith("the file, its directory or its disk is read-only") and "ready" not in node.lines()
+    assert "the file, its directory or its disk is read-only" in last and "ready" not in node.lines()
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     node.start()
     assert names(node, "vrfs") == {"t1"} and revision(node) == 3
