@@ -161,18 +161,23 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
 	struct rpc_call *call = context;
 	struct connection *connection = call->connection;
 
-	if (call->state == CALL_RECEIVING || call->state == CALL_CONVERSING) {
+	switch (call->state) {
+	case CALL_RECEIVING:
+	case CALL_CONVERSING:
+	case CALL_STREAMING:
+		// What was begun ends behind its last whole message. A reset would be CANCELLED to
+		// a client whose own clock is a little late.
 		answer_fail(call, RPC_DEADLINE_EXCEEDED, NULL, "the call's deadline has passed");
-	} else if (call->state == CALL_HANDLING) {
+		break;
+	case CALL_HANDLING:
 		answer_fail(call, RPC_DEADLINE_EXCEEDED, NULL, "the call's deadline has passed");
 		// The handler still owes its answer, which goes nowhere.
 		call->state = CALL_HANDLING;
 		call_detach(call);
-	} else {
-		// In the middle of an answer; the client watches its own clock and says
-		// DEADLINE_EXCEEDED itself.
-		nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, call->id,
-					  NGHTTP2_CANCEL);
+		break;
+	case CALL_ANSWERED:
+		// It is on its way, and the client sees whether it comes in time.
+		break;
 	}
 	connection_send(connection);
 }

@@ -229,6 +229,8 @@ void connection_leave(struct connection *connection, uint32_t error, const char 
 	if (connection->leaving)
 		return;
 	connection->leaving = true;
+	if (error == NGHTTP2_ENHANCE_YOUR_CALM)
+		limit_say(connection->server, &connection->peer, text);
 	nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
 			      nghttp2_session_get_last_proc_stream_id(session), error,
 			      (const uint8_t *)text, strlen(text));

@@ -5,6 +5,7 @@
 
 #include <event2/buffer.h>
 
+#include "base/log.h"
 #include "rpc/server_private.h"
 
 // Less than this in a request_stall is no progress.
@@ -13,6 +14,9 @@
 // Frames that only floods have many of: so many at once, and so many a second.
 #define FLOOD_BURST 1000
 #define FLOOD_RATE  100
+
+// Milliseconds between two lines in the log.
+#define SAY_INTERVAL 1000
 
 // Pings too soon that are let pass, as gRPC has it.
 #define STRIKES_MAX 2
@@ -179,6 +183,26 @@ void limit_stop(struct rpc_server *server)
 {
 	if (server->tick)
 		event_free(server->tick);
+}
+
+void limit_say(struct rpc_server *server, const struct rpc_peer *peer, const char *reason)
+{
+	uint64_t now = limit_now();
+
+	if (server->said && now - server->said < SAY_INTERVAL)
+		return;
+	server->said = now;
+	log_warning("a client of the API was sent away", log_text("reason", reason),
+		    log_text("peer", peer ? peer->name : ""),
+		    log_text("from", peer ? peer->from : ""));
+}
+
+bool limit_reached(struct rpc_server *server)
+{
+	if (server->connection_count < server->limits.connections)
+		return false;
+	limit_say(server, NULL, "too_many_connections");
+	return true;
 }
 
 // A frame of a kind of which there are few.

@@ -41,7 +41,7 @@ void server_serve(struct rpc_server *server, evutil_socket_t fd)
 	struct bufferevent *stream;
 	struct rpc_peer peer;
 
-	if (server->connection_count >= server->limits.connections) {
+	if (limit_reached(server)) {
 		close(fd);
 		return;
 	}
@@ -57,7 +57,7 @@ void server_serve(struct rpc_server *server, evutil_socket_t fd)
 
 int rpc_server_accept(struct rpc_server *server, int fd, struct error *err)
 {
-	if (server->connection_count >= server->limits.connections) {
+	if (limit_reached(server)) {
 		close(fd);
 		return error_set(err, "too many connections");
 	}

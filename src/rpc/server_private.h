@@ -28,6 +28,7 @@ struct rpc_server {
 	size_t answers;	 // bytes of answers that wait for their clients
 	size_t connection_count;
 	struct event *tick; // while there are connections
+	uint64_t said;	    // when the log was told last that a client was sent away
 	TAILQ_HEAD(, connection) connections;
 	TAILQ_HEAD(, listener) listeners;
 };
@@ -142,6 +143,12 @@ uint64_t limit_now(void);
 void limit_connection(struct connection *connection);
 void limit_connection_end(struct connection *connection);
 void limit_stop(struct rpc_server *server);
+
+// One more connection would be too many.
+bool limit_reached(struct rpc_server *server);
+
+// Tells the log that a client was sent away. `peer` NULL: nobody looked who it was.
+void limit_say(struct rpc_server *server, const struct rpc_peer *peer, const char *reason);
 
 // Frames that came, or were sent.
 void limit_frame(struct connection *connection, const nghttp2_frame *frame);

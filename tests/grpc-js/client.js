@@ -91,7 +91,7 @@ const TESTS = {
     const flows = await collect(sluice().Flows({}, seconds(10)));
     const watch = health().Watch({}, seconds(10));
     const cancelled = await collect(watch, () => watch.cancel());
-    const late = await collect(health().Watch({}, seconds(0.5)));
+    const late = await collect(health().Watch({}, seconds(2)));
     return {
       flows: flows.code,
       cancelled: cancelled.code,

@@ -1,9 +1,12 @@
 """The health service, asked by python3-grpcio with messages that reflection describes."""
 
+import socket
+
 import grpc
 import pytest
 from google.protobuf import message_factory
 
+from node import eventually
 from test_grpc_reflection import SERVICES, Reflection
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
@@ -61,7 +64,7 @@ def test_watch(health):
     first.cancel()
     unknown.cancel()
     # As long as nothing changes there is nothing to tell.
-    short = health.watch(timeout=0.5)
+    short = health.watch(timeout=2)
     assert next(short).status == SERVING
     with pytest.raises(grpc.RpcError) as error:
         next(short)
@@ -80,3 +83,27 @@ def test_watchers_learn_of_the_end(one_lab):
             next(watch)
         assert error.value.code() == grpc.StatusCode.UNAVAILABLE
     node.start()
+
+
+def test_too_many_connections(one_lab):
+    """A client gets none, the log says so, and those that are there go on."""
+    node = one_lab().nodes["a"]
+    crowd = []
+    try:
+        while "too_many_connections" not in node.text():
+            one = socket.socket(socket.AF_UNIX)
+            crowd.append(one)
+            assert len(crowd) < 200
+            one.connect(str(node.api))
+            one.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+            # The server's settings, or the end.
+            try:
+                received = one.recv(1)
+            except ConnectionResetError:
+                received = b""
+        assert not received and len(crowd) == 129
+        crowd.pop(0).close()
+        eventually(lambda: node.run("version").returncode == 0)
+    finally:
+        for one in crowd:
+            one.close()

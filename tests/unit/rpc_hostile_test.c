@@ -40,7 +40,7 @@ static void test_wrong_requests(void **state)
 		{VERSION_PATH, NULL, NULL, "\0\0\0\0\1\xff", 6, 3},
 		{VERSION_PATH, NULL, NULL, "\0\0\0\0\0\0", 6, 3},
 		{VERSION_PATH, NULL, NULL, "\0\0\0\0\0\0\0\0\0\0", 10, 3},
-		{VERSION_PATH, NULL, NULL, "\1\0\0\0\0", 5, 12},
+		{VERSION_PATH, NULL, NULL, "\1\0\0\0\0", 5, 13},
 		{VERSION_PATH, NULL, NULL, "\0\xff\xff\xff\xff", 5, 8},
 		{VERSION_PATH, NULL, NULL, "\0\4\0\0\1", 5, 8},
 		{"/sluice.v1.Sluice/version", NULL, NULL, "\0\0\0\0\0", 5, 12},
@@ -139,7 +139,7 @@ static void test_limits(void **state)
 				    .streams = 2,
 				    .message_size = 100,
 				    .buffered = 150,
-				    .preface_timeout = 100};
+				    .preface_timeout = 1000};
 	struct service *service = service_new(&limits);
 	static struct bytes bytes;
 	static uint8_t answer[65536];
@@ -187,7 +187,7 @@ static void test_limits(void **state)
 	fds[0] = service_connect(service);
 	service_turn(service);
 	assert_int_equal(rpc_server_connections(service->server), 1);
-	usleep(120000);
+	usleep(1200000);
 	service_turn(service);
 	assert_int_equal(rpc_server_connections(service->server), 0);
 	close(fds[0]);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "rpc/health.h"
 #include "rpc_bytes.h"
 
 #define GET_PATH	"/sluice.v1.Sluice/Get"
@@ -267,13 +268,12 @@ static void test_slow_writers(void **state)
 	headers_add(&bytes, 3, CONVERSATION, NULL, NULL, 0);
 	headers_add(&bytes, 5, CONVERSATION, NULL, NULL, 0);
 	frame_add(&bytes, 0, 0, 5, "\0\0", 2);
-	assert_false(HOLDS(go(service, fd), "\x01"
-					    "4"));
+	assert_true(send(fd, bytes.data, bytes.size, 0) > 0);
 	// The first, and the conversation that stopped inside a message.
-	receive_until(service, fd,
-		      "\x01"
-		      "4",
-		      2);
+	size_t size = receive_until(service, fd, "\1\5\0\0\0\5", 6);
+	assert_true(HOLDS(size, "\1\5\0\0\0\1"));
+	assert_true(HOLDS(size, "\x01"
+				"4"));
 	// A conversation may be silent.
 	bytes.size = 0;
 	frame_add(&bytes, 0, END_STREAM, 3, "", 0);
@@ -282,9 +282,38 @@ static void test_slow_writers(void **state)
 	end(service, fd);
 }
 
+// A stream that waits, and a conversation: the server says that it was the deadline, and no reset
+// comes before the client's own clock has found out.
+static void test_deadlines(void **state)
+{
+	static const char *const methods[] = {"/grpc.health.v1.Health/Watch", CONVERSATION};
+	struct service *service = service_new(NULL);
+	struct health *health;
+	struct error err;
+
+	assert_int_equal(health_open(service->server, &health, &err), 0);
+	for (size_t i = 0; i < 2; i++) {
+		int fd = service_connect(service);
+
+		begin();
+		headers_add(&bytes, 1, methods[i], "grpc-timeout", "20m", 0);
+		frame_add(&bytes, 0, i == 0 ? END_STREAM : 0, 1, "\0\0\0\0\0", 5);
+		assert_true(send(fd, bytes.data, bytes.size, 0) > 0);
+		// Trailers, then nothing.
+		size_t size = receive_until(service, fd, "\1\5\0\0\0\1", 6);
+		assert_true(HOLDS(size, "\x01"
+					"4"));
+		assert_false(HOLDS(size, RESET_CANCELLED));
+		close(fd);
+	}
+	assert_int_equal(connections_settle(service, 0), 0);
+	service_free(service);
+	health_close(health);
+}
+
 static void test_slow_readers(void **state)
 {
-	struct rpc_limits limits = {.answer_stall = 50, .tick = 10};
+	struct rpc_limits limits = {.answer_stall = 300, .tick = 10};
 	struct service *service = service_new(&limits);
 	int fd = service_connect(service);
 
@@ -340,7 +369,7 @@ static int tcp_connect(struct service *service)
 // Who vanished from the network is found out; at a Unix socket nobody vanishes.
 static void test_dead_peers(void **state)
 {
-	struct rpc_limits limits = {.keepalive = 30, .keepalive_timeout = 60, .tick = 10};
+	struct rpc_limits limits = {.keepalive = 30, .keepalive_timeout = 1000, .tick = 10};
 	struct service *service = service_new(&limits);
 	int local = service_connect(service), fd = tcp_connect(service);
 	static const char ping[] = "\0\0\x08\6\0\0\0\0\0";
@@ -374,7 +403,7 @@ int main(void)
 		cmocka_unit_test(test_rapid_reset),    cmocka_unit_test(test_settings_flood),
 		cmocka_unit_test(test_priority_flood), cmocka_unit_test(test_empty_data_flood),
 		cmocka_unit_test(test_slow_writers),   cmocka_unit_test(test_slow_readers),
-		cmocka_unit_test(test_dead_peers),
+		cmocka_unit_test(test_dead_peers),     cmocka_unit_test(test_deadlines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
