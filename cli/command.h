@@ -52,6 +52,7 @@ struct command {
 extern const struct command *const commands[];
 
 extern const struct command apply_command;
+extern const struct command audit_command;
 extern const struct command capture_command;
 extern const struct command completion_command;
 extern const struct command confirm_command;

@@ -7,6 +7,7 @@
 // clang-format off
 const struct command *const commands[] = {
 	&apply_command,
+	&audit_command,
 	&capture_command,
 	&completion_command,
 	&confirm_command,

@@ -37,11 +37,15 @@ struct control_port {
 	bool closing;	   // the next tables are to be without it
 };
 
+struct audit;
+struct watch;
+
 struct control {
 	const char *node;
 	struct event_base *base;
 	struct event *retry;
 	struct engine *engine;
+	struct audit *audit; // NULL: not yet
 	struct store *store;
 	struct object_set *objects;
 	uint64_t revision;
@@ -91,6 +95,21 @@ void control_reconcile(struct control *control, struct tables *tables);
 // none now.
 const struct control_port *control_device(const struct control *control,
 					  const struct control_port *entry);
+
+// What the objects want of one port number of the tables; false: nothing. The name lives as long as
+// the tables.
+bool control_wants_device(const struct control *control, const struct tables *tables,
+			  uint32_t number, const char **name, struct port_device *device);
+
+// audit.c: holds what is in force against the objects, by itself and when it is asked to. False: no
+// memory.
+bool audit_open(struct control *control);
+// Before the server: calls that wait are answered. NULL does nothing.
+void audit_close(struct audit *audit);
+void audit_answer(struct control *control, struct rpc_call *call);
+
+// NULL without memory.
+Sluice__V1__AuditStats *audit_stats(const struct control *control);
 
 // Compiles a set with the next generation. Nothing is in force yet.
 int control_compile(struct control *control, const struct object_set *objects,

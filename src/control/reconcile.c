@@ -63,8 +63,7 @@ static struct control_port *want_port(struct control *control, uint32_t number, 
 	return entry;
 }
 
-// What the objects want of one port number; false: nothing.
-static bool wanted_device(const struct control *control, const struct tables *tables,
+bool control_wants_device(const struct control *control, const struct tables *tables,
 			  uint32_t number, const char **name, struct port_device *device)
 {
 	const struct endpoint *endpoint;
@@ -213,7 +212,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 		struct port_device device;
 		const char *name;
 
-		if (wanted_device(control, tables, number, &name, &device) &&
+		if (control_wants_device(control, tables, number, &name, &device) &&
 		    !want_port(control, number, name, &device))
 			log_error("no memory for a port", log_text("port", name));
 	}
@@ -226,7 +225,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 
 		if (!entry)
 			continue;
-		same = wanted_device(control, tables, number, &name, &device) &&
+		same = control_wants_device(control, tables, number, &name, &device) &&
 		       strcmp(name, entry->name) == 0 &&
 		       memcmp(&device, &entry->device, sizeof(device)) == 0;
 		if (!same && entry->wanted)

@@ -85,6 +85,11 @@ static void handle_stats(void *context, struct rpc_call *call, ProtobufCMessage 
 	sluice__v1__stats_response__free_unpacked(response, NULL);
 }
 
+static void handle_audit(void *context, struct rpc_call *call, ProtobufCMessage *message)
+{
+	audit_answer(context, call);
+}
+
 static void handle_version(void *context, struct rpc_call *call, ProtobufCMessage *message)
 {
 	Sluice__V1__VersionResponse response;
@@ -105,6 +110,7 @@ static const struct rpc_method methods[] = {
 	{"Capture", handle_capture, RPC_ROLE_OPERATE},
 	{"Get", handle_get, RPC_ROLE_READ},
 	{"Watch", handle_watch, RPC_ROLE_READ},
+	{"Audit", handle_audit, RPC_ROLE_OPERATE},
 	{"Flows", handle_flows, RPC_ROLE_READ},
 	{"Trace", handle_trace, RPC_ROLE_READ},
 	{"Stats", handle_stats, RPC_ROLE_READ},

@@ -12,6 +12,7 @@
 
 struct object_set;
 struct compile;
+struct differences;
 
 enum verdict {
 	VERDICT_NEXT,	// as far as this layer goes
@@ -80,6 +81,11 @@ struct layer {
 	// needs none.
 	int (*compile)(const struct compile *compile, void **tables, struct error *err);
 	void (*free)(void *tables);
+
+	// Control thread. Says what of its tables is not as in others that were compiled from the
+	// same objects (layer/compare.h); NULL where it has none.
+	void (*compare)(const void *have, const void *want, const struct tables *common,
+			struct differences *differences);
 };
 
 // All layers in the order of the walk, ended by NULL.

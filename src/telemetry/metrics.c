@@ -222,6 +222,29 @@ static void connections_write(FILE *file, const Sluice__V1__Connections *connect
 	      "Live connections whose packets the kernel forwards.", connections->offloaded);
 }
 
+static void audit_write(FILE *file, const Sluice__V1__AuditStats *audit)
+{
+	static const char runs[] = "sluice_audits_total",
+			  found[] = "sluice_audit_differences_total",
+			  left[] = "sluice_audit_not_repaired_total";
+
+	family(file, runs, "counter", "Times that what is in force was held against the objects.");
+	sample(file, runs, NULL, NULL, NULL, NULL);
+	count(file, audit->runs);
+	family(file, found, "counter",
+	       "Differences that these found and, if they could, put right, by area: tables, "
+	       "devices, offload.");
+	sample(file, found, "area", "tables", NULL, NULL);
+	count(file, audit->tables);
+	sample(file, found, "area", "devices", NULL, NULL);
+	count(file, audit->devices);
+	sample(file, found, "area", "offload", NULL, NULL);
+	count(file, audit->offload);
+	family(file, left, "counter", "Of these differences, those that could not be put right.");
+	sample(file, left, NULL, NULL, NULL, NULL);
+	count(file, audit->not_repaired);
+}
+
 static void process_write(FILE *file, const Sluice__V1__ProcessStats *process)
 {
 	static const struct {
@@ -265,5 +288,6 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	ports_write(file, stats);
 	workers_write(file, stats);
 	layers_write(file, stats);
+	audit_write(file, stats->audit);
 	process_write(file, stats->process);
 }

@@ -211,7 +211,8 @@ static bool collect(const struct control *control, Sluice__V1__StatsResponse *re
 	}
 	response->revision = control->revision;
 	response->process = process_stats_collect();
-	return response->process && add_layers(control, response);
+	response->audit = audit_stats(control);
+	return response->process && response->audit && add_layers(control, response);
 }
 
 Sluice__V1__StatsResponse *stats_collect(const struct control *control)

@@ -3,8 +3,7 @@
 
 #include "test.h"
 
-#include "layer/security_group/tables.h"
-#include "layer/services/tables.h"
+#include "layer/compare.h"
 #include "layer_fixture.h"
 #include "model/check.h"
 #include "model/document.h"
@@ -123,162 +122,13 @@ static void change(struct object_set *set, struct random *random)
 	}
 }
 
-#define SAME(a, b)	   assert_memory_equal(&(a), &(b), sizeof(a))
-#define SAME_LIST(a, b, n) assert_true((n) == 0 || memcmp((a), (b), (n) * sizeof(*(a))) == 0)
-
-static void compare_lookups(const struct lookup *a, const struct lookup *b)
-{
-	assert_int_equal(a->count, b->count);
-	for (uint32_t i = 0; a->count && i <= a->mask; i++)
-		if (a->entries[i].value)
-			assert_int_equal(lookup_find(b, a->entries[i].key), a->entries[i].value);
-}
-
-static void compare_networks(const struct tables *a, const struct tables *b)
-{
-	assert_int_equal(a->network_count, b->network_count);
-	for (uint32_t i = 0; i < a->network_count; i++) {
-		const struct network *x = &a->networks[i], *y = &b->networks[i];
-
-		assert_string_equal(x->name, y->name);
-		assert_int_equal(x->number, y->number);
-		assert_int_equal(x->domain, y->domain);
-		assert_int_equal(x->mtu, y->mtu);
-		assert_int_equal(x->vni, y->vni);
-		SAME(x->gateway_mac, y->gateway_mac);
-		assert_int_equal(x->local_count, y->local_count);
-		SAME_LIST(x->local, y->local, x->local_count);
-		assert_int_equal(x->remote_count, y->remote_count);
-		SAME_LIST(x->remote, y->remote, x->remote_count);
-		assert_int_equal(x->receivers_stamp, y->receivers_stamp);
-	}
-}
-
-static void compare_endpoints(const struct tables *a, const struct tables *b)
-{
-	assert_int_equal(a->endpoint_count, b->endpoint_count);
-	SAME_LIST(a->endpoints, b->endpoints, a->endpoint_count);
-	for (uint32_t i = 1; i < a->endpoint_count; i++) {
-		const struct endpoint_detail *x = &a->details[i], *y = &b->details[i];
-
-		assert_string_equal(x->name, y->name);
-		assert_int_equal(x->address_count, y->address_count);
-		SAME_LIST(x->addresses, y->addresses, x->address_count);
-		assert_int_equal(x->allowed_count, y->allowed_count);
-		SAME_LIST(x->allowed, y->allowed, x->allowed_count);
-		assert_int_equal(x->group_count, y->group_count);
-		SAME_LIST(x->groups, y->groups, x->group_count);
-		SAME(x->link_local, y->link_local);
-	}
-	assert_int_equal(a->port_count, b->port_count);
-	SAME_LIST(a->ports, b->ports, a->port_count);
-}
-
-static void compare_peers(const struct tables *a, const struct tables *b)
-{
-	assert_int_equal(a->peer_count, b->peer_count);
-	for (uint32_t i = 0; i < a->peer_count; i++) {
-		assert_string_equal(a->peers[i].name, b->peers[i].name);
-		SAME(a->peers[i].vtep, b->peers[i].vtep);
-		assert_ptr_equal(a->peers[i].next_hop, b->peers[i].next_hop);
-		SAME(a->peers[i].header, b->peers[i].header);
-	}
-}
-
-static void compare_shared(const struct tables *a, const struct tables *b)
-{
-	assert_int_equal(a->shared_count, b->shared_count);
-	for (uint32_t i = 0; i < a->shared_count; i++) {
-		const struct shared_address *x = &a->shared[i], *y = &b->shared[i];
-
-		SAME(x->address, y->address);
-		assert_ptr_equal(x->owner, y->owner);
-		assert_int_equal(x->candidate_count, y->candidate_count);
-		SAME_LIST(x->candidates, y->candidates, x->candidate_count);
-		assert_int_equal(x->node_count, y->node_count);
-	}
-}
-
-static const struct security_group_tables *groups_of(const struct tables *tables)
-{
-	for (unsigned int i = 0; layers[i]; i++)
-		if (strcmp(layers[i]->name, "security-group") == 0)
-			return tables->layers[i];
-	return NULL;
-}
-
-static void compare_groups(const struct tables *a, const struct tables *b)
-{
-	const struct security_group_tables *x = groups_of(a), *y = groups_of(b);
-
-	assert_int_equal(x->policy_count, y->policy_count);
-	assert_int_equal(x->port_count, y->port_count);
-	SAME_LIST(x->policy_of_port, y->policy_of_port, x->port_count);
-	for (uint32_t i = 0; i < x->policy_count; i++)
-		for (int direction = 0; direction < 2; direction++) {
-			uint32_t count = x->policies[i].count[direction];
-
-			assert_int_equal(count, y->policies[i].count[direction]);
-			SAME_LIST(x->policies[i].rules[direction], y->policies[i].rules[direction],
-				  count);
-		}
-	compare_lookups(&x->members, &y->members);
-	assert_int_equal(x->prefix_count, y->prefix_count);
-	for (uint32_t i = 0; i < x->prefix_count; i++) {
-		assert_int_equal(x->prefixes[i].group, y->prefixes[i].group);
-		SAME(x->prefixes[i].prefix.address, y->prefixes[i].prefix.address);
-	}
-	assert_int_equal(x->name_count, y->name_count);
-	SAME_LIST(x->names, y->names, x->name_count);
-}
-
-static void compare_services(const struct tables *a, const struct tables *b)
-{
-	for (uint32_t i = 0; i < a->network_count; i++) {
-		const struct service_network *x = a->services->networks[i],
-					     *y = b->services->networks[i];
-
-		assert_int_equal(x == NULL, y == NULL);
-		if (!x)
-			continue;
-		assert_string_equal(x->domain, y->domain);
-		assert_int_equal(x->dhcpv6.mtu, y->dhcpv6.mtu);
-		SAME(x->advertisement.mac, y->advertisement.mac);
-		assert_int_equal(x->subnet_count, y->subnet_count);
-		assert_int_equal(x->subnets[0].server, y->subnets[0].server);
-		assert_int_equal(x->subnets[0].mtu, y->subnets[0].mtu);
-	}
-	assert_int_equal(a->services->endpoint_count, b->services->endpoint_count);
-	for (uint32_t i = 0; i < a->services->endpoint_count; i++) {
-		const struct service_endpoint *x = &a->services->endpoints[i],
-					      *y = &b->services->endpoints[i];
-
-		assert_int_equal(x->endpoint, y->endpoint);
-		assert_string_equal(x->host_name, y->host_name);
-		assert_int_equal(x->dhcp.address, y->dhcp.address);
-		// Of the whole router advertisement.
-		assert_int_equal(x->advertisement.hash, y->advertisement.hash);
-		// The network's that these tables have, not of tables that are freed.
-		assert_ptr_equal(
-			x->advertisement.network,
-			&a->services->networks[a->endpoints[x->endpoint].network]->advertisement);
-	}
-}
-
 static void compare_tables(const struct tables *a, const struct tables *b)
 {
-	compare_networks(a, b);
-	compare_endpoints(a, b);
-	compare_peers(a, b);
-	compare_shared(a, b);
-	compare_groups(a, b);
-	compare_services(a, b);
-	compare_lookups(&a->by_mac, &b->by_mac);
-	compare_lookups(&a->by_address, &b->by_address);
-	compare_lookups(&a->by_gateway, &b->by_gateway);
-	compare_lookups(&a->by_vni, &b->by_vni);
-	compare_lookups(&a->by_vtep, &b->by_vtep);
-	compare_lookups(&a->by_vlan, &b->by_vlan);
+	struct differences differences = {0};
+
+	tables_compare(a, b, &differences);
+	if (differences.count)
+		fail_msg("%zu differences: %s", differences.count, differences.texts[0]);
 }
 
 static bool is_sound(const struct object_set *set)

@@ -181,4 +181,5 @@ const struct layer security_group_layer = {
 	.judge_receiver = judge_receiver,
 	.compile = security_group_compile,
 	.free = security_group_free,
+	.compare = security_group_compare,
 };
