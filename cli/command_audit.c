@@ -60,7 +60,8 @@ const struct command audit_command = {
 	.arguments = "[-o table|json|yaml]",
 	.summary = "Holds what is in force against the objects, and puts right what differs",
 	.about = "The workers' tables are compiled anew and compared, and so are the devices that "
-		 "are open.\n"
+		 "are open,\n"
+		 "and the connections that the kernel forwards.\n"
 		 "sluiced does it by itself each minute; the metric "
 		 "sluice_audit_differences_total counts\n"
 		 "what was found, and the log says it. Exit status 1 where anything differed, "

@@ -1,6 +1,7 @@
 // The audit: soon after the start, once a minute, and when it is asked for, what is in force is
 // held against the objects. The tables are compiled anew, from nothing, and compared; so are
-// devices. What differs is put right by putting all of it in force anew.
+// devices, and connections that the kernel forwards. What differs is put right by putting all of it
+// in force anew.
 //
 // It is done in steps, a turn of the event loop each. Where a step takes long, because there are
 // many objects, the next audit comes later: all of them together cost a thousandth of a core at
@@ -22,6 +23,7 @@
 enum step {
 	STEP_TABLES,
 	STEP_DEVICES,
+	STEP_OFFLOAD,
 	STEP_REPAIR,
 	STEP_END,
 };
@@ -41,6 +43,7 @@ struct audit {
 	bool repaired;
 	int64_t took; // microseconds of the processor
 	struct differences found[AUDIT_AREAS];
+	struct audit_offload *offload; // while it is looked at
 	struct waiting *waiting;
 	uint64_t runs;
 	uint64_t counts[AUDIT_AREAS];
@@ -236,6 +239,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 {
 	struct audit *audit = context;
 	int64_t start = clock_us();
+	int next = 0; // milliseconds
 
 	if (!audit->running)
 		begin(audit);
@@ -248,6 +252,13 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 		if (!audit->found[AUDIT_TABLES].count)
 			look_at_devices(audit->control, &audit->found[AUDIT_DEVICES]);
 		break;
+	case STEP_OFFLOAD:
+		next = audit_offload(audit->control, &audit->offload, &audit->found[AUDIT_OFFLOAD]);
+		if (next < 0)
+			next = 0;
+		else
+			audit->step = STEP_OFFLOAD;
+		break;
 	case STEP_REPAIR:
 		if (total(audit))
 			audit->repaired = repair(audit->control);
@@ -257,7 +268,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 		return;
 	}
 	audit->took += clock_us() - start;
-	wake_after(audit, 0);
+	wake_after(audit, next);
 }
 
 // ---- who asks
@@ -308,6 +319,7 @@ void audit_close(struct audit *audit)
 	if (!audit)
 		return;
 	calls_answer(audit, true);
+	free(audit->offload);
 	if (audit->timer)
 		event_free(audit->timer);
 	free(audit);

@@ -15,3 +15,11 @@ enum audit_area {
 // audit_devices.c: what is open against what the objects want, and whether the tables in force go
 // by it. False: no memory.
 bool audit_devices(const struct control *control, struct differences *differences);
+
+// audit_offload.c: connections that the kernel forwards; what differs is put right as far as the
+// next generation of the tables does not do it. Does a part of it; returns after how many
+// milliseconds it is to be called again, -1: that was all. `*state` is NULL at first, and freed by
+// the caller where it goes no further.
+struct audit_offload;
+int audit_offload(const struct control *control, struct audit_offload **state,
+		  struct differences *differences);

@@ -5,6 +5,7 @@
 //
 // slots.c    which connections are offloaded, and what the kernel has counted of them
 // attach.c   the programs at a port's interface
+// check.c    is what the kernel has what the table says?
 //
 // Threads: each worker begins and ends the offloading of the connections that it owns. Who reads
 // may do so at any time, as with the table.

@@ -9,14 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <rte_errno.h>
-#include <rte_ring.h>
 
 #include "base/pages.h"
 #include "flow/window.h"
-#include "flow_offload/flow_offload.h"
-#include "flow_offload/layout.h"
+#include "flow_offload/slots.h"
 // Not ours to mend.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual"
@@ -28,19 +25,6 @@
 #define NONE	     UINT32_MAX
 
 _Static_assert(sizeof(struct offload_key) == 44, "a key has no padding");
-
-struct flow_offload {
-	struct programs *programs;
-	struct port_programs fds;
-	int keys_fd, barrier_fd, spare_fd;
-	struct offload_slot *slots;
-	struct offload_state *state;
-	struct offload_counters *ports;
-	struct flow_table *table;
-	uint32_t *slot_of; // by connection number; slot + 1
-	struct rte_ring *usable[FLOW_TABLE_WORKERS_MAX];
-	struct rte_ring *used[FLOW_TABLE_WORKERS_MAX];
-};
 
 // What both the kernel and Sluice write.
 static uint64_t load64(const __u64 *number)

@@ -3,8 +3,11 @@ else is. test_tcp_programs.py has TCP's own behaviour over the same way."""
 
 import errno
 import hashlib
+import json
+import pathlib
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -160,6 +163,45 @@ def datagrams(lab, family, to):
     made = Datagrams(lab, to, family)
     yield made
     made.close()
+
+
+def bpftool(*words):
+    done = subprocess.run(["/usr/sbin/bpftool", "-j", *words], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout or "null")
+
+
+def kernel_map(node, name):
+    """The number of one of the process' own maps."""
+    for file in pathlib.Path(f"/proc/{node.process.pid}/fdinfo").iterdir():
+        number = re.search(r"^map_id:\s*(\d+)$", file.read_text(encoding="ascii"), re.MULTILINE)
+        if number and bpftool("map", "show", "id", number[1])["name"] == name:
+            return number[1]
+    raise AssertionError(f"no map {name}")
+
+
+def audited(node):
+    """What an audit finds."""
+    return [(found["area"], found["text"].split(": ")[-1], found["repaired"])
+            for found in json.loads(node.run("audit", "-o", "json").stdout)["differences"]]
+
+
+def test_audit(lab):
+    """What the kernel has of connections is held against the table; here somebody else has changed it."""
+    node = lab.nodes["a"]
+    stream = Stream(lab, lab["server"], "v4")
+    eventually(stream.offloaded)
+    assert audited(node) == []
+    keys = kernel_map(node, "offload_keys")
+    for entry in bpftool("map", "dump", "id", keys):
+        bpftool("map", "delete", "id", keys, "key", *entry["key"])
+    bpftool("map", "update", "id", keys, "key", *["7"] * 44, "value", "0", "0", "0", "0")
+    assert sorted(audited(node)) == [("offload", "the kernel does not know it", True),
+                                     ("offload", "the kernel knows it, and nobody else", True)]
+    stream.goes_on()
+    eventually(lambda: len(bpftool("map", "dump", "id", keys)) == 2)
+    eventually(stream.offloaded)
+    assert audited(node) == []
+    stream.end()
 
 
 def stopped(stream):
