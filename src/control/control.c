@@ -69,8 +69,8 @@ static int start(struct control *control, const struct control_options *options,
 	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
 	if (!control->retry || event_add(control->retry, &interval) < 0)
 		return error_set(err, "no memory for a timer");
-	if (options->metrics &&
-	    metrics_server_open(control, options->metrics, &control->metrics, err) < 0)
+	if (options->metrics && metrics_server_open(control, options->metrics, options->page,
+						    &control->metrics, err) < 0)
 		return -1;
 	return control_serve(control, options->api, err);
 }

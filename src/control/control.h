@@ -77,6 +77,7 @@ struct control_options {
 	const char *api;     // unix:PATH
 	const char *state;   // path of the store
 	const char *metrics; // HOST:PORT; NULL: not served
+	bool page;	     // there, too
 	struct engine_options engine;
 };
 

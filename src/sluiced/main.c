@@ -35,6 +35,7 @@ static int serve(const struct options *options, struct event_base *base, struct 
 		.api = options->api,
 		.state = options->state,
 		.metrics = *options->metrics ? options->metrics : NULL,
+		.page = options->page,
 		.engine = options->engine,
 	};
 	struct event *terminate = evsignal_new(base, SIGTERM, on_signal, base);

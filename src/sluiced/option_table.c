@@ -14,6 +14,9 @@ const struct daemon_option daemon_options[] = {
 	{"metrics", "HOST:PORT",
 	 "answers GET /metrics (for Prometheus) and /healthz there, as 127.0.0.1:9177, [::1]:9177 "
 	 "or :9177 (all addresses)"},
+	{"page", "on|off",
+	 "a web page to look at the node, on the metrics address, or 127.0.0.1:9177 without one; "
+	 "whoever reaches that address may look, for it asks nobody who they are (off)"},
 	{"flow-offload", "on|off",
 	 "established connections between kernel interfaces go on in the kernel (on)"},
 	{"log-format", "text|json",

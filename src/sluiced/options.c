@@ -15,6 +15,9 @@
 #define MEMORY_MIN	    16
 #define MEMORY_MAX	    65536
 
+// Where the page is served, if nothing else is said: for this machine alone.
+#define METRICS_DEFAULT "127.0.0.1:9177"
+
 #define HELP_COLUMN 23
 #define HELP_WIDTH  80
 
@@ -207,15 +210,25 @@ static int set_log_format(struct options *o, const char *text, struct error *err
 	return 0;
 }
 
+static int set_page(struct options *o, const char *text, struct error *err)
+{
+	o->page = strcmp(text, "on") == 0;
+	if (!o->page && strcmp(text, "off") != 0)
+		return error_set(err, "page: '%s' is neither on nor off", text);
+	return 0;
+}
+
 static const struct setting {
 	const char *name;
 	int (*set)(struct options *options, const char *text, struct error *err);
+	const char *alone; // what it is where it stands without a value; NULL: it needs one
 } settings[] = {
 	{"node", set_node},	  {"api", set_api},
 	{"state", set_state},	  {"workers", set_workers},
 	{"idle", set_idle},	  {"connections", set_connections},
 	{"memory", set_memory},	  {"flow-offload", set_flow_offload},
 	{"metrics", set_metrics}, {"log-format", set_log_format},
+	{"page", set_page, "on"},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
@@ -288,8 +301,9 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 	options->engine.worker_count = 1;
 	options->engine.cpus[0] = -1;
 	for (unsigned int i = 0; i < SETTING_COUNT; i++)
-		names[i] =
-			(struct option){settings[i].name, required_argument, NULL, (int)i + 1000};
+		names[i] = (struct option){
+			settings[i].name, settings[i].alone ? optional_argument : required_argument,
+			NULL, (int)i + 1000};
 	names[SETTING_COUNT] = (struct option){"config", required_argument, NULL, 'c'};
 	names[SETTING_COUNT + 1] = (struct option){"help", no_argument, NULL, 'h'};
 	names[SETTING_COUNT + 2] = (struct option){"version", no_argument, NULL, 'v'};
@@ -297,7 +311,13 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 	opterr = 0;
 	while ((choice = getopt_long(argc, argv, ":h", names, NULL)) != -1) {
 		if (choice >= 1000) {
-			if (settings[choice - 1000].set(options, optarg, err) < 0) {
+			const struct setting *setting = &settings[choice - 1000];
+			const char *text = optarg;
+
+			// Also as a word of its own.
+			if (!text && optind < argc && *argv[optind] != '-')
+				text = argv[optind++];
+			if (setting->set(options, text ? text : setting->alone, err) < 0) {
 				struct error found = *err;
 
 				return error_set(err, "--%.500s", found.text);
@@ -325,6 +345,8 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 		return error_prefix(err, "%s: no node, and the host's name is none for it", config);
 	if (!options->node[0])
 		return error_set(err, "--node NAME is needed; see --help");
+	if (options->page && !options->metrics[0])
+		strcpy(options->metrics, METRICS_DEFAULT);
 	if (!options->state[0])
 		snprintf(options->state, sizeof(options->state), "/var/lib/sluice/%s.db",
 			 options->node);

@@ -11,6 +11,7 @@ struct options {
 	char api[256];
 	char state[256];
 	char metrics[300]; // HOST:PORT; empty: none
+	bool page;	   // served there
 	enum log_format log_format;
 	struct engine_options engine;
 	bool help;

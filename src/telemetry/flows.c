@@ -1,6 +1,5 @@
 // `sluice flows`: the connection table as a stream of messages, once, or followed.
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +8,7 @@
 #include "control/control.h"
 #include "telemetry/flow_filter.h"
 #include "telemetry/flow_follow.h"
+#include "telemetry/flow_message.h"
 #include "telemetry/telemetry.h"
 
 // Places in the table that are looked at before others get their turn.
@@ -29,109 +29,8 @@ struct flows_state {
 	struct flow_follow *follow; // NULL: only what is there
 	uint32_t position;
 	uint32_t limit, count; // 0: none
-	Sluice__V1__Flow message;
-	char protocol[8];
-	char source[IP_TEXT_SIZE];
-	char destination[IP_TEXT_SIZE];
-	char rule[160];
-	char source_at[160];
-	char destination_at[160];
+	struct flow_message message;
 };
-
-static const char *protocol_text(uint8_t protocol, char *text, size_t size)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return "tcp";
-	case IPPROTO_UDP:
-		return "udp";
-	case IPPROTO_SCTP:
-		return "sctp";
-	case IPPROTO_ICMP:
-		return "icmp";
-	case IPPROTO_ICMPV6:
-		return "icmpv6";
-	default:
-		snprintf(text, size, "%u", protocol);
-		return text;
-	}
-}
-
-static const char *name_of(const struct numbers *numbers, uint32_t number)
-{
-	return number <= numbers->max && numbers->names[number] ? numbers->names[number] : "-";
-}
-
-static void rule_text(const struct control *control, const struct flow *flow, char *text,
-		      size_t size)
-{
-	size_t length = 0;
-
-	text[0] = 0;
-	for (unsigned int i = 0; i < 2; i++) {
-		const struct flow_rule *rule = &flow->direction[i].rule;
-
-		if (rule->group && length < size)
-			length += (size_t)snprintf(
-				text + length, size - length, "%s%s[%u]", length ? ", " : "",
-				name_of(&control->numbers.groups, rule->group), rule->rule);
-	}
-}
-
-// Where the packets of a direction come from.
-static char *place_text(const struct control *control, const struct flow_direction *direction,
-			char *text, size_t size)
-{
-	uint16_t port = (uint16_t)(direction->ingress >> 48);
-	uint16_t peer = (uint16_t)(direction->ingress >> 32);
-
-	if (port == PORT_UPLINK)
-		snprintf(text, size, "uplink/%s", name_of(&control->numbers.nodes, peer));
-	else
-		snprintf(text, size, "%s", name_of(&control->numbers.ports, port));
-	return text;
-}
-
-static char *unconst(const char *text)
-{
-	return (char *)(uintptr_t)text;
-}
-
-static void message_fill(struct flows_state *state, const struct flow *flow, const char *event)
-{
-	const struct control *control = state->control;
-	const struct flow_direction *original = &flow->direction[FLOW_ORIGINAL];
-	const struct flow_direction *reply = &flow->direction[FLOW_REPLY];
-	const struct flow_key *key = &original->key;
-	const struct flow_account *account = &flow->account;
-	Sluice__V1__Flow *message = &state->message;
-	uint32_t now = engine_now(control->engine);
-
-	sluice__v1__flow__init(message);
-	message->network = unconst(name_of(&control->numbers.networks, key->network));
-	message->protocol =
-		unconst(protocol_text(key->protocol, state->protocol, sizeof(state->protocol)));
-	message->source = ip_format(&key->source, state->source);
-	message->source_port = ntohs(key->source_port);
-	message->destination = ip_format(&key->destination, state->destination);
-	message->destination_port = ntohs(key->destination_port);
-	message->state = unconst(flow_state_name(flow_state_get(account)));
-	message->packets = account->packets[0] + account->packets[1];
-	message->bytes = account->bytes[0] + account->bytes[1];
-	message->reply_packets = account->packets[FLOW_REPLY];
-	message->reply_bytes = account->bytes[FLOW_REPLY];
-	message->offloaded = flow_has(account, FLOW_OFFLOADED);
-	rule_text(control, flow, state->rule, sizeof(state->rule));
-	message->rule = state->rule;
-	message->age = now - account->created;
-	// A worker may have a later second.
-	message->idle = now > account->last_seen ? now - account->last_seen : 0;
-	message->source_at =
-		place_text(control, original, state->source_at, sizeof(state->source_at));
-	message->destination_at =
-		place_text(control, reply, state->destination_at, sizeof(state->destination_at));
-	message->event = unconst(event);
-}
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
@@ -163,7 +62,7 @@ static enum rpc_next next_listed(struct flows_state *state)
 			return wait(state, 0);
 		if (flow_table_read(table, state->position++, &flow) &&
 		    flow_filter_takes(&state->filter, &flow)) {
-			message_fill(state, &flow, "");
+			flow_message_fill(&state->message, state->control, &flow, "");
 			return RPC_NEXT_MESSAGE;
 		}
 	}
@@ -178,7 +77,7 @@ static enum rpc_next next_followed(struct flows_state *state, struct rpc_status 
 
 	switch (flow_follow_next(state->follow, table, &flow, &event)) {
 	case FLOW_FOLLOW_EVENT:
-		message_fill(state, &flow, event);
+		flow_message_fill(&state->message, state->control, &flow, event);
 		return RPC_NEXT_MESSAGE;
 	case FLOW_FOLLOW_LATER:
 		return wait(state, 0);
@@ -208,7 +107,7 @@ static enum rpc_next next(void *context, const ProtobufCMessage **message,
 	result = state->follow ? next_followed(state, status) : next_listed(state);
 	engine_read_end(state->control->engine);
 	state->count += result == RPC_NEXT_MESSAGE;
-	*message = &state->message.base;
+	*message = &state->message.message.base;
 	return result;
 }
 

@@ -47,6 +47,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 {
 	static int begun;
 	struct http_server *server = context;
+	const struct http_request request = {.path = path, .connection = connection};
 	struct http_answer answer = {.status = MHD_HTTP_OK, .content_type = "text/plain"};
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -63,16 +64,21 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n",
 				   "GET, HEAD");
-	if (!server->handler(server->context, path, &answer))
+	if (!server->handler(server->context, &request, &answer))
 		return answer_text(connection, MHD_HTTP_NOT_FOUND, "not found\n", NULL);
-	response = MHD_create_response_from_buffer(answer.size, answer.body, MHD_RESPMEM_MUST_FREE);
+	response = MHD_create_response_from_buffer(answer.size, answer.body,
+						   answer.body_is_static ? MHD_RESPMEM_PERSISTENT
+									 : MHD_RESPMEM_MUST_FREE);
 	if (!response) {
-		free(answer.body);
+		if (!answer.body_is_static)
+			free(answer.body);
 		return MHD_NO;
 	}
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.content_type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	for (const struct http_header *header = answer.headers; header && header->name; header++)
+		MHD_add_response_header(response, header->name, header->value);
 	result = MHD_queue_response(connection, answer.status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -108,25 +114,40 @@ static void on_event(evutil_socket_t fd, short what, void *context)
 	}
 }
 
+const char *http_query(const struct http_request *request, const char *name)
+{
+	const char *value =
+		MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+
+	return value ? value : "";
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+	const char *value = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+
+	return value ? value : "";
+}
+
 // "[::1]:80", "localhost:80", ":80".
-static int split(const char *address, char *host, size_t size, const char **port)
+bool http_address_split(const char *address, char *host, size_t size, const char **port)
 {
 	const char *colon = strrchr(address, ':');
 	const char *end = colon;
 
 	if (!colon)
-		return -1;
+		return false;
 	if (*address == '[') {
 		address++;
 		if (end == address || *--end != ']')
-			return -1;
+			return false;
 	}
 	if ((size_t)(end - address) >= size)
-		return -1;
+		return false;
 	memcpy(host, address, (size_t)(end - address));
 	host[end - address] = 0;
 	*port = colon + 1;
-	return 0;
+	return true;
 }
 
 // A listening socket on the first of the name's addresses that takes one.
@@ -138,7 +159,7 @@ static int listen_at(const char *address, struct error *err)
 	const char *port;
 	int fd = -1, result;
 
-	if (split(address, host, sizeof(host), &port) < 0)
+	if (!http_address_split(address, host, sizeof(host), &port))
 		return error_set(err, "'%s' is not HOST:PORT", address);
 	result = getaddrinfo(*host ? host : NULL, port, &hints, &found);
 	if (result != 0)

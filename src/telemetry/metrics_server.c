@@ -1,16 +1,18 @@
-// GET /metrics and /healthz.
+// GET /metrics and /healthz, and the page.
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "control/control.h"
+#include "page/page.h"
 #include "telemetry/http.h"
 #include "telemetry/telemetry.h"
 
 struct metrics_server {
 	struct control *control;
 	struct http_server *http;
+	struct page *page; // NULL: not served
 };
 
 static bool text_answer(struct http_answer *answer, unsigned int status, const char *text)
@@ -40,19 +42,19 @@ static bool metrics_answer(const struct control *control, struct http_answer *an
 	return file ? true : text_answer(answer, 503, "no memory\n");
 }
 
-static bool answer(void *context, const char *path, struct http_answer *result)
+static bool answer(void *context, const struct http_request *request, struct http_answer *result)
 {
 	const struct metrics_server *server = context;
 
-	if (strcmp(path, "/metrics") == 0)
+	if (strcmp(request->path, "/metrics") == 0)
 		return metrics_answer(server->control, result);
 	// Who answers has what was stored in force, and a control thread that runs.
-	if (strcmp(path, "/healthz") == 0)
+	if (strcmp(request->path, "/healthz") == 0)
 		return text_answer(result, 200, "ok\n");
-	return false;
+	return server->page && page_answer(server->page, request, result);
 }
 
-int metrics_server_open(struct control *control, const char *address,
+int metrics_server_open(struct control *control, const char *address, bool with_page,
 			struct metrics_server **result, struct error *err)
 {
 	struct metrics_server *server = calloc(1, sizeof(*server));
@@ -60,7 +62,15 @@ int metrics_server_open(struct control *control, const char *address,
 	if (!server)
 		return error_set(err, "no memory");
 	server->control = control;
+	if (with_page) {
+		server->page = page_new(control, address);
+		if (!server->page) {
+			free(server);
+			return error_set(err, "no memory");
+		}
+	}
 	if (http_server_open(control->base, address, answer, server, &server->http, err) < 0) {
+		page_free(server->page);
 		free(server);
 		return error_prefix(err, "metrics");
 	}
@@ -73,5 +83,6 @@ void metrics_server_close(struct metrics_server *server)
 	if (!server)
 		return;
 	http_server_close(server->http);
+	page_free(server->page);
 	free(server);
 }

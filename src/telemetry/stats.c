@@ -20,7 +20,7 @@ static void add_offloaded(const struct control *control, uint32_t number, struct
 	sum->tx_bytes -= before->tx_bytes;
 }
 
-static struct port_counters add_up(const struct control *control, uint32_t number)
+struct port_counters stats_port_counters(const struct control *control, uint32_t number)
 {
 	const struct control_port *entry = control->ports[number];
 	struct port_counters sum = {0};
@@ -94,42 +94,55 @@ static const char *network_name(const struct control *control, uint32_t number)
 	return endpoint ? control->tables->networks[endpoint->network].name : "";
 }
 
-static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *control,
-							 uint32_t number)
+const char *stats_port_state(const struct control *control, uint32_t number)
 {
-	const struct control_port *port = control->ports[number];
-	Sluice__V1__StatsResponse__PortsEntry *entry = malloc(sizeof(*entry));
-	struct port_counters sum = add_up(control, number);
-	Sluice__V1__PortStats *stats = malloc(sizeof(*stats));
-	const struct control_port *device = control_device(control, port);
+	const struct control_port *device = control_device(control, control->ports[number]);
 
-	if (!entry || !stats) {
-		free(entry);
-		free(stats);
-		return NULL;
-	}
-	sluice__v1__stats_response__ports_entry__init(entry);
-	sluice__v1__port_stats__init(stats);
-	entry->key = strdup(port->name);
-	entry->value = stats;
 	if (!device)
-		stats->state = strdup("down");
-	else if (device->port)
-		stats->state = strdup(device->port->driver->up(device->port) ? "up" : "down");
-	else
-		stats->state = strdup(device->problem);
+		return "down";
+	if (device->port)
+		return device->port->driver->up(device->port) ? "up" : "down";
+	return device->problem;
+}
+
+Sluice__V1__PortStats *stats_port_collect(const struct control *control, uint32_t number)
+{
+	struct port_counters sum = stats_port_counters(control, number);
+	Sluice__V1__PortStats *stats = malloc(sizeof(*stats));
+
+	if (!stats)
+		return NULL;
+	sluice__v1__port_stats__init(stats);
+	stats->state = strdup(stats_port_state(control, number));
 	stats->network = strdup(network_name(control, number));
 	stats->rx_packets = sum.rx_packets;
 	stats->rx_bytes = sum.rx_bytes;
 	stats->tx_packets = sum.tx_packets;
 	stats->tx_bytes = sum.tx_bytes;
 	if (add_drops(stats, &sum))
+		return stats;
+	sluice__v1__port_stats__free_unpacked(stats, NULL);
+	return NULL;
+}
+
+static Sluice__V1__StatsResponse__PortsEntry *port_entry(const struct control *control,
+							 uint32_t number)
+{
+	Sluice__V1__StatsResponse__PortsEntry *entry = malloc(sizeof(*entry));
+
+	if (!entry)
+		return NULL;
+	sluice__v1__stats_response__ports_entry__init(entry);
+	entry->key = strdup(control->ports[number]->name);
+	entry->value = stats_port_collect(control, number);
+	if (entry->value)
 		return entry;
 	protobuf_c_message_free_unpacked(&entry->base, NULL);
 	return NULL;
 }
 
-static Sluice__V1__WorkerStats *worker_entry(const struct control *control, uint32_t index)
+static Sluice__V1__WorkerStats *worker_entry(const struct control *control, uint32_t index,
+					     bool with_drops)
 {
 	struct engine_worker_stats from = engine_worker_stats(control->engine, index);
 	Sluice__V1__WorkerStats *stats = malloc(sizeof(*stats));
@@ -149,7 +162,7 @@ static Sluice__V1__WorkerStats *worker_entry(const struct control *control, uint
 	stats->busy_seconds = (double)from.busy_cycles / (double)control->engine->cycles_per_second;
 	stats->connections_opened = from.connections_opened;
 	stats->connections_ended = from.connections_ended;
-	if (add_worker_drops(stats, control))
+	if (!with_drops || add_worker_drops(stats, control))
 		return stats;
 	sluice__v1__worker_stats__free_unpacked(stats, NULL);
 	return NULL;
@@ -181,7 +194,8 @@ static bool add_layers(const struct control *control, Sluice__V1__StatsResponse 
 	return true;
 }
 
-static bool collect(const struct control *control, Sluice__V1__StatsResponse *response)
+static bool collect(const struct control *control, bool with_ports,
+		    Sluice__V1__StatsResponse *response)
 {
 	uint32_t workers = control->engine->options.worker_count;
 
@@ -195,7 +209,7 @@ static bool collect(const struct control *control, Sluice__V1__StatsResponse *re
 	response->connections->max = control->engine->flows->max;
 	if (control->engine->offload)
 		response->connections->offloaded = flow_offload_live(control->engine->offload);
-	for (uint32_t number = 1; number < control->port_count; number++) {
+	for (uint32_t number = 1; with_ports && number < control->port_count; number++) {
 		if (!control->ports[number])
 			continue;
 		response->ports[response->n_ports] = port_entry(control, number);
@@ -204,7 +218,7 @@ static bool collect(const struct control *control, Sluice__V1__StatsResponse *re
 		response->n_ports++;
 	}
 	for (uint32_t i = 0; i < workers; i++) {
-		response->workers[i] = worker_entry(control, i);
+		response->workers[i] = worker_entry(control, i, with_ports);
 		if (!response->workers[i])
 			return false;
 		response->n_workers++;
@@ -215,15 +229,25 @@ static bool collect(const struct control *control, Sluice__V1__StatsResponse *re
 	return response->process && response->audit && add_layers(control, response);
 }
 
-Sluice__V1__StatsResponse *stats_collect(const struct control *control)
+static Sluice__V1__StatsResponse *collected(const struct control *control, bool with_ports)
 {
 	Sluice__V1__StatsResponse *response = malloc(sizeof(*response));
 
 	if (!response)
 		return NULL;
 	sluice__v1__stats_response__init(response);
-	if (collect(control, response))
+	if (collect(control, with_ports, response))
 		return response;
 	sluice__v1__stats_response__free_unpacked(response, NULL);
 	return NULL;
+}
+
+Sluice__V1__StatsResponse *stats_collect(const struct control *control)
+{
+	return collected(control, true);
+}
+
+Sluice__V1__StatsResponse *stats_collect_node(const struct control *control)
+{
+	return collected(control, false);
 }

@@ -9,6 +9,7 @@
 #include "sluice.pb-c.h"
 
 struct control;
+struct port_counters;
 
 // Answers the call with a stream of connections, or says what is wrong with the request.
 void flows_answer(struct control *control, struct rpc_call *call,
@@ -23,6 +24,14 @@ extern const struct rpc_stream packets_stream;
 
 // Freed with the message's free_unpacked. NULL without memory.
 Sluice__V1__StatsResponse *stats_collect(const struct control *control);
+// The same without what has to be added up of all ports: `ports`, and the workers' `drops`.
+Sluice__V1__StatsResponse *stats_collect_node(const struct control *control);
+
+// Of one port, which control->ports has. The state is up, down, or why its device can't be opened.
+struct port_counters stats_port_counters(const struct control *control, uint32_t number);
+const char *stats_port_state(const struct control *control, uint32_t number);
+// Freed with the message's free_unpacked. NULL without memory.
+Sluice__V1__PortStats *stats_port_collect(const struct control *control, uint32_t number);
 
 // process.c: what the process uses, as far as the kernel says it. NULL without memory.
 Sluice__V1__ProcessStats *process_stats_collect(void);
@@ -30,10 +39,10 @@ Sluice__V1__ProcessStats *process_stats_collect(void);
 // metrics.c: writes the statistics in Prometheus' text format (version 0.0.4).
 void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const char *node);
 
-// metrics_server.c: answers GET /metrics and /healthz at "HOST:PORT", on the control thread. The
-// error is a whole line for the user.
+// metrics_server.c: answers GET /metrics and /healthz at "HOST:PORT", on the control thread, and
+// `with_page` all that belongs to the page (src/page). The error is a whole line for the user.
 struct metrics_server;
-int metrics_server_open(struct control *control, const char *address,
+int metrics_server_open(struct control *control, const char *address, bool with_page,
 			struct metrics_server **server, struct error *err);
 // NULL does nothing.
 void metrics_server_close(struct metrics_server *server);
