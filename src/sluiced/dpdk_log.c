@@ -55,15 +55,37 @@ static ssize_t on_write(void *cookie, const char *data, size_t size)
 	return (ssize_t)size;
 }
 
+static int on_close(void *cookie)
+{
+	free(cookie);
+	return 0;
+}
+
 int dpdk_log_open(struct error *err)
 {
 	struct dpdk_line *line = calloc(1, sizeof(*line));
 	FILE *stream =
-		line ? fopencookie(line, "w", (cookie_io_functions_t){.write = on_write}) : NULL;
+		line ? fopencookie(line, "w",
+				   (cookie_io_functions_t){.write = on_write, .close = on_close})
+		     : NULL;
 
-	if (!stream || rte_openlog_stream(stream) < 0) {
+	if (!stream) {
 		free(line);
 		return error_set(err, "no memory for the log");
 	}
+	if (rte_openlog_stream(stream) < 0) {
+		fclose(stream);
+		return error_set(err, "no memory for the log");
+	}
 	return 0;
+}
+
+void dpdk_log_close(void)
+{
+	FILE *stream = rte_log_get_stream();
+
+	// What is still said goes to standard error.
+	rte_openlog_stream(stderr);
+	if (stream != stderr)
+		fclose(stream);
 }

@@ -4,5 +4,8 @@
 
 #include "base/error.h"
 
-// Before EAL is initialised. The stream lasts as long as the process.
+// Before EAL is initialised.
 int dpdk_log_open(struct error *err);
+
+// After EAL has ended.
+void dpdk_log_close(void);

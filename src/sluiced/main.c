@@ -97,5 +97,6 @@ int main(int argc, char **argv)
 	if (base)
 		event_base_free(base);
 	eal_close();
+	dpdk_log_close();
 	return result < 0 ? 1 : 0;
 }
