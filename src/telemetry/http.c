@@ -1,14 +1,14 @@
 #include "telemetry/http.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 #include <microhttpd.h>
+
+#include "base/tcp.h"
 
 #define CONNECTIONS_MAX	   16
 #define CONNECTION_SECONDS 5
@@ -150,48 +150,6 @@ bool http_address_split(const char *address, char *host, size_t size, const char
 	return true;
 }
 
-// A listening socket on the first of the name's addresses that takes one.
-static int listen_at(const char *address, struct error *err)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct addrinfo *found;
-	char host[256];
-	const char *port;
-	int fd = -1, result;
-
-	if (!http_address_split(address, host, sizeof(host), &port))
-		return error_set(err, "'%s' is not HOST:PORT", address);
-	result = getaddrinfo(*host ? host : NULL, port, &hints, &found);
-	if (result != 0)
-		return error_set(err, "%s: %s", address, gai_strerror(result));
-	error_set(err, "%s: no address", address);
-	// Of all addresses the IPv6 one serves IPv4, too.
-	for (int round = 0; round < 2 && fd < 0; round++) {
-		for (struct addrinfo *one = found; one && fd < 0; one = one->ai_next) {
-			int on = 1, off = 0;
-
-			if (!*host && (one->ai_family == AF_INET6) != (round == 0))
-				continue;
-			fd = socket(one->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-			if (fd < 0) {
-				error_errno(err, "%s", address);
-				continue;
-			}
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-			if (!*host && one->ai_family == AF_INET6)
-				setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-			if (bind(fd, one->ai_addr, one->ai_addrlen) == 0 &&
-			    listen(fd, BACKLOG) == 0)
-				continue;
-			error_errno(err, "%s", address);
-			close(fd);
-			fd = -1;
-		}
-	}
-	freeaddrinfo(found);
-	return fd;
-}
-
 // What a request did wrong is its sender's affair; the log is not for strangers to fill.
 static void keep_quiet(void *context, const char *format, va_list args)
 {
@@ -208,7 +166,7 @@ int http_server_open(struct event_base *base, const char *address, http_handler 
 		return error_set(err, "no memory");
 	server->handler = handler;
 	server->context = context;
-	fd = listen_at(address, err);
+	fd = tcp_listen(address, BACKLOG, err);
 	if (fd < 0) {
 		free(server);
 		return -1;
