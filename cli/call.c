@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "model/memory.h"
+#include "rpc/address.h"
 
 int failure(const char *format, ...)
 {
@@ -24,7 +25,16 @@ int failure(const char *format, ...)
 
 int client_open(const struct invocation *invocation, struct rpc_client **client, struct error *err)
 {
-	return rpc_client_open(invocation->api, client, err);
+	const struct rpc_tls_files *tls = &invocation->tls;
+
+	if (rpc_address_tls(invocation->api) && (!tls->certificate || !tls->key || !tls->ca))
+		return error_set(
+			err, "%.200s needs --%s FILE (or SLUICE_CERT, SLUICE_KEY and SLUICE_CA)",
+			invocation->api,
+			!tls->certificate ? "cert"
+			: !tls->key	  ? "key"
+					  : "ca");
+	return rpc_client_open(invocation->api, tls, client, err);
 }
 
 ProtobufCMessage *call(const struct invocation *invocation, const char *method,

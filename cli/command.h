@@ -28,7 +28,8 @@ enum output {
 // What the command line says.
 struct invocation {
 	const char *api;
-	enum output output; // of -o
+	struct rpc_tls_files tls; // for tls:HOST:PORT; NULL: not given
+	enum output output;	  // of -o
 	struct option_values options;
 	char **arguments;
 	int argument_count;

@@ -30,8 +30,21 @@ const struct command *const commands[] = {
 
 const struct option_spec global_options[] = {
 	{.name = "api",
-	 .argument = "unix:PATH",
-	 .text = "where sluiced listens; default $SLUICE_API, or " DEFAULT_API},
+	 .argument = "ADDRESS",
+	 .text = "where sluiced listens, unix:PATH or tls:HOST:PORT; default $SLUICE_API, "
+		 "or " DEFAULT_API},
+	{.name = "cert",
+	 .argument = "FILE",
+	 .text = "with tls:, your certificate; default $SLUICE_CERT",
+	 .completion = "FILE"},
+	{.name = "key",
+	 .argument = "FILE",
+	 .text = "its private key; default $SLUICE_KEY",
+	 .completion = "FILE"},
+	{.name = "ca",
+	 .argument = "FILE",
+	 .text = "the CA that the certificate of sluiced is from; default $SLUICE_CA",
+	 .completion = "FILE"},
 	{.name = "color",
 	 .argument = "WHEN",
 	 .text = "auto (default: on terminals, without NO_COLOR), always or never",

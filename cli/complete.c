@@ -19,7 +19,7 @@
 
 // What is known of the line before the word to complete.
 struct line {
-	const char *api;
+	struct invocation invocation;  // how sluiced is reached
 	const struct command *command; // NULL: the word is before it
 	const char *arguments[WORDS_MAX];
 	int argument_count;
@@ -61,14 +61,28 @@ static const struct option_spec *option_of(const struct line *line, const char *
 	return spec ? spec : option_find(global_options, word);
 }
 
+// Options that say how sluiced is reached count here, too.
+static void value_take(struct line *line, const char *option, const char *value)
+{
+	struct invocation *invocation = &line->invocation;
+
+	if (strcmp(option, "api") == 0)
+		invocation->api = value;
+	else if (strcmp(option, "cert") == 0)
+		invocation->tls.certificate = value;
+	else if (strcmp(option, "key") == 0)
+		invocation->tls.key = value;
+	else if (strcmp(option, "ca") == 0)
+		invocation->tls.ca = value;
+}
+
 // Takes one word that stands before the one to complete.
 static void word_take(struct line *line, const char *word)
 {
 	const struct option_spec *spec;
 
 	if (line->waiting) {
-		if (strcmp(line->waiting->name, "api") == 0)
-			line->api = word;
+		value_take(line, line->waiting->name, word);
 		line->waiting = NULL;
 		return;
 	}
@@ -86,8 +100,8 @@ static void word_take(struct line *line, const char *word)
 			value = word[2] ? word + 1 : NULL;
 		if (!value)
 			line->waiting = spec;
-		else if (strcmp(spec->name, "api") == 0)
-			line->api = value + 1;
+		else
+			value_take(line, spec->name, value + 1);
 		return;
 	}
 	if (!line->command && line->argument_count == 0) {
@@ -113,7 +127,6 @@ static void options_complete(const struct option_spec *options, const char *pref
 static void names_complete(const struct line *line, const char *kind, const char *prefix,
 			   const char *before)
 {
-	struct invocation invocation = {.api = line->api};
 	Sluice__V1__GetResponse *response;
 	Sluice__V1__GetRequest request;
 	struct rpc_status status;
@@ -122,7 +135,8 @@ static void names_complete(const struct line *line, const char *kind, const char
 		return;
 	sluice__v1__get_request__init(&request);
 	request.kind = (char *)(uintptr_t)kind;
-	response = (Sluice__V1__GetResponse *)call(&invocation, "Get", &request.base, &status);
+	response =
+		(Sluice__V1__GetResponse *)call(&line->invocation, "Get", &request.base, &status);
 	for (size_t i = 0; response && i < response->n_objects; i++)
 		candidate(prefix, before, object_name(response->objects[i]), NULL);
 	if (response)
@@ -300,10 +314,14 @@ static void last_complete(const struct line *line, const char *word)
 
 void complete_words(const char *const *words, int count)
 {
-	struct line line = {.api = getenv("SLUICE_API")};
+	struct line line = {
+		.invocation = {
+			.api = getenv("SLUICE_API"),
+			.tls = {getenv("SLUICE_CERT"), getenv("SLUICE_KEY"), getenv("SLUICE_CA")},
+		}};
 
-	if (!line.api || !*line.api)
-		line.api = DEFAULT_API;
+	if (!line.invocation.api || !*line.invocation.api)
+		line.invocation.api = DEFAULT_API;
 	// A daemon that hangs must not hang the shell.
 	alarm(SECONDS_MAX);
 	for (int i = 1; i + 1 < count; i++)

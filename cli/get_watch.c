@@ -206,7 +206,7 @@ int get_watch(const struct invocation *invocation, const char *kind, const char 
 	watching.type = kind_descriptor(kind_find(kind));
 	if (!watching.type)
 		return failure("unknown kind '%s'", kind);
-	if (rpc_client_open(invocation->api, &client, &err) < 0)
+	if (client_open(invocation, &client, &err) < 0)
 		return failure("%s", err.text);
 	result = rpc_client_stream(client, &sluice__v1__sluice__descriptor, "Watch", &request.base,
 				   event_take, &watching, &status);

@@ -50,7 +50,7 @@ static void paragraphs_print(const char *text)
 
 static void help_print(void)
 {
-	puts("Usage: sluice [--api unix:PATH] COMMAND ...\n");
+	puts("Usage: sluice [--api ADDRESS] COMMAND ...\n");
 	text_wrap(stdout,
 		  "Configures and watches sluiced, the software SmartNIC. What a node shall do is "
 		  "described by objects (networks, ports, security groups ...) in YAML files.",

@@ -39,6 +39,29 @@ static bool color_parse(const struct invocation *invocation)
 	return !color || terminal_set_color(color);
 }
 
+// What the option says, else the variable; NULL: neither does.
+static const char *setting_get(const struct invocation *invocation, const char *option,
+			       const char *variable)
+{
+	const char *text = option_get(&invocation->options, option);
+
+	if (!text)
+		text = getenv(variable);
+	return text && *text ? text : NULL;
+}
+
+static void server_find(struct invocation *invocation)
+{
+	invocation->api = setting_get(invocation, "api", "SLUICE_API");
+	if (!invocation->api)
+		invocation->api = DEFAULT_API;
+	invocation->tls = (struct rpc_tls_files){
+		.certificate = setting_get(invocation, "cert", "SLUICE_CERT"),
+		.key = setting_get(invocation, "key", "SLUICE_KEY"),
+		.ca = setting_get(invocation, "ca", "SLUICE_CA"),
+	};
+}
+
 static int command_run(const struct command *command, int argc, char **argv,
 		       struct invocation *invocation)
 {
@@ -59,8 +82,7 @@ static int command_run(const struct command *command, int argc, char **argv,
 	if (form && !output_parse(form, has_wide(command), &invocation->output))
 		return usage_error(command, "-o takes table, %sjson or yaml, not '%s'",
 				   has_wide(command) ? "wide, " : "", form);
-	if (option_get(&invocation->options, "api"))
-		invocation->api = option_get(&invocation->options, "api");
+	server_find(invocation);
 	invocation->arguments = argv + rest;
 	invocation->argument_count = argc - rest;
 	return command->run(command, invocation);
@@ -91,13 +113,11 @@ static int words_run(int argc, char **argv, struct invocation *invocation)
 
 int main(int argc, char **argv)
 {
-	struct invocation invocation = {.api = getenv("SLUICE_API")};
+	struct invocation invocation = {.api = DEFAULT_API};
 	int result;
 
 	// There is one thread; locks would cost most of the time of long lists.
 	__fsetlocking(stdout, FSETLOCKING_BYCALLER);
-	if (!invocation.api || !*invocation.api)
-		invocation.api = DEFAULT_API;
 	result = words_run(argc, argv, &invocation);
 	options_free(&invocation.options);
 	if (fflush(stdout) != 0 || ferror(stdout))

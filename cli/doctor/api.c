@@ -5,9 +5,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/doctor/doctor.h"
+
+// A certificate that ends earlier is to be renewed.
+#define CERTIFICATE_DAYS 14
 
 // Who made the socket. 0: that can't be known.
 static pid_t socket_owner(const char *api)
@@ -79,6 +83,26 @@ static void node_find(struct doctor *doctor)
 			    doctor->version->node);
 }
 
+static void certificate_look(struct doctor *doctor, const Sluice__V1__ApiStats *api)
+{
+	const char *advice = "renew it (sluice help remote); sluiced reads the files of --tls-cert "
+			     "and --tls-key anew when they change";
+	double days;
+
+	if (!api || api->certificate_not_after <= 0)
+		return;
+	days = (api->certificate_not_after - (double)time(NULL)) / 86400;
+	if (days <= 0)
+		finding_add(doctor, "certificate", FINDING_PROBLEM, advice,
+			    "that of sluiced has ended, so that nobody reaches it by --listen");
+	else if (days < CERTIFICATE_DAYS)
+		finding_add(doctor, "certificate", FINDING_WARNING, advice,
+			    "that of sluiced ends in %.1f days", days);
+	else
+		finding_add(doctor, "certificate", FINDING_OK, "",
+			    "that of sluiced ends in %.0f days", days);
+}
+
 void doctor_api(struct doctor *doctor)
 {
 	Sluice__V1__VersionRequest version = SLUICE__V1__VERSION_REQUEST__INIT;
@@ -95,6 +119,7 @@ void doctor_api(struct doctor *doctor)
 			    "sluiced is version %s, and sluice is version %s",
 			    doctor->version->version, SLUICE_VERSION);
 	doctor->stats = (Sluice__V1__StatsResponse *)ask(doctor, "Stats", &stats.base);
+	certificate_look(doctor, doctor->stats ? doctor->stats->api : NULL);
 	doctor->nodes = get(doctor, "Node");
 	doctor->networks = get(doctor, "Network");
 	doctor->ports = get(doctor, "Port");

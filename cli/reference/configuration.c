@@ -39,4 +39,11 @@ void sluiced_configuration(void)
 		comment_print(option->text);
 		printf("#%s: %s\n", option->name, option->argument);
 	}
+	putchar('\n');
+	comment_print("what callers of --listen may do, by the subject or the SPIFFE ID of their "
+		      "certificate (sluice help remote)");
+	puts("#roles:\n"
+	     "#  write: [\"CN=admin,O=Example\"]\n"
+	     "#  operate: [spiffe://example.org/oncall/*]\n"
+	     "#  read: [\"*\"]");
 }

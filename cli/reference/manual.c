@@ -159,7 +159,7 @@ static void command_manual(const struct command *command)
 void sluice_manual(void)
 {
 	head_print("sluice", 1, "configure and watch the software SmartNIC");
-	puts(".Sh SYNOPSIS\n.Nm\n.Op Fl \\-api Ar unix:PATH\n.Ar COMMAND\n.Op Ar ARGUMENT ...\n"
+	puts(".Sh SYNOPSIS\n.Nm\n.Op Fl \\-api Ar ADDRESS\n.Ar COMMAND\n.Op Ar ARGUMENT ...\n"
 	     ".Sh DESCRIPTION\n.Nm\ntalks to\n.Xr sluiced 8 ,\nwhich runs a node.\n"
 	     "What a node shall do is described by objects\n.Pq Xr sluice-objects 5\nin YAML "
 	     "files.\n.Pp\nOptions of all commands:");

@@ -72,7 +72,7 @@ static int start(struct control *control, const struct control_options *options,
 	if (options->metrics && metrics_server_open(control, options->metrics, options->page,
 						    &control->metrics, err) < 0)
 		return -1;
-	return control_serve(control, options->api, err);
+	return control_serve(control, options, err);
 }
 
 int control_open(const struct control_options *options, struct event_base *base,

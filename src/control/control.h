@@ -78,6 +78,9 @@ struct control_options {
 	const char *state;   // path of the store
 	const char *metrics; // HOST:PORT; NULL: not served
 	bool page;	     // there, too
+	const char *listen;  // HOST:PORT of the API with TLS; NULL: not served
+	struct rpc_tls_files tls;
+	const struct rpc_roles *roles; // of callers there
 	struct engine_options engine;
 };
 
@@ -179,7 +182,8 @@ void impact_begin(struct control *control, struct tables *tables, struct rpc_cal
 void impact_end_all(struct control *control);
 
 // service.c
-int control_serve(struct control *control, const char *api, struct error *err);
+int control_serve(struct control *control, const struct control_options *options,
+		  struct error *err);
 
 // device.c: what to open for an object of this node.
 void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device);

@@ -118,7 +118,7 @@ static const struct rpc_method methods[] = {
 	{NULL},
 };
 
-int control_serve(struct control *control, const char *api, struct error *err)
+int control_serve(struct control *control, const struct control_options *options, struct error *err)
 {
 	control->server = rpc_server_new(control->base, NULL);
 	if (!control->server)
@@ -130,5 +130,10 @@ int control_serve(struct control *control, const char *api, struct error *err)
 			    &control->reflection, err) < 0)
 		return -1;
 	health_set(control->health, control->in_force == control->objects);
-	return rpc_server_listen(control->server, api, err);
+	if (rpc_server_listen(control->server, options->api, err) < 0)
+		return -1;
+	if (options->listen && rpc_server_listen_tls(control->server, options->listen,
+						     &options->tls, options->roles, err) < 0)
+		return error_prefix(err, "listen");
+	return 0;
 }

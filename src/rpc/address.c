@@ -10,8 +10,10 @@ int rpc_address_parse(const char *text, struct sockaddr_un *address, struct erro
 	const char *path = text;
 
 	if (strncmp(path, "unix:", 5) != 0)
-		return error_set(
-			err, "'%.200s' is no API address, as unix:/run/sluice/sluiced.sock", text);
+		return error_set(err,
+				 "'%.200s' is no API address, as unix:/run/sluice/sluiced.sock or "
+				 "tls:192.0.2.1:8443",
+				 text);
 	path += 5;
 	if (strncmp(path, "///", 3) == 0)
 		path += 2;
@@ -24,4 +26,9 @@ int rpc_address_parse(const char *text, struct sockaddr_un *address, struct erro
 				 text, sizeof(address->sun_path) - 1);
 	strcpy(address->sun_path, path);
 	return 0;
+}
+
+const char *rpc_address_tls(const char *text)
+{
+	return strncmp(text, "tls:", 4) == 0 ? text + 4 : NULL;
 }

@@ -136,11 +136,12 @@ static bool call_admit(struct rpc_call *call)
 	const struct rpc_peer *peer = &call->connection->peer;
 	bool known = call_route(call);
 	enum rpc_role needed = known ? call->method->role : RPC_ROLE_READ;
+	bool allowed = peer->role != RPC_ROLE_NONE && peer->role <= needed;
 	char text[sizeof(peer->name) + sizeof(call->path) + 200];
 
-	if (peer->role <= needed && known)
+	if (allowed && known)
 		return true;
-	if (peer->role <= needed) {
+	if (allowed) {
 		snprintf(text, sizeof(text), "no method %s", call->path);
 		answer_fail(call, RPC_UNIMPLEMENTED, NULL, text);
 		return false;

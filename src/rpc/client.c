@@ -11,6 +11,7 @@
 
 #include "model/memory.h"
 #include "rpc/address.h"
+#include "rpc/client_tls.h"
 #include "rpc/frame.h"
 
 #define MESSAGE_MAX	  ((size_t)512 << 20)
@@ -46,6 +47,8 @@ struct call {
 
 struct rpc_client {
 	int fd;
+	struct client_tls *tls; // NULL: the bytes go as they are
+	char *authority;	// NULL: localhost
 	nghttp2_session *session;
 	struct call *call;
 	bool broken;
@@ -196,7 +199,7 @@ static int session_make(struct rpc_client *client)
 	return 0;
 }
 
-int rpc_client_open(const char *address, struct rpc_client **client, struct error *err)
+static int unix_connect(const char *address, struct error *err)
 {
 	struct sockaddr_un socket_address;
 	int fd;
@@ -214,7 +217,28 @@ int rpc_client_open(const char *address, struct rpc_client **client, struct erro
 			err, "cannot reach sluiced at %s: %s%s", address, strerror(failure),
 			failure == ENOENT || failure == ECONNREFUSED ? " (is it running?)" : "");
 	}
+	return fd;
+}
+
+int rpc_client_open(const char *address, const struct rpc_tls_files *files,
+		    struct rpc_client **client, struct error *err)
+{
+	const char *place = rpc_address_tls(address);
+	struct client_tls *tls = NULL;
+	int fd;
+
+	if (!place) {
+		fd = unix_connect(address, err);
+		if (fd < 0)
+			return -1;
+	} else if (!files || !files->certificate || !files->key || !files->ca) {
+		return error_set(err, "%s needs a certificate, its key and a CA", address);
+	} else if (client_tls_open(place, files, &fd, &tls, err) < 0) {
+		return -1;
+	}
 	*client = rpc_client_new(fd);
+	(*client)->tls = tls;
+	(*client)->authority = place ? memory_text(place) : NULL;
 	return 0;
 }
 
@@ -233,7 +257,9 @@ void rpc_client_close(struct rpc_client *client)
 	if (!client)
 		return;
 	nghttp2_session_del(client->session);
+	client_tls_close(client->tls);
 	close(client->fd);
+	free(client->authority);
 	free(client);
 }
 
@@ -243,6 +269,35 @@ void rpc_client_interrupt(struct rpc_client *client)
 		shutdown(client->fd, SHUT_RD);
 }
 
+static int send_all(struct rpc_client *client, const uint8_t *data, size_t size)
+{
+	if (client->tls)
+		return client_tls_send(client->tls, data, size);
+	while (size > 0) {
+		ssize_t sent = send(client->fd, data, size, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return -1;
+		data += sent;
+		size -= (size_t)sent;
+	}
+	return 0;
+}
+
+static ssize_t receive(struct rpc_client *client, void *data, size_t size)
+{
+	ssize_t received;
+
+	if (client->tls)
+		return client_tls_receive(client->tls, data, size);
+	do {
+		received = recv(client->fd, data, size, 0);
+	} while (received < 0 && errno == EINTR);
+	return received;
+}
+
 // Everything that waits goes out. While the socket is full, what comes in is left to the kernel:
 // the server reads while it writes no more than its buffers hold.
 static int client_write(struct rpc_client *client)
@@ -250,29 +305,17 @@ static int client_write(struct rpc_client *client)
 	const uint8_t *data;
 	ssize_t size;
 
-	while ((size = nghttp2_session_mem_send(client->session, &data)) > 0) {
-		while (size > 0) {
-			ssize_t sent = send(client->fd, data, (size_t)size, MSG_NOSIGNAL);
-
-			if (sent < 0 && errno == EINTR)
-				continue;
-			if (sent < 0)
-				return -1;
-			data += sent;
-			size -= sent;
-		}
-	}
+	while ((size = nghttp2_session_mem_send(client->session, &data)) > 0)
+		if (send_all(client, data, (size_t)size) < 0)
+			return -1;
 	return size < 0 ? -1 : 0;
 }
 
 static int client_read(struct rpc_client *client)
 {
 	uint8_t buffer[65536];
-	ssize_t size;
+	ssize_t size = receive(client, buffer, sizeof(buffer));
 
-	do {
-		size = recv(client->fd, buffer, sizeof(buffer), 0);
-	} while (size < 0 && errno == EINTR);
 	if (size <= 0)
 		return -1;
 	return nghttp2_session_mem_recv(client->session, buffer, (size_t)size) < 0 ? -1 : 0;
@@ -324,9 +367,9 @@ int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescripto
 	snprintf(path, sizeof(path), "/%s/%s", service->name, method);
 	nghttp2_nv headers[] = {
 		HEADER(":method", "POST"),
-		HEADER(":scheme", "http"),
+		HEADER(":scheme", client->tls ? "https" : "http"),
 		HEADER(":path", path),
-		HEADER(":authority", "localhost"),
+		HEADER(":authority", client->authority ? client->authority : "localhost"),
 		HEADER("te", "trailers"),
 		HEADER("content-type", "application/grpc"),
 		HEADER("user-agent", "sluice/" SLUICE_VERSION),

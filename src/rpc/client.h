@@ -6,11 +6,14 @@
 
 #include "base/error.h"
 #include "rpc/status.h"
+#include "rpc/tls_files.h"
 
 struct rpc_client;
 
-// Connects to "unix:PATH". The error is a whole line for the user.
-int rpc_client_open(const char *address, struct rpc_client **client, struct error *err);
+// Connects to "unix:PATH", or to "tls:HOST:PORT" with `files` (else NULL will do). The error is a
+// whole line for the user.
+int rpc_client_open(const char *address, const struct rpc_tls_files *files,
+		    struct rpc_client **client, struct error *err);
 
 // The same over a connected socket, which it takes over.
 struct rpc_client *rpc_client_new(int fd);

@@ -154,9 +154,12 @@ void connection_send(struct connection *connection)
 		connection_free(connection);
 		return;
 	}
-	if (connection->leaving || evbuffer_get_length(output) >= OUTPUT_HIGH)
+	// Only where it changes: with TLS this reads at once.
+	bool reading = bufferevent_get_enabled(connection->stream) & EV_READ;
+	bool wanted = !connection->leaving && evbuffer_get_length(output) < OUTPUT_HIGH;
+	if (reading && !wanted)
 		bufferevent_disable(connection->stream, EV_READ);
-	else
+	else if (wanted && !reading)
 		bufferevent_enable(connection->stream, EV_READ);
 }
 
@@ -165,6 +168,8 @@ static void on_readable(struct bufferevent *stream, void *context)
 	struct connection *connection = context;
 	struct evbuffer *input = bufferevent_get_input(stream);
 
+	if (!connection->session)
+		return;
 	limit_input(connection);
 	connection->in_session = true;
 	while (!connection->broken && !connection->leaving && evbuffer_get_length(input) > 0) {
@@ -181,22 +186,47 @@ static void on_readable(struct bufferevent *stream, void *context)
 
 static void on_writable(struct bufferevent *stream, void *context)
 {
-	connection_send(context);
+	struct connection *connection = context;
+
+	if (connection->session)
+		connection_send(connection);
+}
+
+static void session_begin(struct connection *connection)
+{
+	if (session_make(connection) < 0)
+		connection_free(connection);
+	else
+		connection_send(connection);
 }
 
 static void on_event(struct bufferevent *stream, short what, void *context)
 {
-	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT))
-		connection_free(context);
+	struct connection *connection = context;
+
+	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) {
+		if (!connection->session)
+			listener_tls_failed(connection->tls, connection, NULL);
+		connection_free(connection);
+	} else if ((what & BEV_EVENT_CONNECTED) && !connection->session) {
+		if (listener_tls_admit(connection->tls, connection))
+			session_begin(connection);
+		else
+			connection_free(connection);
+	}
 }
 
 static void on_preface_timeout(evutil_socket_t fd, short what, void *context)
 {
-	connection_free(context);
+	struct connection *connection = context;
+
+	if (!connection->session)
+		listener_tls_failed(connection->tls, connection, "it is too slow");
+	connection_free(connection);
 }
 
-struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream,
-				  const struct rpc_peer *peer)
+void connection_new(struct rpc_server *server, struct bufferevent *stream,
+		    const struct rpc_peer *peer, struct listener_tls *tls)
 {
 	struct connection *connection = memory_new(sizeof(*connection));
 	unsigned timeout_ms = server->limits.preface_timeout;
@@ -205,21 +235,23 @@ struct connection *connection_new(struct rpc_server *server, struct bufferevent 
 	connection->server = server;
 	connection->stream = stream;
 	connection->peer = *peer;
+	connection->tls = tls;
+	server->tls_count += tls != NULL;
 	TAILQ_INIT(&connection->calls);
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
 	server->connection_count++;
 	limit_connection(connection);
 	connection->preface_timer = evtimer_new(server->base, on_preface_timeout, connection);
-	if (!connection->preface_timer || session_make(connection) < 0) {
+	if (!connection->preface_timer) {
 		connection_free(connection);
-		return NULL;
+		return;
 	}
 	evtimer_add(connection->preface_timer, &timeout);
 	bufferevent_setcb(stream, on_readable, on_writable, on_event, connection);
 	bufferevent_setwatermark(stream, EV_WRITE, OUTPUT_LOW, 0);
 	bufferevent_enable(stream, EV_READ | EV_WRITE);
-	connection_send(connection);
-	return connection;
+	if (!tls)
+		session_begin(connection);
 }
 
 void connection_leave(struct connection *connection, uint32_t error, const char *text)
@@ -243,6 +275,7 @@ void connection_free(struct connection *connection)
 	TAILQ_REMOVE(&connection->server->connections, connection, entry);
 	connection->server->connection_count--;
 	limit_connection_end(connection);
+	connection->server->tls_count -= connection->tls != NULL;
 	if (connection->preface_timer)
 		event_free(connection->preface_timer);
 	while ((call = TAILQ_FIRST(&connection->calls)))

@@ -144,9 +144,9 @@ void health_set(struct health *health, bool serving)
 }
 
 static const struct rpc_method methods[] = {
-	{"Check", handle_check, RPC_ROLE_NONE},
-	{"List", handle_list, RPC_ROLE_NONE},
-	{"Watch", handle_watch, RPC_ROLE_NONE},
+	{"Check", handle_check, RPC_ROLE_READ},
+	{"List", handle_list, RPC_ROLE_READ},
+	{"Watch", handle_watch, RPC_ROLE_READ},
 	{NULL},
 };
 

@@ -25,6 +25,8 @@ void limit_defaults(struct rpc_limits *limits)
 {
 	static const struct rpc_limits defaults = {
 		.connections = 128,
+		.tls_connections = 96,
+		.strangers = 32,
 		.streams = 64,
 		.header_size = (size_t)16 << 10,
 		.message_size = (size_t)64 << 20,
@@ -44,6 +46,8 @@ void limit_defaults(struct rpc_limits *limits)
 	if (!limits->field) \
 	limits->field = defaults.field
 	DEFAULT(connections);
+	DEFAULT(tls_connections);
+	DEFAULT(strangers);
 	DEFAULT(streams);
 	DEFAULT(header_size);
 	DEFAULT(message_size);
@@ -133,6 +137,9 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 	for (connection = TAILQ_FIRST(&server->connections); connection; connection = next) {
 		next = TAILQ_NEXT(connection, entry);
+		// The timer for its first frame looks after one that is not that far.
+		if (!connection->session)
+			continue;
 		if (!connection_alive(connection, now)) {
 			connection_free(connection);
 			continue;

@@ -1,4 +1,4 @@
-// The sockets that the server listens on.
+// The sockets that the server listens on: files, and TCP.
 
 #include <errno.h>
 #include <libgen.h>
@@ -9,18 +9,20 @@
 
 #include <event2/listener.h>
 
+#include "base/tcp.h"
 #include "model/memory.h"
 #include "rpc/address.h"
 #include "rpc/server_private.h"
 
 #define BACKLOG 64
 
-// A listening socket and its file.
+// A listening socket, and its file or what TLS needs.
 struct listener {
 	TAILQ_ENTRY(listener) entry;
 	struct rpc_server *server;
 	struct evconnlistener *listener;
-	struct event *retry; // accepting goes on
+	struct event *retry;	  // accepting goes on
+	struct listener_tls *tls; // NULL: a file
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t device; // of the file
 	ino_t inode;
@@ -31,7 +33,10 @@ static void accept_connection(struct evconnlistener *source, evutil_socket_t fd,
 {
 	struct listener *listener = context;
 
-	server_serve(listener->server, fd);
+	if (listener->tls)
+		listener_tls_accept(listener->tls, fd, address);
+	else
+		server_serve(listener->server, fd);
 }
 
 // For instance out of file descriptors. The socket stays readable, so that asking again at once
@@ -150,6 +155,44 @@ int rpc_server_listen(struct rpc_server *server, const char *address, struct err
 	return 0;
 }
 
+int rpc_server_listen_tls(struct rpc_server *server, const char *address,
+			  const struct rpc_tls_files *files, const struct rpc_roles *roles,
+			  struct error *err)
+{
+	struct listener_tls *tls = listener_tls_new(server, files, roles, err);
+	struct listener *listener;
+	int fd;
+
+	if (!tls)
+		return -1;
+	fd = tcp_listen(address, BACKLOG, err);
+	listener = fd < 0 ? NULL : listener_new(server, fd);
+	if (!listener) {
+		listener_tls_free(tls);
+		return fd < 0 ? -1 : error_set(err, "no memory");
+	}
+	listener->tls = tls;
+	if (roles->count == 0)
+		log_warning("nobody has a role over TLS: roles in --config give them",
+			    log_text("listen", address));
+	return 0;
+}
+
+time_t listeners_certificate_end(const struct rpc_server *server)
+{
+	const struct listener *listener;
+	time_t first = 0;
+
+	TAILQ_FOREACH(listener, &server->listeners, entry)
+	{
+		time_t end = listener->tls ? listener_tls_end(listener->tls) : 0;
+
+		if (end && (!first || end < first))
+			first = end;
+	}
+	return first;
+}
+
 void listener_free(struct listener *listener)
 {
 	struct stat status;
@@ -158,8 +201,9 @@ void listener_free(struct listener *listener)
 	evconnlistener_free(listener->listener);
 	event_free(listener->retry);
 	// Another process may have put its own in this place.
-	if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-	    status.st_ino == listener->inode)
+	if (!listener->tls && lstat(listener->path, &status) == 0 &&
+	    status.st_dev == listener->device && status.st_ino == listener->inode)
 		unlink(listener->path);
+	listener_tls_free(listener->tls);
 	free(listener);
 }

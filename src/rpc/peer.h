@@ -7,7 +7,7 @@ enum rpc_role {
 	RPC_ROLE_WRITE,	  // changes objects
 	RPC_ROLE_OPERATE, // does things to the running node that change no object: captures, audits
 	RPC_ROLE_READ,	  // looks at everything else
-	RPC_ROLE_NONE,	  // known, and nothing more
+	RPC_ROLE_NONE,	  // none of this: no method answers
 };
 
 struct rpc_peer {

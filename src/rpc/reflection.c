@@ -280,7 +280,7 @@ int reflection_open(struct rpc_server *server, const uint8_t *set, size_t size,
 	reflection->methods[0] = (struct rpc_method){
 		.name = "ServerReflectionInfo",
 		.handler = handle_info,
-		.role = RPC_ROLE_NONE,
+		.role = RPC_ROLE_READ,
 		.conversation = true,
 	};
 	reflection->alpha = *service;

@@ -52,7 +52,7 @@ void server_serve(struct rpc_server *server, evutil_socket_t fd)
 		return;
 	}
 	peer_of_socket(fd, &peer);
-	connection_new(server, stream, &peer);
+	connection_new(server, stream, &peer, NULL);
 }
 
 int rpc_server_accept(struct rpc_server *server, int fd, struct error *err)
@@ -68,6 +68,16 @@ int rpc_server_accept(struct rpc_server *server, int fd, struct error *err)
 size_t rpc_server_connections(const struct rpc_server *server)
 {
 	return server->connection_count;
+}
+
+void rpc_server_look(const struct rpc_server *server, struct rpc_server_view *view)
+{
+	*view = (struct rpc_server_view){
+		.connections = server->connection_count,
+		.tls_connections = server->tls_count,
+		.tls_refused = server->refused,
+		.certificate_end = listeners_certificate_end(server),
+	};
 }
 
 void rpc_server_free(struct rpc_server *server)

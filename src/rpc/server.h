@@ -7,12 +7,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <time.h>
 
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/error.h"
 #include "rpc/peer.h"
+#include "rpc/roles.h"
 #include "rpc/status.h"
+#include "rpc/tls_files.h"
 
 struct event_base;
 struct rpc_call;
@@ -51,6 +55,8 @@ struct rpc_stream {
 // What clients may cost. Sizes are bytes, times milliseconds; 0: the default.
 struct rpc_limits {
 	size_t connections;	    // 128; further ones are closed at once
+	size_t tls_connections;	    // 96 of these over TLS; the others are for this machine
+	size_t strangers;	    // 32 of those without a role, or still without a name
 	size_t streams;		    // 64 calls at a time in a connection
 	size_t header_size;	    // 16 KiB of a request, as SETTINGS_MAX_HEADER_LIST_SIZE counts
 	size_t message_size;	    // 64 MiB of a request
@@ -79,12 +85,28 @@ int rpc_server_add(struct rpc_server *server, const ProtobufCServiceDescriptor *
 // mode 0660.
 int rpc_server_listen(struct rpc_server *server, const char *address, struct error *err);
 
+// Listens on "HOST:PORT" (base/tcp.h) with TLS 1.3 and certificates on both sides. The files are
+// read anew when they change. A caller has the role that `roles` gives to its certificate. Both are
+// copied.
+int rpc_server_listen_tls(struct rpc_server *server, const char *address,
+			  const struct rpc_tls_files *files, const struct rpc_roles *roles,
+			  struct error *err);
+
 // Serves one connected socket (which it takes over); for tests, and for sockets that come from
 // elsewhere.
 int rpc_server_accept(struct rpc_server *server, int fd, struct error *err);
 
 // Connections that are open.
 size_t rpc_server_connections(const struct rpc_server *server);
+
+struct rpc_server_view {
+	size_t connections;
+	size_t tls_connections; // of them
+	uint64_t tls_refused;	// since the start: no certificate, a wrong one, no TLS 1.3 ...
+	time_t certificate_end; // of the server's certificate; 0: it has none
+};
+
+void rpc_server_look(const struct rpc_server *server, struct rpc_server_view *view);
 
 // Ends all calls (streams are closed; answers to calls that are still open go nowhere), removes the
 // socket files.

@@ -12,6 +12,7 @@
 #include "rpc/server.h"
 
 struct listener;
+struct listener_tls;
 
 struct service {
 	const ProtobufCServiceDescriptor *descriptor;
@@ -29,6 +30,8 @@ struct rpc_server {
 	size_t connection_count;
 	struct event *tick; // while there are connections
 	uint64_t said;	    // when the log was told last that a client was sent away
+	size_t tls_count;   // of them, those over TLS
+	uint64_t refused;   // over TLS, since the start
 	TAILQ_HEAD(, connection) connections;
 	TAILQ_HEAD(, listener) listeners;
 };
@@ -38,7 +41,9 @@ struct connection {
 	struct rpc_server *server;
 	struct bufferevent *stream;
 	struct rpc_peer peer;
-	nghttp2_session *session;
+	struct listener_tls *tls;    // by which it came; NULL: a Unix socket
+	time_t certificate_end;	     // of the caller's; 0: has none
+	nghttp2_session *session;    // NULL until TLS is agreed upon
 	struct event *preface_timer; // until the first frame
 	bool in_session; // a callback of the session runs: it may not be driven or freed
 	bool broken;	 // to be closed as soon as no callback runs
@@ -118,11 +123,34 @@ void server_serve(struct rpc_server *server, evutil_socket_t fd);
 
 void listener_free(struct listener *listener);
 
+// Of the certificate that ends first; 0: there is none.
+time_t listeners_certificate_end(const struct rpc_server *server);
+
+// listener_tls.c
+
+struct listener_tls *listener_tls_new(struct rpc_server *server, const struct rpc_tls_files *files,
+				      const struct rpc_roles *roles, struct error *err);
+void listener_tls_free(struct listener_tls *tls);
+
+// Takes `fd` over.
+void listener_tls_accept(struct listener_tls *tls, evutil_socket_t fd,
+			 const struct sockaddr *address);
+
+// The handshake is done: who is it? False: the connection is to be closed.
+bool listener_tls_admit(struct listener_tls *tls, struct connection *connection);
+
+// The handshake failed; `reason` NULL: as OpenSSL says.
+void listener_tls_failed(struct listener_tls *tls, struct connection *connection,
+			 const char *reason);
+
+// When the certificate ends.
+time_t listener_tls_end(const struct listener_tls *tls);
+
 // connection.c
 
-// Takes `stream` over.
-struct connection *connection_new(struct rpc_server *server, struct bufferevent *stream,
-				  const struct rpc_peer *peer);
+// Takes `stream` over. With `tls` the session begins after its handshake.
+void connection_new(struct rpc_server *server, struct bufferevent *stream,
+		    const struct rpc_peer *peer, struct listener_tls *tls);
 void connection_free(struct connection *connection);
 
 // Says why no more is done for it; it is closed when that is sent. `text` is for the client's log.

@@ -36,6 +36,9 @@ static int serve(const struct options *options, struct event_base *base, struct 
 		.state = options->state,
 		.metrics = *options->metrics ? options->metrics : NULL,
 		.page = options->page,
+		.listen = *options->listen ? options->listen : NULL,
+		.tls = {options->tls_cert, options->tls_key, options->tls_ca},
+		.roles = &options->roles,
 		.engine = options->engine,
 	};
 	struct event *terminate = evsignal_new(base, SIGTERM, on_signal, base);
@@ -71,6 +74,7 @@ int main(int argc, char **argv)
 
 	if (options_parse(argc, argv, &options, &err) < 0) {
 		fprintf(stderr, "sluiced: %s\n", err.text);
+		options_clear(&options);
 		return 2;
 	}
 	if (options.help) {
@@ -85,6 +89,7 @@ int main(int argc, char **argv)
 	log_set_format(options.log_format);
 	if (dpdk_log_open(&err) < 0 || eal_open(&options.engine, argv, &err) < 0) {
 		log_error("cannot start", log_text("reason", err.text));
+		options_clear(&options);
 		return 1;
 	}
 	log_info("starting", log_text("node", options.node), log_text("version", SLUICE_VERSION));
@@ -96,6 +101,7 @@ int main(int argc, char **argv)
 		log_info("stopped");
 	if (base)
 		event_base_free(base);
+	options_clear(&options);
 	eal_close();
 	dpdk_log_close();
 	return result < 0 ? 1 : 0;

@@ -8,7 +8,9 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "base/tcp.h"
 #include "sluiced/option_table.h"
+#include "sluiced/options_tls.h"
 
 #define CONNECTIONS_DEFAULT 1048576
 #define MEMORY_DEFAULT	    128
@@ -184,13 +186,10 @@ static int set_memory(struct options *o, const char *text, struct error *err)
 
 static int set_metrics(struct options *o, const char *text, struct error *err)
 {
-	const char *colon = strrchr(text, ':');
-	uint32_t port;
+	struct tcp_address address;
 
-	if (!colon || (strchr(text, ':') != colon && *text != '['))
-		return error_set(err, "metrics: '%s' is not HOST:PORT", text);
-	if (parse_number("metrics", colon + 1, 0, 65535, &port, err) < 0)
-		return -1;
+	if (tcp_address_parse(text, &address, err) < 0)
+		return error_prefix(err, "metrics");
 	return copy_text("metrics", text, o->metrics, sizeof(o->metrics), err);
 }
 
@@ -223,21 +222,26 @@ static const struct setting {
 	int (*set)(struct options *options, const char *text, struct error *err);
 	const char *alone; // what it is where it stands without a value; NULL: it needs one
 } settings[] = {
-	{"node", set_node},	  {"api", set_api},
-	{"state", set_state},	  {"workers", set_workers},
-	{"idle", set_idle},	  {"connections", set_connections},
-	{"memory", set_memory},	  {"flow-offload", set_flow_offload},
-	{"metrics", set_metrics}, {"log-format", set_log_format},
-	{"page", set_page, "on"},
+	{"node", set_node},	    {"api", set_api},
+	{"state", set_state},	    {"workers", set_workers},
+	{"idle", set_idle},	    {"connections", set_connections},
+	{"memory", set_memory},	    {"flow-offload", set_flow_offload},
+	{"metrics", set_metrics},   {"log-format", set_log_format},
+	{"page", set_page, "on"},   {"listen", set_listen},
+	{"tls-cert", set_tls_cert}, {"tls-key", set_tls_key},
+	{"tls-ca", set_tls_ca},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
 
-static int config_entry(struct parser *parser, const char *path, const yaml_node_t *key,
-			const yaml_node_t *value, struct error *err)
+static int config_entry(struct parser *parser, const char *path, yaml_document_t *document,
+			const yaml_node_t *key, const yaml_node_t *value, struct error *err)
 {
 	size_t line = key->start_mark.line + 1;
 
+	if (key->type == YAML_SCALAR_NODE &&
+	    strcmp((const char *)key->data.scalar.value, "roles") == 0)
+		return options_read_roles(parser->options, path, document, value, err);
 	if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE)
 		return error_set(err, "%s:%zu: expected KEY: VALUE", path, line);
 	for (unsigned int i = 0; i < SETTING_COUNT; i++) {
@@ -278,7 +282,8 @@ static int read_config(struct parser *parser, const char *path, struct error *er
 		result = error_set(err, "%s:1: expected KEY: VALUE lines", path);
 	for (yaml_node_pair_t *pair = root && result == 0 ? root->data.mapping.pairs.start : NULL;
 	     pair && result == 0 && pair < root->data.mapping.pairs.top; pair++)
-		result = config_entry(parser, path, yaml_document_get_node(&document, pair->key),
+		result = config_entry(parser, path, &document,
+				      yaml_document_get_node(&document, pair->key),
 				      yaml_document_get_node(&document, pair->value), err);
 	yaml_document_delete(&document);
 	yaml_parser_delete(&yaml);
@@ -347,8 +352,15 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 		return error_set(err, "--node NAME is needed; see --help");
 	if (options->page && !options->metrics[0])
 		strcpy(options->metrics, METRICS_DEFAULT);
+	if (options_check_tls(options, err) < 0)
+		return -1;
 	if (!options->state[0])
 		snprintf(options->state, sizeof(options->state), "/var/lib/sluice/%s.db",
 			 options->node);
 	return 0;
+}
+
+void options_clear(struct options *options)
+{
+	rpc_roles_clear(&options->roles);
 }

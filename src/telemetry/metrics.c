@@ -277,6 +277,27 @@ static void process_write(FILE *file, const Sluice__V1__ProcessStats *process)
 	gauge(file, "sluice_process_threads", "Threads of the process.", process->threads);
 }
 
+static void api_write(FILE *file, const Sluice__V1__ApiStats *api)
+{
+	static const char end[] = "sluice_tls_certificate_not_after_seconds";
+
+	gauge(file, "sluice_api_connections", "Open connections to the API.", api->connections);
+	gauge(file, "sluice_api_tls_connections", "Of these, those over TLS.",
+	      api->tls_connections);
+	family(file, "sluice_api_tls_refused_total", "counter",
+	       "Callers over TLS that were turned away: no certificate, a wrong one, no TLS 1.3, "
+	       "too "
+	       "slow, too many.");
+	sample(file, "sluice_api_tls_refused_total", NULL, NULL, NULL, NULL);
+	count(file, api->tls_refused);
+	family(file, end, "gauge",
+	       "When the API's certificate ends, since 1970-01-01 UTC; absent without --listen.");
+	if (api->certificate_not_after > 0) {
+		sample(file, end, NULL, NULL, NULL, NULL);
+		count(file, (uint64_t)api->certificate_not_after);
+	}
+}
+
 void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const char *node)
 {
 	family(file, "sluice_info", "gauge", "This node and its version; always 1.");
@@ -289,5 +310,6 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	workers_write(file, stats);
 	layers_write(file, stats);
 	audit_write(file, stats->audit);
+	api_write(file, stats->api);
 	process_write(file, stats->process);
 }

@@ -194,6 +194,25 @@ static bool add_layers(const struct control *control, Sluice__V1__StatsResponse 
 	return true;
 }
 
+// NULL: no memory.
+static Sluice__V1__ApiStats *api_entry(const struct control *control)
+{
+	Sluice__V1__ApiStats *api = malloc(sizeof(*api));
+	struct rpc_server_view view = {0};
+
+	if (!api)
+		return NULL;
+	// Metrics are served before the API is.
+	if (control->server)
+		rpc_server_look(control->server, &view);
+	sluice__v1__api_stats__init(api);
+	api->connections = (uint32_t)view.connections;
+	api->tls_connections = (uint32_t)view.tls_connections;
+	api->tls_refused = view.tls_refused;
+	api->certificate_not_after = (double)view.certificate_end;
+	return api;
+}
+
 static bool collect(const struct control *control, bool with_ports,
 		    Sluice__V1__StatsResponse *response)
 {
@@ -226,7 +245,9 @@ static bool collect(const struct control *control, bool with_ports,
 	response->revision = control->revision;
 	response->process = process_stats_collect();
 	response->audit = audit_stats(control);
-	return response->process && response->audit && add_layers(control, response);
+	response->api = api_entry(control);
+	return response->process && response->audit && response->api &&
+	       add_layers(control, response);
 }
 
 static Sluice__V1__StatsResponse *collected(const struct control *control, bool with_ports)

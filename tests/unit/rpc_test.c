@@ -202,7 +202,7 @@ static void test_unix_socket(void **state)
 	assert_non_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/run/api.sock", directory);
 	snprintf(address, sizeof(address), "unix:%s", path);
-	assert_int_equal(rpc_client_open(address, &client, &err), -1);
+	assert_int_equal(rpc_client_open(address, NULL, &client, &err), -1);
 	assert_non_null(strstr(err.text, ": No such file or directory (is it running?)"));
 	assert_int_equal(rpc_server_listen(service->server, address, &err), 0);
 	assert_int_equal(stat(path, &status), 0);
@@ -210,7 +210,7 @@ static void test_unix_socket(void **state)
 	assert_int_equal(rpc_server_listen(second->server, address, &err), -1);
 	assert_non_null(strstr(err.text, "in use by another process"));
 	service_start(service);
-	assert_int_equal(rpc_client_open(address, &client, &err), 0);
+	assert_int_equal(rpc_client_open(address, NULL, &client, &err), 0);
 	assert_version(client);
 	rpc_client_close(client);
 	service_stop(service);
@@ -222,7 +222,7 @@ static void test_unix_socket(void **state)
 	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
 	close(fd);
-	assert_int_equal(rpc_client_open(address, &client, &err), -1);
+	assert_int_equal(rpc_client_open(address, NULL, &client, &err), -1);
 	assert_int_equal(rpc_server_listen(second->server, address, &err), 0);
 	service_free(second);
 	// What is no socket stays.
