@@ -184,7 +184,8 @@ def test_revision_that_is_not_kept(node, client):
     client.call("Apply", objects=[vrf("v1")])
     node.stop()
     node.start()
-    with Client(node.api) as again:
+    # Not over the connection that the other channel had to the node before.
+    with Client(node.api, **{"grpc.use_local_subchannel_pool": 1}) as again:
         error = Watch(again, revision=revision).error()
         assert error.code() == grpc.StatusCode.OUT_OF_RANGE and "watch anew" in error.details()
         watch = Watch(again, kind="vrf", revision=revision + 1)
