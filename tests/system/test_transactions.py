@@ -478,9 +478,11 @@ def small_disk(one_lab, tmp_path):
     node.stop()
     node.state = disk / "a.db"
     node.start()
-    yield node
-    lab.down()
-    subprocess.run(["umount", disk], check=True)
+    try:
+        yield node
+        lab.down()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_disk_is_full(small_disk):
