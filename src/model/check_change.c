@@ -18,10 +18,14 @@
 // With more the whole set is checked as quickly.
 #define CHANGES_MAX 64
 
+// Whether there are too many of a kind is for set_check to say.
+#define OBJECTS_MAX 60000
+
 struct change_check {
 	const struct object_set *current;
 	const struct object_set *next;
 	struct object_set *near; // nodes and networks whose Ports count
+	struct object_set *gone; // of `current`
 	struct object_set *part; // of `next`, closed under references
 };
 
@@ -47,7 +51,8 @@ static bool is_small(const struct change_check *check)
 	Sluice__V1__Object__KindCase kind;
 
 	for (size_t k = 0; (kind = kind_at(k)) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++)
-		if (count_changes(check, kind) > (kind == PORT || kind == GROUP ? CHANGES_MAX : 0))
+		if (count_changes(check, kind) > (kind == NODE ? 0 : CHANGES_MAX) ||
+		    object_set_count(check->next, kind) > OBJECTS_MAX)
 			return false;
 	return true;
 }
@@ -79,35 +84,102 @@ static void add_near(struct change_check *check, const struct object_set *set, s
 	add_near_networks(check, port->network);
 }
 
-static void add_port(struct change_check *check, const Sluice__V1__Port *port)
+static const Sluice__V1__Port *vlan_parent(const struct change_check *check,
+					   const Sluice__V1__Port *port)
 {
-	const Sluice__V1__Object *network = object_set_find(check->next, NETWORK, port->network);
+	const Sluice__V1__Object *parent = NULL;
 
-	object_set_share(check->part, check->next, PORT, port->name);
-	object_set_share(check->part, check->next, NETWORK, port->network);
-	if (network)
-		object_set_share(check->part, check->next, VRF, network->network->vrf);
-	for (size_t i = 0; i < port->n_security_groups; i++)
-		object_set_share(check->part, check->next, GROUP, port->security_groups[i]);
+	if (port->device && port->device->device_case == SLUICE__V1__DEVICE__DEVICE_VLAN)
+		parent = object_set_find(check->next, PORT, port->device->vlan->port);
+	return parent ? parent->port : NULL;
 }
 
-// Groups may only change: who names one that went is anywhere, and their number is limited.
-static bool add_changed_groups(struct change_check *check)
+static void add_port(struct change_check *check, const Sluice__V1__Port *port)
 {
-	size_t count = object_set_count(check->next, GROUP);
+	const Sluice__V1__Object *network;
 
-	if (count != object_set_count(check->current, GROUP))
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		const char *name = object_name(object_set_at(check->next, GROUP, i));
-
-		if (object_set_same(check->current, check->next, GROUP, i))
-			continue;
-		if (strcmp(name, object_name(object_set_at(check->current, GROUP, i))) != 0)
-			return false;
-		object_set_share(check->part, check->next, GROUP, name);
+	// A parent's parent is an error, and a circle of them ends here.
+	for (; port && object_set_share(check->part, check->next, PORT, port->name);
+	     port = vlan_parent(check, port)) {
+		object_set_share(check->part, check->next, NETWORK, port->network);
+		network = object_set_find(check->next, NETWORK, port->network);
+		if (network)
+			object_set_share(check->part, check->next, VRF, network->network->vrf);
+		for (size_t i = 0; i < port->n_security_groups; i++)
+			object_set_share(check->part, check->next, GROUP, port->security_groups[i]);
 	}
-	return true;
+}
+
+// Puts what is new or changed into the part, and what went aside. Returns whether there was
+// anything.
+static bool add_changes(struct change_check *check, Sluice__V1__Object__KindCase kind)
+{
+	size_t count =
+		larger(object_set_count(check->current, kind), object_set_count(check->next, kind));
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name;
+
+		if (object_set_same(check->current, check->next, kind, i))
+			continue;
+		any = true;
+		if (i < object_set_count(check->next, kind))
+			object_set_share(check->part, check->next, kind,
+					 object_name(object_set_at(check->next, kind, i)));
+		if (i >= object_set_count(check->current, kind))
+			continue;
+		name = object_name(object_set_at(check->current, kind, i));
+		if (!object_set_find(check->next, kind, name))
+			object_set_share(check->gone, check->current, kind, name);
+	}
+	return any;
+}
+
+static void add_all(struct change_check *check, Sluice__V1__Object__KindCase kind)
+{
+	for (size_t i = 0; i < object_set_count(check->next, kind); i++)
+		object_set_share(check->part, check->next, kind,
+				 object_name(object_set_at(check->next, kind, i)));
+}
+
+// All networks have to differ in VNIs and subnets; those that changed have Ports that must agree.
+static void add_networks(struct change_check *check)
+{
+	bool changed = add_changes(check, NETWORK);
+	size_t count = object_set_count(check->part, NETWORK);
+
+	for (size_t i = 0; i < count; i++)
+		add_near_networks(check, object_name(object_set_at(check->part, NETWORK, i)));
+	if (add_changes(check, VRF) || changed) {
+		add_all(check, NETWORK);
+		add_all(check, VRF);
+	}
+}
+
+static bool names_gone(const struct change_check *check, Sluice__V1__Object__KindCase kind,
+		       const char *name)
+{
+	return object_set_count(check->gone, kind) && object_set_find(check->gone, kind, name);
+}
+
+// Those that name a group that went.
+static void add_groups(struct change_check *check)
+{
+	add_changes(check, GROUP);
+	if (object_set_count(check->gone, GROUP) == 0)
+		return;
+	for (size_t i = 0; i < object_set_count(check->next, GROUP); i++) {
+		const Sluice__V1__SecurityGroup *group =
+			object_set_at(check->next, GROUP, i)->security_group;
+
+		for (size_t j = 0; j < group->n_rules; j++)
+			if (group->rules[j]->remote &&
+			    group->rules[j]->remote->remote_case ==
+				    SLUICE__V1__REMOTE__REMOTE_GROUP &&
+			    names_gone(check, GROUP, group->rules[j]->remote->group))
+				object_set_share(check->part, check->next, GROUP, group->name);
+	}
 }
 
 // Those that the rules of others name, and so on.
@@ -123,6 +195,20 @@ static void add_remote_groups(struct change_check *check)
 				object_set_share(check->part, check->next, GROUP,
 						 group->rules[j]->remote->group);
 	}
+}
+
+static bool port_is_near(const struct change_check *check, const Sluice__V1__Port *port)
+{
+	const Sluice__V1__Port *parent = vlan_parent(check, port);
+
+	for (size_t i = 0; i < port->n_security_groups; i++)
+		if (names_gone(check, GROUP, port->security_groups[i]))
+			return true;
+	return object_set_find(check->near, NODE, port->node) ||
+	       object_set_find(check->near, NETWORK, port->network) ||
+	       names_gone(check, NETWORK, port->network) ||
+	       // Its network has to fit into that of the parent.
+	       (parent && object_set_find(check->near, NETWORK, parent->network));
 }
 
 static void add_ports(struct change_check *check)
@@ -141,34 +227,33 @@ static void add_ports(struct change_check *check)
 	for (size_t i = 0; i < object_set_count(check->next, PORT); i++) {
 		const Sluice__V1__Port *port = object_set_at(check->next, PORT, i)->port;
 
-		if (object_set_find(check->near, NODE, port->node) ||
-		    object_set_find(check->near, NETWORK, port->network))
+		if (port_is_near(check, port))
 			add_port(check, port);
 	}
 	// All, because networks' MTU follows from them.
-	for (size_t i = 0; i < object_set_count(check->next, NODE); i++)
-		object_set_share(check->part, check->next, NODE,
-				 object_name(object_set_at(check->next, NODE, i)));
+	add_all(check, NODE);
 }
 
 bool change_is_sound(const struct object_set *current, const struct object_set *next)
 {
 	struct change_check check = {.current = current, .next = next};
 	struct problems problems = {0};
-	bool sound = false;
+	bool sound;
 
 	if (!is_small(&check))
 		return false;
 	check.near = object_set_new();
+	check.gone = object_set_new();
 	check.part = object_set_new();
-	if (add_changed_groups(&check)) {
-		add_ports(&check);
-		add_remote_groups(&check);
-		set_check(check.part, NULL, &problems);
-		sound = problems.count == 0;
-		problems_clear(&problems);
-	}
+	add_networks(&check);
+	add_groups(&check);
+	add_ports(&check);
+	add_remote_groups(&check);
+	set_check(check.part, NULL, &problems);
+	sound = problems.count == 0;
+	problems_clear(&problems);
 	object_set_free(check.near);
+	object_set_free(check.gone);
 	object_set_free(check.part);
 	return sound;
 }
