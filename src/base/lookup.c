@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define LARGE 8192
+
 static void put(struct lookup *lookup, struct lookup_key key, uint32_t value)
 {
 	uint32_t slot = lookup_slot(lookup, key);
@@ -15,10 +17,15 @@ static void put(struct lookup *lookup, struct lookup_key key, uint32_t value)
 	lookup->entries[slot].value = value;
 }
 
+// Half full is enough, and probes end soon. Large maps cost memory, more than a probe.
+static bool is_full(uint32_t count, uint32_t mask)
+{
+	return mask < LARGE ? count * 2 > mask : count > mask / 4 * 3;
+}
+
 bool lookup_add(struct lookup *lookup, struct lookup_key key, uint32_t value)
 {
-	// At most half full: a probe ends soon.
-	if (!lookup->entries || lookup->count * 2 > lookup->mask) {
+	if (!lookup->entries || is_full(lookup->count, lookup->mask)) {
 		struct lookup grown = {.mask = lookup->entries ? lookup->mask * 2 + 1 : 15};
 
 		grown.entries = calloc(grown.mask + 1, sizeof(*grown.entries));
@@ -38,7 +45,7 @@ bool lookup_reserve(struct lookup *lookup, uint32_t count)
 {
 	lookup->mask = 15;
 	// As lookup_add would come to.
-	while (count * 2 > lookup->mask)
+	while (is_full(count, lookup->mask))
 		lookup->mask = lookup->mask * 2 + 1;
 	lookup->entries = calloc((size_t)lookup->mask + 1, sizeof(*lookup->entries));
 	return lookup->entries != NULL;

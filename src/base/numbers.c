@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLOTS_FIRST 64 // a power of two
+
 static uint32_t hash_name(const char *name)
 {
 	uint32_t hash = 2166136261;
@@ -18,13 +20,11 @@ bool numbers_open(struct numbers *numbers, uint32_t first, uint32_t max)
 	numbers->first = first;
 	numbers->max = max;
 	numbers->next = first;
-	numbers->mask = 1;
-	while (numbers->mask < max * 2)
-		numbers->mask = numbers->mask * 2 + 1;
+	numbers->mask = SLOTS_FIRST - 1;
 	numbers->names = calloc(max + 1, sizeof(*numbers->names));
 	numbers->kept = calloc(max + 1, sizeof(*numbers->kept));
 	numbers->given = calloc(max + 1, sizeof(*numbers->given));
-	numbers->slots = calloc(numbers->mask + 1, sizeof(*numbers->slots));
+	numbers->slots = calloc(SLOTS_FIRST, sizeof(*numbers->slots));
 	return numbers->names && numbers->kept && numbers->given && numbers->slots;
 }
 
@@ -47,6 +47,30 @@ static uint32_t *find_slot(const struct numbers *numbers, const char *name)
 	return &numbers->slots[slot];
 }
 
+static void fill_slots(struct numbers *numbers)
+{
+	for (uint32_t i = 1; i <= numbers->highest; i++)
+		if (numbers->names[i])
+			*find_slot(numbers, numbers->names[i]) = i;
+}
+
+// Room for one more name.
+static bool grow_slots(struct numbers *numbers)
+{
+	uint32_t *slots;
+
+	if (numbers->count < numbers->mask / 2)
+		return true;
+	slots = calloc((size_t)numbers->mask * 2 + 2, sizeof(*slots));
+	if (!slots)
+		return false;
+	free(numbers->slots);
+	numbers->slots = slots;
+	numbers->mask = numbers->mask * 2 + 1;
+	fill_slots(numbers);
+	return true;
+}
+
 uint32_t numbers_find(const struct numbers *numbers, const char *name)
 {
 	return *find_slot(numbers, name);
@@ -54,8 +78,11 @@ uint32_t numbers_find(const struct numbers *numbers, const char *name)
 
 uint32_t numbers_get(struct numbers *numbers, const char *name)
 {
-	uint32_t *slot = find_slot(numbers, name);
+	uint32_t *slot;
 
+	if (!grow_slots(numbers))
+		return 0;
+	slot = find_slot(numbers, name);
 	for (uint32_t tries = 0; !*slot && tries < numbers->max; tries++) {
 		uint32_t number = numbers->next;
 
@@ -66,6 +93,7 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 		if (!numbers->names[number])
 			return 0;
 		*slot = number;
+		numbers->count++;
 		numbers->given[number] = true;
 		if (number > numbers->highest)
 			numbers->highest = number;
@@ -96,15 +124,14 @@ static void free_marked(struct numbers *numbers, const bool *marks, bool mark)
 			continue;
 		free(numbers->names[i]);
 		numbers->names[i] = NULL;
+		numbers->count--;
 		freed = true;
 	}
 	memset(numbers->given, 0, (numbers->highest + 1) * sizeof(*numbers->given));
 	if (!freed)
 		return;
 	memset(numbers->slots, 0, (numbers->mask + 1) * sizeof(*numbers->slots));
-	for (uint32_t i = 1; i <= numbers->highest; i++)
-		if (numbers->names[i])
-			*find_slot(numbers, numbers->names[i]) = i;
+	fill_slots(numbers);
 }
 
 void numbers_end(struct numbers *numbers)

@@ -15,7 +15,8 @@ struct numbers {
 	uint32_t max;
 	uint32_t next;
 	uint32_t highest; // that was ever given
-	// Open addressing, by the name's hash; holds numbers, 0 where empty.
+	uint32_t count;	  // in use
+	// Open addressing, by the name's hash; holds numbers, 0 where empty. At most half full.
 	uint32_t *slots;
 	uint32_t mask;
 };

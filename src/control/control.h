@@ -51,7 +51,7 @@ struct control {
 	uint64_t revision;
 	struct compile_numbers numbers;
 	struct tables *tables;		   // in force
-	bool untidy;			   // after a large change there is memory to give back
+	bool untidy;			   // after a change there is memory to give back
 	const struct object_set *in_force; // what they were compiled from; NULL: gone
 	struct control_port *ports[CONTROL_PORTS_MAX]; // by port number
 	uint32_t port_count;			       // highest number + 1

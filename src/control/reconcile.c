@@ -12,9 +12,6 @@
 #include "control/control.h"
 #include "rpc/health.h"
 
-// Ports that come or go at once and make it worth to give memory back.
-#define UNTIDY 1000
-
 int control_compile(struct control *control, const struct object_set *objects,
 		    struct tables **tables, struct error *err)
 {
@@ -138,9 +135,7 @@ static bool publish(struct control *control, struct tables *tables)
 	control->in_force = control->objects;
 	control->behind[0] = 0;
 	health_set(control->health, true);
-	if (old->endpoint_count + UNTIDY < tables->endpoint_count ||
-	    tables->endpoint_count + UNTIDY < old->endpoint_count)
-		control->untidy = true;
+	control->untidy = true;
 	tables_free(old);
 	compile_numbers_settle(&control->numbers);
 	return true;
@@ -270,7 +265,7 @@ void control_retry(struct control *control)
 
 	if (control->engine->offload)
 		flow_offload_tidy(control->engine->offload);
-	// What a large change took meanwhile is given back when it is over.
+	// What changes took meanwhile is given back when they are over.
 	if (control->untidy)
 		malloc_trim(0);
 	control->untidy = false;

@@ -2,6 +2,7 @@
 
 #include "model/set.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,16 +10,18 @@
 
 #include "model/kind.h"
 #include "model/memory.h"
+#include "model/message_compact.h"
 #include "model/object.h"
 
-// An object and how many sets have it.
+// How many sets have the object, which follows in the same block.
 struct member {
 	_Atomic uint32_t references;
 	uint32_t hash;
-	Sluice__V1__Object *object;
 	const char *name;
 	uint64_t mark;
 };
+
+static_assert(sizeof(struct member) % MESSAGE_COMPACT_ALIGNMENT == 0, "room before a message");
 
 struct members {
 	struct member **list;
@@ -34,6 +37,11 @@ struct object_set {
 	struct members kinds[KIND_MAX];
 };
 
+const Sluice__V1__Object *member_object(const struct member *member)
+{
+	return (const Sluice__V1__Object *)(member + 1);
+}
+
 static uint32_t name_hash(const char *name)
 {
 	uint64_t hash = 0xcbf29ce484222325u; // FNV-1a
@@ -45,10 +53,8 @@ static uint32_t name_hash(const char *name)
 
 void member_release(struct member *member)
 {
-	if (atomic_fetch_sub(&member->references, 1) != 1)
-		return;
-	object_free(member->object);
-	free(member);
+	if (atomic_fetch_sub(&member->references, 1) == 1)
+		free(member);
 }
 
 // The slot that holds the name, or the free one where it belongs.
@@ -169,18 +175,13 @@ static void member_put(struct members *members, struct member *member)
 
 struct member *member_new(Sluice__V1__Object *object)
 {
-	struct member *member = memory_new(sizeof(*member));
+	struct member *member = message_compact(&object->base, sizeof(*member));
 
-	member->object = object;
-	member->name = object_name(object);
+	object_free(object);
+	member->name = object_name(member_object(member));
 	member->hash = name_hash(member->name);
 	atomic_init(&member->references, 1);
 	return member;
-}
-
-const Sluice__V1__Object *member_object(const struct member *member)
-{
-	return member->object;
 }
 
 uint64_t *member_mark(struct member *member)
@@ -202,11 +203,15 @@ struct member *object_set_hold(const struct object_set *set, Sluice__V1__Object_
 	return member ? member_hold(member) : NULL;
 }
 
-void object_set_put(struct object_set *set, Sluice__V1__Object *object)
+const Sluice__V1__Object *object_set_put(struct object_set *set, Sluice__V1__Object *object)
 {
+	struct member *member;
+
 	if ((unsigned)object->kind_case >= KIND_MAX)
 		abort();
-	member_put(&set->kinds[object->kind_case], member_new(object));
+	member = member_new(object);
+	member_put(&set->kinds[member_object(member)->kind_case], member);
+	return member_object(member);
 }
 
 bool object_set_share(struct object_set *set, const struct object_set *from,
@@ -247,7 +252,7 @@ const Sluice__V1__Object *object_set_find(const struct object_set *set,
 {
 	const struct member *member = member_find(set, kind, name);
 
-	return member ? member->object : NULL;
+	return member ? member_object(member) : NULL;
 }
 
 size_t object_set_count(const struct object_set *set, Sluice__V1__Object__KindCase kind)
@@ -258,7 +263,7 @@ size_t object_set_count(const struct object_set *set, Sluice__V1__Object__KindCa
 const Sluice__V1__Object *object_set_at(const struct object_set *set,
 					Sluice__V1__Object__KindCase kind, size_t index)
 {
-	return set->kinds[kind].list[index]->object;
+	return member_object(set->kinds[kind].list[index]);
 }
 
 bool object_set_same(const struct object_set *a, const struct object_set *b,

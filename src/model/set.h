@@ -25,9 +25,10 @@ struct object_set *object_set_copy(const struct object_set *set);
 
 void object_set_free(struct object_set *set);
 
-// Takes `object` over (it comes from protobuf_c_message_unpack or a decoder, or was built with
-// malloc alone), and frees what had the same kind and name. It must be of some kind.
-void object_set_put(struct object_set *set, Sluice__V1__Object *object);
+// Makes a copy of `object` that takes one block of memory, and frees it (it comes from
+// protobuf_c_message_unpack or a decoder, or was built with malloc alone) as well as what had the
+// same kind and name. It must be of some kind. Returns the copy, which is the set's.
+const Sluice__V1__Object *object_set_put(struct object_set *set, Sluice__V1__Object *object);
 
 // Puts the object of another set into this one, too. False: it is there already, or the other has
 // none of that name.

@@ -16,6 +16,9 @@
 
 #define BUSY_TIMEOUT_MS 2000
 
+// The kernel caches the file, too. In KiB where it is negative.
+#define CACHE "PRAGMA cache_size = -256;"
+
 int store_error(const struct store *store, struct error *err, const char *what)
 {
 	int code = sqlite3_extended_errcode(store->database);
@@ -121,8 +124,8 @@ int store_open(const char *path, struct store **result, struct error *err)
 	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT_MS);
 	// One process has the store; the lock is taken by the first statement that reads and kept
 	// until the end.
-	if (store_run(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;", err) <
-		    0 ||
+	if (store_run(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; " CACHE,
+		      err) < 0 ||
 	    store_run(store, "BEGIN EXCLUSIVE; COMMIT;", err) < 0 || store_schema(store, err) < 0 ||
 	    integrity_check(store, err) < 0)
 		goto failed;

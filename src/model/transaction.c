@@ -67,10 +67,9 @@ static void object_apply(const struct object_set *current, Sluice__V1__Object *o
 		change->action = SLUICE__V1__ACTION__ACTION_UNCHANGED;
 		change->object = before;
 	} else {
-		object_set_put(transaction->next, object);
+		change->object = object_set_put(transaction->next, object);
 		change->action = before ? SLUICE__V1__ACTION__ACTION_CHANGED
 					: SLUICE__V1__ACTION__ACTION_CREATED;
-		change->object = object;
 		transaction->effective++;
 	}
 	change->name = object_name(change->object);

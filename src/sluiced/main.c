@@ -1,5 +1,6 @@
 // sluiced: one Sluice node.
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "sluiced/eal.h"
 #include "sluiced/notify.h"
 #include "sluiced/options.h"
+
+#define MMAP_THRESHOLD (128 * 1024) // bytes
 
 static void on_signal(evutil_socket_t fd, short what, void *base)
 {
@@ -86,6 +89,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	// Tables come and go whole: what is large goes back to the kernel at once. Otherwise glibc
+	// takes their size as a reason to keep ever more.
+	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	log_set_format(options.log_format);
 	if (dpdk_log_open(&err) < 0 || eal_open(&options.engine, argv, &err) < 0) {
 		log_error("cannot start", log_text("reason", err.text));

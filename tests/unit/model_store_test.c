@@ -441,7 +441,7 @@ static void test_history(void **state)
 		sets[r] = object_set_copy(sets[r - 1]);
 		for (size_t n = 0; n < NAMES; n++) {
 			const Sluice__V1__Object *old;
-			Sluice__V1__Object *made = NULL;
+			const Sluice__V1__Object *made = NULL;
 
 			snprintf(names[n], sizeof(names[n]), "n%zu", n);
 			old = object_set_find(sets[r - 1], NET, names[n]);
@@ -453,8 +453,7 @@ static void test_history(void **state)
 				char vrf[16];
 
 				snprintf(vrf, sizeof(vrf), "v%zu", r);
-				made = network_new(names[n], vrf);
-				object_set_put(sets[r], made);
+				made = object_set_put(sets[r], network_new(names[n], vrf));
 			}
 			changes[count++] =
 				(struct change){NET, names[n],

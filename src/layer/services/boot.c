@@ -4,6 +4,8 @@
 
 #include "layer/services/options.h"
 
+const struct boot boot_none;
+
 // By IANA's list: 0 is a PC's BIOS, and what is not known yet boots by UEFI.
 static bool is_efi(uint16_t architecture)
 {

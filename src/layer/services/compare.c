@@ -50,7 +50,7 @@ static bool service_network_equal(const struct service_network *a, const struct 
 		return a == b;
 	if (a->subnet_count != b->subnet_count || a->lease != b->lease ||
 	    a->disabled != b->disabled || strncmp(a->domain, b->domain, sizeof(a->domain)) != 0 ||
-	    !boot_equal(&a->boot, &b->boot) ||
+	    !boot_equal(a->boot, b->boot) ||
 	    !advertisement_equal(&a->advertisement, &b->advertisement) ||
 	    memcmp(a->dhcpv6.identifier, b->dhcpv6.identifier, sizeof(a->dhcpv6.identifier)) != 0 ||
 	    a->dhcpv6.lease != b->dhcpv6.lease || a->dhcpv6.mtu != b->dhcpv6.mtu ||
@@ -104,8 +104,7 @@ static bool service_endpoint_equal(const struct service_endpoint *a,
 	    subnet_number(a_network, a->dhcp.subnet) != subnet_number(b_network, b->dhcp.subnet))
 		return false;
 	// Of the network's that these tables have, not of others.
-	if (a->dhcp.host_name != a->host_name ||
-	    (a->dhcp.boot != a->own_boot && a->dhcp.boot != &a_network->boot) ||
+	if (a->dhcp.host_name != a->host_name || a->dhcp.boot != service_boot(a, a_network) ||
 	    (a->dhcpv6.server && a->dhcpv6.server != &a_network->dhcpv6) ||
 	    a->advertisement.network != &a_network->advertisement)
 		return false;

@@ -25,12 +25,17 @@ uint32_t services_search(const Sluice__V1__Dhcp *dhcp, uint8_t *wire, uint32_t r
 	return used;
 }
 
-static void compile_boot(const Sluice__V1__Boot *object, struct boot *boot)
+// *result stays NULL where there is no object.
+static int compile_boot(const Sluice__V1__Boot *object, struct boot **result, struct error *err)
 {
 	struct ip_address server;
+	struct boot *boot;
 
 	if (!object)
-		return;
+		return 0;
+	*result = boot = calloc(1, sizeof(*boot));
+	if (!boot)
+		return no_memory(err);
 	snprintf(boot->server, sizeof(boot->server), "%s", object->server);
 	if (ip_parse(object->server, &server) && ip_is_v4(&server))
 		boot->server_address = server.words[3];
@@ -38,6 +43,7 @@ static void compile_boot(const Sluice__V1__Boot *object, struct boot *boot)
 	snprintf(boot->efi_file, sizeof(boot->efi_file), "%s", object->efi_file);
 	snprintf(boot->ipxe_file, sizeof(boot->ipxe_file), "%s", object->ipxe_file);
 	snprintf(boot->url, sizeof(boot->url), "%s", object->url);
+	return 0;
 }
 
 static int compile_network(const Sluice__V1__Network *object, const struct network *network,
@@ -55,7 +61,8 @@ static int compile_network(const Sluice__V1__Network *object, const struct netwo
 		snprintf(service->domain, sizeof(service->domain), "%s", dhcp->domain);
 		if (length && service->domain[length - 1] == '.')
 			service->domain[length - 1] = 0;
-		compile_boot(dhcp->boot, &service->boot);
+		if (compile_boot(dhcp->boot, &service->boot, err) < 0)
+			return -1;
 	}
 	service->subnets = calloc(network->subnet_count + 1, sizeof(*service->subnets));
 	if (!service->subnets)
@@ -84,17 +91,13 @@ static int compile_endpoint(struct compile *compile, const Sluice__V1__Port *obj
 	const Sluice__V1__Object *network_object = object_set_find(
 		compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, object->network);
 	const char *host_name = *object->host_name ? object->host_name : object->name;
-	const struct boot *boot = &network->boot;
+	const struct boot *boot;
 
 	service->endpoint = index;
 	services->by_endpoint[index] = ++services->endpoint_count;
-	if (object->boot) {
-		service->own_boot = calloc(1, sizeof(*service->own_boot));
-		if (!service->own_boot)
-			return no_memory(err);
-		compile_boot(object->boot, service->own_boot);
-		boot = service->own_boot;
-	}
+	if (compile_boot(object->boot, &service->own_boot, err) < 0)
+		return -1;
+	boot = service_boot(service, network);
 	if (domain_label_valid(host_name))
 		snprintf(service->host_name, sizeof(service->host_name), "%s", host_name);
 	service->dhcp = (struct dhcp_offer){
@@ -189,6 +192,7 @@ static void release_network(struct service_network *network)
 		service_options_free(&network->subnets[i].options);
 	service_options_free(&network->dhcpv6.options);
 	free(network->subnets);
+	free(network->boot);
 	free(network);
 }
 

@@ -54,6 +54,8 @@ struct boot {
 	char url[DOMAIN_TEXT_SIZE];
 };
 
+extern const struct boot boot_none;
+
 // What asks: from the client's architecture (IANA's processor architecture types; RFC 4578 and
 // RFC 5970) and user class. Empty where there is nothing.
 #define ARCHITECTURE_NONE UINT16_MAX

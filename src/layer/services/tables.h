@@ -15,7 +15,7 @@ struct service_network {
 	uint32_t subnet_count;
 	struct dhcpv6_server dhcpv6;
 	struct router_advertisement advertisement;
-	struct boot boot;
+	struct boot *boot;	       // NULL: not given
 	char domain[DOMAIN_TEXT_SIZE]; // empty: none
 	uint32_t lease;		       // seconds, UINT32_MAX: for ever
 	bool disabled;
@@ -30,6 +30,15 @@ struct service_endpoint {
 	struct dhcpv6_offer dhcpv6;
 	struct router_offer advertisement;
 };
+
+// What a workload boots: its own, its network's, or nothing.
+static inline const struct boot *service_boot(const struct service_endpoint *endpoint,
+					      const struct service_network *network)
+{
+	if (endpoint->own_boot)
+		return endpoint->own_boot;
+	return network->boot ? network->boot : &boot_none;
+}
 
 struct services {
 	struct service_network **networks; // by number; NULL where there is none
