@@ -62,6 +62,9 @@ static void grow(struct watch_log *log)
 
 void watch_log_add(struct watch_log *log, Sluice__V1__WatchEventType type, struct member *member)
 {
+	// No set has the name of one that went.
+	bool alone = type == SLUICE__V1__WATCH_EVENT_TYPE__WATCH_EVENT_TYPE_DELETED;
+
 	if (log->next - log->first == WATCH_LOG_ENTRIES)
 		forget_oldest(log);
 	if (log->next - log->first == log->capacity)
@@ -71,7 +74,9 @@ void watch_log_add(struct watch_log *log, Sluice__V1__WatchEventType type, struc
 		.revision = log->revision,
 		.member = member,
 		.type = type,
+		.retired = alone ? (uint32_t)member_size(member) : 0,
 	};
+	log->retired += entry_at(log, log->next - 1)->retired;
 }
 
 // The set has no more of this version: what the log has of it is counted.
@@ -84,8 +89,7 @@ static void retire(struct watch_log *log, const struct object_set *before,
 	if (sequence >= log->first && sequence < log->next) {
 		struct watch_entry *entry = entry_at(log, sequence);
 
-		entry->retired =
-			(uint32_t)sluice__v1__object__get_packed_size(member_object(member));
+		entry->retired = (uint32_t)member_size(member);
 		log->retired += entry->retired;
 	}
 	member_release(member);

@@ -12,7 +12,7 @@
 
 #define WATCH_LOG_ENTRIES 65536
 
-// Bytes (as they are stored) of objects that nobody but the log still has.
+// Bytes of memory of objects that nobody but the log still has.
 #define WATCH_LOG_RETIRED (2u << 20)
 
 struct watch_entry {

@@ -3,6 +3,7 @@
 #include "model/set.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -182,6 +183,11 @@ struct member *member_new(Sluice__V1__Object *object)
 	member->hash = name_hash(member->name);
 	atomic_init(&member->references, 1);
 	return member;
+}
+
+size_t member_size(struct member *member)
+{
+	return malloc_usable_size(member);
 }
 
 uint64_t *member_mark(struct member *member)

@@ -67,5 +67,8 @@ struct member *member_hold(struct member *member);
 void member_release(struct member *member);
 const Sluice__V1__Object *member_object(const struct member *member);
 
+// Bytes of memory that it takes.
+size_t member_size(struct member *member);
+
 // A number that goes with the object; 0 to begin with.
 uint64_t *member_mark(struct member *member);

@@ -1,9 +1,11 @@
 """Many objects: what changes among them is in force at once, what did not stays, and packets go on meanwhile."""
 
 import json
+import pathlib
 
 import pytest
 
+from node import eventually
 from packets import UDP, fresh_port, token
 
 PORTS, NETWORKS, GROUPS = 600, 30, 50
@@ -67,10 +69,50 @@ def test_small_change_is_checked(lab):
                          ({**port(1), "addresses": port(1 + NETWORKS)["addresses"]}, "addresses"),
                          ({**port(1), "device": {"tap": {"name": "far2"}}}, "device.tap.name"),
                          ({**port(1), "network": "nowhere"}, "network"),
-                         ({**port(1), "securityGroups": ["nobody"]}, "securityGroups")):
+                         ({**port(1), "securityGroups": ["nobody"]}, "securityGroups"),
+                         ({**network(1), "vni": 9002}, "vni"),
+                         ({**network(1), "vrf": "nowhere"}, "vrf"),
+                         ({**network(1), "subnets": network(2)["subnets"]}, "subnets[0].cidr"),
+                         ({**network(NETWORKS), "subnets": [{"cidr": "10.100.0.0/16"}]}, "subnets[0].cidr")):
         answer = node.run("apply", "-f", "-", input=json.dumps(wrong))
         assert answer.returncode == 1 and f": {field}" in answer.stderr, answer.stderr
+    for kind, name, user in (("network", "far1", "Port/far"), ("vrf", "many", "Network/far"),
+                             ("securityGroup", "many7", "Port/far")):
+        answer = node.run("delete", kind, name)
+        assert answer.returncode == 1 and user in answer.stderr, answer.stderr
     assert verdict(lab, "10.100.1.10") == "allow"
+
+
+def test_what_nobody_names_comes_and_goes(lab):
+    node = lab.nodes["a"]
+    lab.apply({"kind": "Vrf", "name": "other"}, {**network(NETWORKS), "vrf": "other"}, group(GROUPS))
+    lab.apply(port(0), {**network(NETWORKS), "mtu": 1400})
+    for kind, name in (("network", f"far{NETWORKS}"), ("vrf", "other"), ("securityGroup", f"many{GROUPS}")):
+        node.delete(kind, name)
+    assert verdict(lab, "10.100.1.10") == "allow"
+
+
+def own_memory(node):
+    """MiB that are nobody else's: neither files nor what lies in memory files (packet buffers, connections)."""
+    size, counted = 0, False
+    for line in pathlib.Path(f"/proc/{node.process.pid}/smaps").read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            counted = len(words) < 6 or words[5].startswith("[")
+        elif counted and words[0] == "Rss:":
+            size += int(words[1])
+    return size / 1024
+
+
+def test_memory_goes_back(lab):
+    """What large changes take is not kept when they are over."""
+    node = lab.nodes["a"]
+    before, revision = own_memory(node), node.json("history", "--limit", "1")["revision"]
+    node.apply(*map(group, range(GROUPS, 15000)))
+    assert own_memory(node) > before + 6
+    node.ok("rollback", revision)
+    # But for what those are told who watch and have not been there.
+    eventually(lambda: own_memory(node) < before + 5)
 
 
 def test_packets_go_on(lab):
