@@ -200,7 +200,7 @@ void limit_say(struct rpc_server *server, const struct rpc_peer *peer, const cha
 		return;
 	server->said = now;
 	log_warning("a client of the API was sent away", log_text("reason", reason),
-		    log_text("peer", peer ? peer->name : ""),
+		    log_text("user", peer ? peer->name : ""),
 		    log_text("from", peer ? peer->from : ""));
 }
 

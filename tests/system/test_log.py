@@ -1,6 +1,7 @@
 """The daemon's log: a line a change and an event, as text or as JSON, and whatever names hold, no other lines."""
 
 import json
+import pathlib
 import re
 import shutil
 
@@ -200,3 +201,12 @@ def test_wrong_format(start, tmp_path):
         assert node.text() == "sluiced: --log-format: 'xml' is neither text nor json\n"
     finally:
         netns.remove(node.netns)
+
+
+def test_every_message_is_documented():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    documented = (root / "docs" / "reference" / "log.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (root / "src").rglob("*.[ch]"))
+    messages = set(re.findall(r'log_(?:error|warning|info|debug)\(\s*"([^"]+)"', sources))
+    assert len(messages) > 30
+    assert [message for message in sorted(messages) if f"`{message}`" not in documented] == []
