@@ -223,13 +223,19 @@ def test_parent_goes_and_comes(one_lab, family):
     near = lab.workload("near", "a", "red", kernel=True)
     lab.up()
     node = lab.nodes["a"]
+
+    def reaches():
+        """The kernel sends nothing on a new interface until it has noticed that it is up."""
+        eventually(lambda: near.ping(sub, family, timeout=1))
+
     assert near.ping(sub, family)
 
     # The device is replaced: the sub-port goes on in the new one.
     lab.change(trunk, device={"tap": {"name": "eth1", "netns": trunk.netns}})
     trunk.interface = "eth1"
     sub.configure()
-    assert near.ping(sub, family) and stats(lab, "sub")["state"] == "up"
+    reaches()
+    assert stats(lab, "sub")["state"] == "up"
 
     # It can't be opened: both say why.
     lab.change(trunk, device={"netdev": {"name": "missing0"}})
@@ -245,18 +251,19 @@ def test_parent_goes_and_comes(one_lab, family):
     node.delete("port", "trunk")
     sub.vlan = ("second", 5)
     sub.configure()
-    assert near.ping(sub, family)
+    reaches()
 
     # A sub-port gets a device of its own, and back.
     lab.change(sub, device={"tap": {"name": "eth2", "netns": sub.netns}})
     netns.ip(sub.netns, "link del eth0")
     sub.vlan, sub.interface = None, "eth2"
     sub.configure()
-    assert near.ping(sub, family)
+    reaches()
     lab.change(sub, device={"vlan": {"port": "second", "id": 6}})
     sub.vlan = ("second", 6)
     sub.configure()
-    assert near.ping(sub, family) and second.ping(sub, family)
+    reaches()
+    assert second.ping(sub, family)
     node.delete("port", "sub")
     assert "sub" not in node.stats()["ports"]
     assert not near.ping(sub, family, timeout=1)
