@@ -66,7 +66,7 @@ bool tls_is_http2(const SSL *ssl)
 	unsigned int size;
 
 	SSL_get0_alpn_selected(ssl, &protocol, &size);
-	return size == sizeof(ALPN) - 2 && memcmp(protocol, ALPN + 1, size) == 0;
+	return size == sizeof(ALPN) - 2 && memcmp(protocol, &ALPN[1], size) == 0;
 }
 
 static int files_load(SSL_CTX *context, const struct rpc_tls_files *files, bool server,
