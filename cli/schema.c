@@ -281,7 +281,6 @@ const struct schema *schema_get(void)
 
 	if (schema.messages)
 		return &schema;
-	// Not freed: names and comments are of it, as long as the process lives.
 	set = memory_required(sluice__descriptor__file_set__unpack(NULL, sluice_descriptor_size,
 								   sluice_descriptor));
 	for (size_t i = 0; i < set->n_file; i++) {
@@ -291,6 +290,7 @@ const struct schema *schema_get(void)
 		messages_fill(set->file[i]);
 		methods_fill(set->file[i]);
 	}
+	schema.descriptors = set;
 	schema.object = memory_required((void *)(uintptr_t)schema_message("Object"));
 	return &schema;
 }

@@ -58,6 +58,7 @@ struct schema {
 	const struct schema_method *methods;
 	size_t method_count;
 	const struct schema_message *object; // its fields are the kinds
+	const void *descriptors;	     // names and comments are of it
 };
 
 // Read once, and there until the process ends.

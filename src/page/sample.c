@@ -153,7 +153,8 @@ static bool make_room(struct sample *sample)
 		sample->networks = grown;
 		sample->network_count = networks;
 	}
-	memset(sample->networks, 0, sample->network_count * sizeof(*sample->networks));
+	if (sample->networks)
+		memset(sample->networks, 0, sample->network_count * sizeof(*sample->networks));
 	return true;
 }
 

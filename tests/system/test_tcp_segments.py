@@ -174,7 +174,7 @@ def test_a_new_connection_is_judged(lab, family):
     it.send("FA")
     before = it.flow()
     lab.dropped(it.right, it.frame(it.right, "S", seq=12345), "security-group-ingress", at="asker")
-    assert {**it.flow(), "age": 0} == {**before, "age": 0}
+    assert {**it.flow(), "age": 0, "idle": 0} == {**before, "age": 0, "idle": 0}
     assert it.answer("A") == "closing"
 
 
