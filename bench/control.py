@@ -170,7 +170,7 @@ def main():
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--changes", type=int, default=20, metavar="N", help="small changes of each sort (20)")
-    parser.add_argument("--rest", type=float, default=10, metavar="S", help="seconds at rest (10)")
+    parser.add_argument("--rest", type=float, default=60, metavar="S", help="seconds at rest (60: one audit)")
     parser.add_argument("--output", default=os.path.join(BUILD, "control.json"), metavar="FILE",
                         help="where the JSON goes (build/bench/control.json)")
     options = parser.parse_args()
