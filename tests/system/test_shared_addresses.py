@@ -165,8 +165,10 @@ def test_what_is_routed_asks_too(lab, address, family):
 def test_who_wants_it_asks_the_owner(lab, address, family):
     """A probe is not answered by Sluice: the owner may be gone, and is heard if it is not."""
     first, second = lab["first"], lab["second"]
+    second.wire.drain()
     first.send(announcement(first, address))
     eventually(lambda: owner(lab["client"], address) == first.mac)
+    second.wire.wait_for(lambda frame: announced(frame, address))
     first.wire.questions = True
     first.wire.drain()
     second.wire.drain()
