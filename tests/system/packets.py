@@ -171,19 +171,19 @@ class Wire:
 
     def receive(self, timeout=5):
         """The next frame, or None."""
-        if not select.select([self.socket], [], [], timeout)[0]:
-            return None
-        data, control, _, address = self.socket.recvmsg(65536, 64)
-        # The kernel takes a tag out of the frame and hands it over beside it.
-        tagged = data
-        for level, kind, value in control:
-            status, _, _, _, _, tag, protocol = struct.unpack("=IIIHHHH", value)
-            if (level, kind) == (263, PACKET_AUXDATA) and status & VLAN_VALID:
-                tagged = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
-        if (address[2] == PACKET_OUTGOING or (not self.advertisements and is_unasked_advertisement(data))
-                or (not self.membership and is_membership(data)) or (not self.questions and is_question(data))):
-            return self.receive(timeout)
-        return Ether(tagged)
+        while select.select([self.socket], [], [], timeout)[0]:
+            data, control, _, address = self.socket.recvmsg(65536, 64)
+            # The kernel takes a tag out of the frame and hands it over beside it.
+            tagged = data
+            for level, kind, value in control:
+                status, _, _, _, _, tag, protocol = struct.unpack("=IIIHHHH", value)
+                if (level, kind) == (263, PACKET_AUXDATA) and status & VLAN_VALID:
+                    tagged = data[:12] + struct.pack(">HH", protocol, tag) + data[12:]
+            if (address[2] == PACKET_OUTGOING or (not self.advertisements and is_unasked_advertisement(data))
+                    or (not self.membership and is_membership(data)) or (not self.questions and is_question(data))):
+                continue
+            return Ether(tagged)
+        return None
 
     def drain(self):
         """All frames that have arrived by now."""
