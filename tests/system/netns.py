@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 PREFIX = f"slt-{os.getpid()}-"
 CLONE_NEWNET = 0x40000000
@@ -52,8 +53,20 @@ def inside(name):
 
 
 def ip(name, *commands):
-    """Several commands of ip(8) in a namespace, in one process."""
+    """Several commands of ip(8) in a namespace, in one process. Addresses that they add are in use when it returns."""
     run("ip", "-n", name, "-batch", "-", input="\n".join(commands) + "\n")
+    for command in commands:
+        if added := re.match(r"addr (?:add|replace) ([0-9a-f:]*:[0-9a-f:]*)/\d+ dev (\S+) nodad", command):
+            _wait_for_address(name, *added.groups())
+
+
+def _wait_for_address(name, address, interface):
+    """The kernel takes an IPv6 address into use a while after it was added, if the interface is up."""
+    end = time.monotonic() + 30
+    while "UP" in run("ip", "-n", name, "-o", "link", "show", interface) and \
+            not run("ip", "-n", name, "-6", "route", "show", "table", "local", address):
+        assert time.monotonic() < end, f"{address} is not in use"
+        time.sleep(0.005)
 
 
 def make(label, silent=False):
