@@ -211,23 +211,29 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 
 // ---- steps 2 and 3, and the end of the burst
 
-static void burst_run(struct worker *worker)
+// Step 2: who may it be? The buckets are in the cache by now; the connections come.
+static void burst_look_up(struct worker *worker)
+{
+	struct burst *burst = &worker->burst;
+
+	for (uint32_t i = 0; i < burst->count; i++)
+		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);
+}
+
+// The connection of a packet that the candidate was not: another key has the same signature, or it
+// has found no room in its bucket.
+static flow_reference find(struct worker *worker, const struct packet *packet,
+			   struct flow_hash hash)
+{
+	return packet->kind == PACKET_IP ? flow_table_find(worker->flows, &packet->key, hash) : 0;
+}
+
+// Step 3: is it, and does what was decided still hold? Account, and apply.
+static void burst_apply(struct worker *worker)
 {
 	struct burst *burst = &worker->burst;
 	const struct tables *tables = worker->tables;
 
-	// A trace must not account.
-	if (unlikely(worker->trace)) {
-		for (uint32_t i = 0; i < burst->count; i++)
-			slow_path(worker, burst->mbufs[i], &burst->packets[i], burst->ingress[i],
-				  burst->hashes[i]);
-		burst->count = 0;
-		return;
-	}
-	// Step 2: who may it be? The buckets are in the cache by now; the connections come.
-	for (uint32_t i = 0; i < burst->count; i++)
-		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);
-	// Step 3: is it, and does what was decided still hold? Account, and apply.
 	for (uint32_t i = 0; i < burst->count; i++) {
 		const struct packet *packet = &burst->packets[i];
 		flow_reference reference = burst->references[i];
@@ -236,8 +242,12 @@ static void burst_run(struct worker *worker)
 		struct flow_action action;
 		uint32_t generation;
 
+		if (unlikely(!reference || !flow_key_equal(&direction->key, &packet->key))) {
+			reference = find(worker, packet, burst->hashes[i]);
+			flow = flow_table_get(worker->flows, reference);
+			direction = &flow->direction[reference & 1];
+		}
 		if (likely(reference && packet->kind == PACKET_IP &&
-			   flow_key_equal(&direction->key, &packet->key) &&
 			   direction->ingress == flow_ingress_make(burst->ingress[i],
 								   &packet->destination_mac,
 								   &packet->source_mac))) {
@@ -262,23 +272,30 @@ static void burst_run(struct worker *worker)
 	burst->count = 0;
 }
 
-void fast_path_receive(struct worker *worker, const struct poll_entry *from,
-		       struct rte_mbuf **mbufs, uint32_t count)
+static void burst_run(struct worker *worker)
+{
+	struct burst *burst = &worker->burst;
+
+	// A trace must not account.
+	if (unlikely(worker->trace)) {
+		for (uint32_t i = 0; i < burst->count; i++)
+			slow_path(worker, burst->mbufs[i], &burst->packets[i], burst->ingress[i],
+				  burst->hashes[i]);
+		burst->count = 0;
+		return;
+	}
+	burst_look_up(worker);
+	burst_apply(worker);
+}
+
+// Step 1 for a burst from a port.
+static void burst_receive(struct worker *worker, const struct poll_entry *from,
+			  struct rte_mbuf **mbufs, uint32_t count)
 {
 	struct port_counters *counters = worker_counters(worker, from->port);
 	uint16_t network = 0;
 	uint64_t bytes = 0;
 
-	if (unlikely(worker->captures))
-		capture_received(worker, from->port, mbufs, count);
-	if (unlikely(from->port == PORT_HOST)) {
-		for (uint32_t i = 0; i < count; i++)
-			bytes += mbufs[i]->pkt_len;
-		counters->rx_packets += count;
-		counters->rx_bytes += bytes;
-		underlay_from_host(worker, mbufs, count);
-		return;
-	}
 	if (from->port != PORT_UPLINK)
 		network = port_network(worker->tables, from->port);
 	for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
@@ -296,6 +313,28 @@ void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 	counters->rx_bytes += bytes - worker->burst.elsewhere_bytes;
 	worker->burst.elsewhere_packets = 0;
 	worker->burst.elsewhere_bytes = 0;
+}
+
+static void receive_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count)
+{
+	struct port_counters *counters = worker_counters(worker, PORT_HOST);
+
+	for (uint32_t i = 0; i < count; i++)
+		counters->rx_bytes += mbufs[i]->pkt_len;
+	counters->rx_packets += count;
+	underlay_from_host(worker, mbufs, count);
+}
+
+void fast_path_receive(struct worker *worker, const struct poll_entry *from,
+		       struct rte_mbuf **mbufs, uint32_t count)
+{
+	if (unlikely(worker->captures))
+		capture_received(worker, from->port, mbufs, count);
+	if (unlikely(from->port == PORT_HOST)) {
+		receive_from_host(worker, mbufs, count);
+		return;
+	}
+	burst_receive(worker, from, mbufs, count);
 	count = worker->burst.count;
 	burst_run(worker);
 	if (unlikely(from->offload))

@@ -1,0 +1,125 @@
+// Cycles a packet of the data plane alone, by stage: the real tables, connections and fast path,
+// and ports that only hand packets over.
+
+#include <getopt.h>
+
+#include "pipeline.h"
+
+static const char usage[] =
+	"usage: pipeline [OPTION...]\n"
+	"  --connections N    (default 1000)\n"
+	"  --protocol udp|tcp (default udp)\n"
+	"  --ipv6\n"
+	"  --vxlan            the server is on another node\n"
+	"  --workers 1|2      on CPUs 0 and 1\n"
+	"  --apart            with two workers: a connection's directions at different ones\n"
+	"  --seconds S        of a measurement (default 0.5)\n"
+	"  --ordinary-pages   no huge pages for packets\n"
+	"  --instructions     instructions a packet by function, under valgrind\n"
+	"  --turns N          so many turns of 64 packets, and no figures: for profilers\n";
+
+static void read_options(int argc, char **argv, struct pipeline_options *options)
+{
+	enum {
+		CONNECTIONS = 256,
+		PROTOCOL,
+		IPV6,
+		VXLAN,
+		WORKERS,
+		APART,
+		SECONDS,
+		PAGES,
+		INSTRUCTIONS,
+		TURNS
+	};
+	static const struct option list[] = {{"connections", required_argument, NULL, CONNECTIONS},
+					     {"protocol", required_argument, NULL, PROTOCOL},
+					     {"ipv6", no_argument, NULL, IPV6},
+					     {"vxlan", no_argument, NULL, VXLAN},
+					     {"workers", required_argument, NULL, WORKERS},
+					     {"apart", no_argument, NULL, APART},
+					     {"seconds", required_argument, NULL, SECONDS},
+					     {"ordinary-pages", no_argument, NULL, PAGES},
+					     {"instructions", no_argument, NULL, INSTRUCTIONS},
+					     {"turns", required_argument, NULL, TURNS},
+					     {0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", list, NULL)) != -1)
+		switch (option) {
+		case CONNECTIONS:
+			options->connections = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case PROTOCOL:
+			options->protocol = strcmp(optarg, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
+			break;
+		case IPV6:
+			options->ipv6 = true;
+			break;
+		case VXLAN:
+			options->vxlan = true;
+			break;
+		case WORKERS:
+			options->workers = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case APART:
+			options->apart = true;
+			break;
+		case SECONDS:
+			options->seconds = strtod(optarg, NULL);
+			break;
+		case PAGES:
+			options->ordinary_pages = true;
+			break;
+		case INSTRUCTIONS:
+			options->instructions = true;
+			break;
+		case TURNS:
+			options->turns = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		default:
+			fputs(usage, stderr);
+			exit(2);
+		}
+	if (optind < argc || options->connections < options->workers ||
+	    options->connections > 16000000 ||
+
+	    options->workers < 1 || options->workers > 2 || options->seconds <= 0) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+}
+
+static void print(const struct pipeline_options *options, const struct measured *result)
+{
+	printf("%s%c%s %8u  %6.1f  (%.1f)", options->protocol == IPPROTO_TCP ? "tcp" : "udp",
+	       options->ipv6 ? '6' : '4', options->vxlan ? " vxlan" : "", options->connections,
+	       result->least, result->median);
+	if (options->workers == 1)
+		printf("   receive+parse %.1f  look up %.1f  apply %.1f  send %.1f   from client "
+		       "%.1f  "
+		       "from server %.1f",
+		       result->receive, result->look_up, result->apply, result->send,
+		       result->side[SIDE_CLIENT], result->side[SIDE_SERVER]);
+	putchar('\n');
+}
+
+int main(int argc, char **argv)
+{
+	struct pipeline_options options = {
+		.connections = 1000, .workers = 1, .protocol = IPPROTO_UDP, .seconds = 0.5};
+	struct measured results[2] = {{0}};
+	struct world world = {0};
+
+	read_options(argc, argv, &options);
+	if (options.instructions)
+		return instructions_run(&options, argv);
+	world_start_eal(options.ordinary_pages);
+	world_open(&world, &options);
+	measure(&world, &options, results);
+	if (!options.turns)
+		for (uint32_t i = 0; i < options.workers; i++)
+			print(&options, &results[i]);
+	world_close(&world);
+	return 0;
+}

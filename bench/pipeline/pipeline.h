@@ -1,0 +1,92 @@
+// The data plane in one process, without devices: what the parts of bench/pipeline share.
+//
+// main.c          options, the table of results
+// world.c         tables, engine and ports
+// traffic.c       the connections' frames
+// measure.c       rounds, cycles by stage
+// instructions.c  the same under valgrind, instructions by function
+
+#pragma once
+
+#include "worker/worker.h"
+
+#define TURN_PACKETS (2 * PORT_BURST)
+
+struct pipeline_options {
+	uint32_t connections;
+	uint32_t workers;
+	uint8_t protocol; // IPPROTO_UDP, IPPROTO_TCP
+	bool ipv6;
+	bool vxlan;	   // the server is on another node
+	bool apart;	   // with two workers: each direction of a connection at another one
+	uint32_t turns;	   // fixed number of turns, not until the time is over; 0: until then
+	double seconds;	   // of a measurement
+	bool instructions; // count them under valgrind
+	bool ordinary_pages;
+};
+
+// Where a burst enters.
+enum side {
+	SIDE_CLIENT,
+	SIDE_SERVER
+};
+
+struct world {
+	struct engine *engine;
+	struct tables *tables;
+	uint16_t ports[2]; // by side
+};
+
+// What a fake port has been given to send, by queue.
+struct sent {
+	struct rte_mbuf *packets[4096];
+	uint32_t count;
+} __attribute__((aligned(128)));
+
+// `ordinary`: no huge pages for packets.
+void world_start_eal(bool ordinary);
+void world_open(struct world *world, const struct pipeline_options *options);
+void world_close(struct world *world);
+// Frees what ports were given by the worker, and returns how many packets that were.
+uint32_t world_take_sent(struct world *world, uint32_t worker);
+
+// What a packet of a connection is to be.
+enum traffic_kind {
+	TRAFFIC_DATA,
+	TRAFFIC_SYN,
+	TRAFFIC_SYN_ACK
+};
+
+struct traffic {
+	uint8_t frames[2][192]; // by side, all but ports
+	uint32_t sizes[2];
+	uint32_t l4[2];
+	bool tcp;
+};
+
+void traffic_open(struct traffic *traffic, const struct pipeline_options *options,
+		  const struct world *world);
+// Fills an empty buffer with a frame of the connection.
+void traffic_fill(const struct traffic *traffic, enum side side, uint32_t connection,
+		  enum traffic_kind kind, struct rte_mbuf *mbuf);
+
+// measure.c. Least cycles a packet, of all rounds; stages of the round that was least.
+struct measured {
+	double least, median;
+	double receive, look_up, apply, send;
+	double side[2]; // all stages, by the side where packets entered
+	uint64_t packets;
+};
+
+void measure(struct world *world, const struct pipeline_options *options,
+	     struct measured results[]);
+
+int instructions_run(const struct pipeline_options *options, char **argv);
+
+static inline void require(bool condition, const char *what)
+{
+	if (!condition) {
+		fprintf(stderr, "pipeline: %s\n", what);
+		exit(1);
+	}
+}
