@@ -101,8 +101,10 @@ def test_an_address_moves(lab):
         for stream in streams:
             stream.kill()
             stream.communicate()
-    drops = {reason for node in lab.nodes.values() for _, reason in node.drops()}
-    assert not drops & {"arp-spoofed", "nd-spoofed", "source-address", "source-mac", "tunnel-source"}
+    drops = {found for node in lab.nodes.values() for found in node.drops()}
+    # A router that has just lost the address tries to forward what still comes for it.
+    assert not [(port, reason) for port, reason in drops - {("low", "source-address")}
+                if reason in ("arp-spoofed", "nd-spoofed", "source-address", "source-mac", "tunnel-source")]
 
 
 def advance(stream):
