@@ -164,7 +164,7 @@ static const char *group_name(const struct tables *tables, uint32_t group)
 		const struct security_group_tables *own = tables->layers[i];
 
 		if (strcmp(layers[i]->name, "security-group") == 0)
-			return own && group < own->name_count ? own->names[group] : "-";
+			return own && group < own->group_count ? own->names[group] : "-";
 	}
 	return "-";
 }

@@ -33,12 +33,17 @@ enum flow_direction_index {
 	FLOW_REPLY,
 };
 
+// So 32767 groups, and 131072 rules in each of them: the model refuses more.
+#define FLOW_RULE_GROUP_BITS 15
+
 // A rule that let the connection in: the group's number (control keeps their names) and the rule's
 // index in it. Group 0: no rule was needed.
 struct flow_rule {
-	uint16_t group;
-	uint16_t rule;
+	uint32_t group : FLOW_RULE_GROUP_BITS;
+	uint32_t rule : 32 - FLOW_RULE_GROUP_BITS;
 };
+
+_Static_assert(sizeof(struct flow_rule) == sizeof(uint32_t), "no more room in the cache line");
 
 struct flow_direction {
 	struct flow_key key;

@@ -22,7 +22,7 @@
 
 #define FLOW_TABLE_WORKERS_MAX 64
 #define FLOW_BUCKET_SLOTS      8
-#define FLOW_TABLE_LAYOUT      2
+#define FLOW_TABLE_LAYOUT      3
 
 // A connection's number and, in bit 0, a direction. 0: none.
 typedef uint32_t flow_reference;

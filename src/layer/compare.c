@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "layer/allowed_address/compile.h"
 #include "layer/walk.h"
 
 void differences_add(struct differences *differences, const char *format, ...)
@@ -235,6 +236,8 @@ static void compare_lookups(const struct tables *have, const struct tables *want
 		differences_add(differences, "the list of subnets");
 	if (!prefixes_equal(have->allowed, have->allowed_count, want->allowed, want->allowed_count))
 		differences_add(differences, "the list of allowed addresses");
+	if (!allowed_addresses_equal(have, want))
+		differences_add(differences, "the map of allowed addresses");
 }
 
 void tables_compare(const struct tables *have, const struct tables *want,

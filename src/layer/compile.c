@@ -15,7 +15,8 @@ bool compile_numbers_open(struct compile_numbers *numbers)
 	       numbers_open(&numbers->networks, 1, 65535) &&
 	       numbers_open(&numbers->ports, PORT_HOST + 1, 65535) &&
 	       numbers_open(&numbers->nodes, 1, 65535) &&
-	       numbers_open(&numbers->groups, 1, 65535) && address_owners_open(&numbers->owners);
+	       numbers_open(&numbers->groups, 1, (1 << FLOW_RULE_GROUP_BITS) - 1) &&
+	       address_owners_open(&numbers->owners);
 }
 
 void compile_numbers_close(struct compile_numbers *numbers)

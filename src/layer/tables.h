@@ -9,6 +9,7 @@
 #include "flow/table.h"
 #include "port/port.h"
 
+struct allowed_addresses;
 struct neighbour;
 struct address_owner;
 struct router_schedule;
@@ -183,10 +184,11 @@ struct tables {
 	struct lookup by_vni;	       // (VNI) to network number
 	struct lookup by_vtep;	       // (0, address) to peer number
 	struct lookup by_vlan;	       // (port, VLAN) to port number
-	struct domain_prefix *subnets; // by domain
+	struct domain_prefix *subnets; // by domain, then by address; they do not overlap
 	uint32_t subnet_count;
-	struct domain_prefix *allowed;
+	struct domain_prefix *allowed; // as the Ports have them
 	uint32_t allowed_count;
+	struct allowed_addresses *allowed_addresses; // the same, to be searched
 
 	struct flow_times times;   // of networks that have idle times of their own
 	struct services *services; // DHCP, DHCPv6, router advertisements

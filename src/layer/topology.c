@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/prefix_map.h"
+#include "layer/allowed_address/compile.h"
 #include "layer/multicast/receivers.h"
 #include "layer/shared_address/compile.h"
 #include "layer/tracking/compile.h"
@@ -56,11 +58,12 @@ static int compile_subnet(struct tables *tables, struct network *network,
 	return 0;
 }
 
-static int compare_domains(const void *a, const void *b)
+static int compare_subnets(const void *a, const void *b)
 {
 	const struct domain_prefix *x = a, *y = b;
+	int order = (int)x->domain - (int)y->domain;
 
-	return (int)x->domain - (int)y->domain;
+	return order ? order : prefix_compare(&x->prefix, &y->prefix);
 }
 
 static int compile_networks(struct compile *compile, struct error *err)
@@ -121,7 +124,7 @@ static int compile_networks(struct compile *compile, struct error *err)
 			if (compile_subnet(tables, network, object->subnets[j], err) < 0)
 				return -1;
 	}
-	qsort(tables->subnets, tables->subnet_count, sizeof(*tables->subnets), compare_domains);
+	qsort(tables->subnets, tables->subnet_count, sizeof(*tables->subnets), compare_subnets);
 	return tracking_collect(tables) ? 0 : no_memory(err);
 }
 
@@ -412,7 +415,7 @@ static int compile_ports(struct compile *compile, struct error *err)
 			return -1;
 	if (compile_vlans(compile, err) < 0 || shared_addresses_compile(compile, err) < 0)
 		return -1;
-	return receivers_compile(tables) ? 0 : no_memory(err);
+	return allowed_addresses_compile(compile) && receivers_compile(tables) ? 0 : no_memory(err);
 }
 
 static int number_groups(struct compile *compile, struct error *err)
@@ -424,7 +427,7 @@ static int number_groups(struct compile *compile, struct error *err)
 					   ->security_group->name;
 
 		if (!numbers_get(&compile->numbers->groups, name))
-			return error_set(err, "SecurityGroup/%s: more than 65535 groups", name);
+			return error_set(err, "SecurityGroup/%s: more than 32767 groups", name);
 	}
 	return 0;
 }
@@ -460,6 +463,7 @@ void topology_free(struct tables *tables)
 			free(lists);
 	}
 	shared_addresses_free(tables);
+	allowed_addresses_free(tables);
 	free(tables->networks);
 	free(tables->endpoints);
 	free(tables->details);

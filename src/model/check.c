@@ -12,6 +12,7 @@
 #include "model/memory.h"
 #include "model/message.h"
 #include "model/object.h"
+#include "model/rule.h"
 
 #define NAME_MAX_LENGTH	 63
 #define STRING_MAX	 1024
@@ -188,9 +189,12 @@ static void objects_order(struct check *check, Sluice__V1__Object__KindCase kind
 // Numbers for names have 16 bits in the data plane, and 0 is none.
 static void count_check(struct check *check, Sluice__V1__Object__KindCase kind)
 {
-	if (check_count(check, kind) > KIND_OBJECTS_MAX && kind != SLUICE__V1__OBJECT__KIND_PORT)
-		problems_add(check->problems, check_at(check, kind, KIND_OBJECTS_MAX), "",
-			     "more than %d objects of this kind", KIND_OBJECTS_MAX);
+	size_t max = kind == SLUICE__V1__OBJECT__KIND_SECURITY_GROUP ? SECURITY_GROUPS_MAX
+								     : KIND_OBJECTS_MAX;
+
+	if (check_count(check, kind) > max && kind != SLUICE__V1__OBJECT__KIND_PORT)
+		problems_add(check->problems, check_at(check, kind, max), "",
+			     "more than %zu objects of this kind", max);
 }
 
 void set_check(const struct object_set *set, const struct object_set *before,

@@ -8,6 +8,7 @@
 #include "model/check.h"
 #include "model/kind.h"
 #include "model/object.h"
+#include "model/rule.h"
 
 #define NODE	SLUICE__V1__OBJECT__KIND_NODE
 #define VRF	SLUICE__V1__OBJECT__KIND_VRF
@@ -50,10 +51,14 @@ static bool is_small(const struct change_check *check)
 {
 	Sluice__V1__Object__KindCase kind;
 
-	for (size_t k = 0; (kind = kind_at(k)) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++)
+	for (size_t k = 0; (kind = kind_at(k)) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++) {
+		size_t max = kind == GROUP ? SECURITY_GROUPS_MAX : OBJECTS_MAX;
+
+		// Of Ports there are limits for each node only, and all of a node are near.
 		if (count_changes(check, kind) > (kind == NODE ? 0 : CHANGES_MAX) ||
-		    object_set_count(check->next, kind) > OBJECTS_MAX)
+		    (kind != PORT && object_set_count(check->next, kind) > max))
 			return false;
+	}
 	return true;
 }
 

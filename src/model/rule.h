@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// What a connection can tell of: a group has at most so many rules, and a set so many groups.
+#define RULES_MAX	    131072
+#define SECURITY_GROUPS_MAX 32767
+
 // `icmp` stands for ICMP on IPv4 and ICMPv6 on IPv6; so do the numbers 1 and 58 for one of them
 // each.
 #define RULE_PROTOCOL_ANY  -1

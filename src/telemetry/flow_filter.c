@@ -110,7 +110,7 @@ static int rule_read(const struct control *control, const char *text, struct flo
 	if (!*text)
 		return 0;
 	if (bracket) {
-		end = number_read(bracket + 1, UINT16_MAX, &index);
+		end = number_read(bracket + 1, RULES_MAX - 1, &index);
 		if (!end || strcmp(end, "]") != 0)
 			return error_set(err, "rule: '%.80s' is neither GROUP nor GROUP[INDEX]",
 					 text);

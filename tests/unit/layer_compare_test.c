@@ -2,6 +2,7 @@
 
 #include "test.h"
 
+#include "layer/allowed_address/allowed_address.h"
 #include "layer/compare.h"
 #include "layer/security_group/tables.h"
 #include "layer/services/tables.h"
@@ -52,6 +53,17 @@ static void damage_lookup(struct lookup *lookup)
 	lookup->entries[i].value ^= 2;
 }
 
+static struct rule_set *rules_of(const struct tables *tables)
+{
+	return &groups_of(tables)->rules[1]->sets[POLICY_INGRESS];
+}
+
+static void damage_prefix_map(struct prefix_map *map)
+{
+	assert_true(map->v4.count > 1);
+	((uint32_t *)map->v4.keys)[1] ^= 256;
+}
+
 static uint32_t other_node_of(const struct tables *tables)
 {
 	uint32_t i = 1;
@@ -94,9 +106,12 @@ DAMAGE(damage_by_vni, damage_lookup(&tables->by_vni))
 DAMAGE(damage_by_vtep, damage_lookup(&tables->by_vtep))
 DAMAGE(damage_by_vlan, damage_lookup(&tables->by_vlan))
 DAMAGE(damage_owner, tables->shared[0].candidates[0] ^= 1)
-DAMAGE(damage_rule, groups_of(tables)->policies[0].rules[POLICY_INGRESS][0].first_port++)
-DAMAGE(damage_policy, groups_of(tables)->policy_of_port[3] = 0)
-DAMAGE(damage_members, damage_lookup(&groups_of(tables)->members))
+DAMAGE(damage_rule, rules_of(tables)->segments[0].first++)
+DAMAGE(damage_rule_prefix, damage_prefix_map(&rules_of(tables)->prefixes))
+DAMAGE(damage_rule_group, rules_of(tables)->groups[0].group ^= 1)
+DAMAGE(damage_group_name, groups_of(tables)->names[1][0] ^= 1)
+DAMAGE(damage_allowed_map, damage_prefix_map(&tables->allowed_addresses->maps[0].prefixes))
+DAMAGE(damage_members, tables->allowed_addresses->maps[0].groups[0] ^= 1)
 DAMAGE(damage_option, service_network_of(tables)->subnets[0].options.bytes[0] ^= 1)
 DAMAGE(damage_advertisement, service_network_of(tables)->advertisement.mtu--)
 DAMAGE(damage_offer, tables->services->endpoints[0].dhcp.address ^= 1)
@@ -130,9 +145,12 @@ static const struct damage {
 	{damage_by_vtep, "the map of tunnel addresses"},
 	{damage_by_vlan, "the map of VLANs"},
 	{damage_owner, "the shared address 10.9.0.1"},
-	{damage_rule, "Port/p0: rules"},
-	{damage_policy, "Port/p0: rules"},
-	{damage_members, "members of security groups"},
+	{damage_rule, "SecurityGroup/g: rules"},
+	{damage_rule_prefix, "SecurityGroup/g: rules"},
+	{damage_rule_group, "SecurityGroup/g: rules"},
+	{damage_group_name, "names of security groups"},
+	{damage_allowed_map, "the map of allowed addresses"},
+	{damage_members, "the map of allowed addresses"},
 	{damage_option, "Network/w0: services"},
 	{damage_advertisement, "Network/w0: services"},
 	{damage_offer, "Port/p0: services"},
@@ -149,7 +167,9 @@ static const char damaged_yaml[] =
 	"'fd00::/64'}]\n---\n"
 	"kind: Network\nname: w1\nvni: 2\nconnectionTracking: {idleTimes: {icmp: 5}}\n---\n"
 	"kind: SecurityGroup\nname: g\nrules:\n"
-	"- {direction: ingress, protocol: tcp, ports: '80'}\n---\n"
+	"- {direction: ingress, protocol: tcp, ports: '80'}\n"
+	"- {direction: ingress, protocol: udp, remote: {cidr: 10.2.0.0/16}}\n"
+	"- {direction: ingress, protocol: sctp, remote: {group: g}}\n---\n"
 	"kind: Port\nname: p0\nnode: n0\nnetwork: w0\nmac: '52:54:00:00:00:01'\n"
 	"addresses: [10.0.0.10, 'fd00::10']\nsecurityGroups: [g]\ndevice: {tap: {name: t0}}\n---\n"
 	"kind: Port\nname: p1\nnode: n0\nnetwork: w0\nmac: '52:54:00:00:00:02'\n"

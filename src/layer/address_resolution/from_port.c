@@ -3,6 +3,7 @@
 #include <rte_mbuf.h>
 
 #include "layer/address_resolution/address_resolution.h"
+#include "layer/allowed_address/allowed_address.h"
 #include "layer/services/services.h"
 
 static const struct ip_address unspecified;
@@ -12,16 +13,12 @@ static bool is_unspecified(const struct ip_address *address)
 	return ip_equal(address, &unspecified) || (ip_is_v4(address) && address->words[3] == 0);
 }
 
-static bool owns(const struct endpoint_detail *detail, const struct ip_address *address)
+static bool owns(const struct tables *tables, const struct endpoint *endpoint,
+		 const struct ip_address *address)
 {
-	for (uint32_t i = 0; i < detail->address_count; i++)
-		if (ip_equal(address, &detail->addresses[i]))
-			return true;
-	for (uint32_t i = 0; i < detail->allowed_count; i++)
-		if (ip_in_prefix(address, &detail->allowed[i]))
-			return true;
 	// Link-local addresses are the workload's own choice, and nothing is routed to them.
-	return !ip_is_v4(address) && ip_is_link_local(address);
+	return allowed_address_may_use(tables, endpoint, address) ||
+	       (!ip_is_v4(address) && ip_is_link_local(address));
 }
 
 // Who has the address, as seen from inside the network: NULL, the network's gateway or a Port.
@@ -67,7 +64,6 @@ enum resolution resolution_from_port(const struct tables *tables, const struct n
 				     struct address_resolution *message, enum drop_reason *reason)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	const struct endpoint_detail *detail = tables_detail(tables, source);
 	bool arp = packet->kind == PACKET_ARP, router;
 	static const struct mac_address no_mac;
 	const struct shared_address *shared;
@@ -93,7 +89,7 @@ enum resolution resolution_from_port(const struct tables *tables, const struct n
 	if (!mac_equal(&message->sender_mac, &source->mac) &&
 	    !(!arp && mac_equal(&message->sender_mac, &no_mac)))
 		return RESOLUTION_DROP;
-	if (!is_unspecified(&message->sender) && !owns(detail, &message->sender))
+	if (!is_unspecified(&message->sender) && !owns(tables, source, &message->sender))
 		return RESOLUTION_DROP;
 	message->genuine = true;
 	// Nobody needs to be told: all answers come from the objects.
@@ -101,14 +97,14 @@ enum resolution resolution_from_port(const struct tables *tables, const struct n
 		return RESOLUTION_DONE;
 	shared = tables_find_shared(tables, network->domain, &message->target);
 	// Whoever wants to take such an address asks whether somebody has it: only they know.
-	if (shared && is_unspecified(&message->sender) && owns(detail, &message->target))
+	if (shared && is_unspecified(&message->sender) && owns(tables, source, &message->target))
 		return RESOLUTION_ASK;
 	mac = find_target(tables, network, &message->target, &router);
 	if (!mac && shared && !tables_owner(tables, shared))
 		return RESOLUTION_ASK;
 	if (!mac) {
 		// A probe for an address of its own that the objects don't give to anybody.
-		if (is_unspecified(&message->sender) && owns(detail, &message->target))
+		if (is_unspecified(&message->sender) && owns(tables, source, &message->target))
 			return RESOLUTION_DONE;
 		*reason = arp ? DROP_ARP_UNKNOWN : DROP_ND_UNKNOWN;
 		return RESOLUTION_DROP;

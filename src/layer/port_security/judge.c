@@ -1,21 +1,15 @@
 // Anti-spoofing: a workload sends from its own MAC and IP addresses only. Holds with and without
 // security groups.
 
+#include "layer/allowed_address/allowed_address.h"
 #include "layer/port_security/port_security.h"
 
-static bool source_allowed(const struct walk *walk, const struct endpoint_detail *detail)
+static bool source_allowed(const struct walk *walk)
 {
 	const struct ip_address *source = &walk->packet->source;
 
-	for (uint32_t i = 0; i < detail->address_count; i++)
-		if (ip_equal(source, &detail->addresses[i]))
-			return true;
-	if (ip_equal(source, &detail->link_local))
-		return true;
-	for (uint32_t i = 0; i < detail->allowed_count; i++)
-		if (ip_in_prefix(source, &detail->allowed[i]))
-			return true;
-	return false;
+	return allowed_address_may_use(walk->tables, walk->source, source) ||
+	       ip_equal(source, &tables_detail(walk->tables, walk->source)->link_local);
 }
 
 // Addresses that nobody can send from (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5), or from and
@@ -56,7 +50,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 			 ip_format(&walk->packet->source, text));
 		return walk_drop(walk, DROP_MALFORMED);
 	}
-	if (!source_allowed(walk, tables_detail(walk->tables, walk->source))) {
+	if (!source_allowed(walk)) {
 		walk_say(walk, "%s is not an address of the port",
 			 ip_format(&walk->packet->source, text));
 		return walk_drop(walk, DROP_SOURCE_ADDRESS);

@@ -11,7 +11,7 @@ static int no_memory(struct error *err)
 }
 
 // The set is valid: what can't be read here was refused before.
-static uint16_t compile_protocol(const char *text)
+static uint16_t read_protocol(const char *text)
 {
 	static const struct {
 		const char *name;
@@ -29,23 +29,28 @@ static uint16_t compile_protocol(const char *text)
 	return (uint16_t)atoi(text);
 }
 
-static void compile_rule(const Sluice__V1__Rule *object, struct numbers *groups,
-			 struct flow_rule id, struct rule *rule)
+static void read_ports(const Sluice__V1__Rule *object, struct rule *rule)
 {
-	*rule = (struct rule){.protocol = compile_protocol(object->protocol),
-			      .icmp_type = -1,
-			      .icmp_code = -1,
-			      .id = id};
+	rule->last = UINT16_MAX;
 	if (object->ports && *object->ports) {
 		const char *dash = strchr(object->ports, '-');
 
-		rule->first_port = (uint16_t)atoi(object->ports);
-		rule->last_port = dash ? (uint16_t)atoi(dash + 1) : rule->first_port;
+		rule->first = (uint16_t)atoi(object->ports);
+		rule->last = dash ? (uint16_t)atoi(dash + 1) : rule->first;
 	}
-	if (object->has_icmp_type_case)
-		rule->icmp_type = (int16_t)object->icmp_type;
+	if (!object->has_icmp_type_case)
+		return;
+	rule->first = (uint16_t)(object->icmp_type << 8);
+	rule->last = rule->first | 0xff;
 	if (object->has_icmp_code_case)
-		rule->icmp_code = (int16_t)object->icmp_code;
+		rule->first = rule->last = (uint16_t)(rule->first | object->icmp_code);
+}
+
+static void rule_read(const Sluice__V1__Rule *object, uint32_t index, const struct numbers *groups,
+		      struct rule *rule)
+{
+	*rule = (struct rule){.index = index, .protocol = read_protocol(object->protocol)};
+	read_ports(object, rule);
 	if (!object->remote)
 		return;
 	if (object->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_CIDR) {
@@ -53,163 +58,164 @@ static void compile_rule(const Sluice__V1__Rule *object, struct numbers *groups,
 		prefix_parse(object->remote->cidr, &rule->prefix);
 	} else if (object->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_GROUP) {
 		rule->remote = RULE_REMOTE_GROUP;
-		rule->remote_group = (uint16_t)numbers_find(groups, object->remote->group);
+		rule->group = (uint16_t)numbers_find(groups, object->remote->group);
 	}
 }
 
-static const Sluice__V1__SecurityGroup *find_group(const struct compile *compile, const char *name)
+static void rules_release(struct group_rules *rules)
 {
-	const Sluice__V1__Object *object =
-		object_set_find(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, name);
-
-	return object ? object->security_group : NULL;
+	if (!rules || --rules->references)
+		return;
+	rule_set_free(&rules->sets[POLICY_INGRESS]);
+	rule_set_free(&rules->sets[POLICY_EGRESS]);
+	free(rules);
 }
 
-static int compile_policy(const struct compile *compile, const Sluice__V1__Port *port,
-			  struct policy *policy, struct error *err)
+static const struct security_group_tables *previous_tables(const struct compile *compile)
 {
-	struct numbers *groups = &compile->numbers->groups;
-	size_t total = 0;
-
-	for (size_t i = 0; i < port->n_security_groups; i++)
-		total += find_group(compile, port->security_groups[i])->n_rules;
-	policy->rules[POLICY_INGRESS] = calloc(total + 1, sizeof(struct rule));
-	policy->rules[POLICY_EGRESS] = calloc(total + 1, sizeof(struct rule));
-	if (!policy->rules[POLICY_INGRESS] || !policy->rules[POLICY_EGRESS])
-		return no_memory(err);
-	for (size_t i = 0; i < port->n_security_groups; i++) {
-		const Sluice__V1__SecurityGroup *group =
-			find_group(compile, port->security_groups[i]);
-
-		for (size_t j = 0; j < group->n_rules; j++) {
-			enum policy_direction direction =
-				group->rules[j]->direction ==
-						SLUICE__V1__DIRECTION__DIRECTION_EGRESS
-					? POLICY_EGRESS
-					: POLICY_INGRESS;
-			struct flow_rule id = {
-				.group = (uint16_t)numbers_find(groups, group->name),
-				.rule = (uint16_t)j,
-			};
-
-			compile_rule(group->rules[j], groups, id,
-				     &policy->rules[direction][policy->count[direction]++]);
-		}
-	}
-	return 0;
+	for (unsigned int i = 0; compile->previous && layers[i]; i++)
+		if (layers[i] == &security_group_layer)
+			return compile->previous->layers[i];
+	return NULL;
 }
 
-// What members of a group may use beside their own addresses, which the common tables know.
-static int compile_members(const struct compile *compile, struct security_group_tables *tables,
-			   struct error *err)
+static bool build_sets(struct group_rules *rules, const Sluice__V1__SecurityGroup *group,
+		       const struct numbers *groups, struct rule *room)
 {
-	const struct tables *common = compile->tables;
-	size_t prefixes = 0;
+	struct rule *end = room + group->n_rules;
+	size_t counts[2] = {0, 0};
 
-	for (uint32_t i = 1; i < common->endpoint_count; i++)
-		prefixes +=
-			(size_t)common->details[i].group_count * common->details[i].allowed_count;
-	tables->prefixes = calloc(prefixes + 1, sizeof(*tables->prefixes));
-	if (!tables->prefixes)
-		return no_memory(err);
-	for (uint32_t i = 1; prefixes && i < common->endpoint_count; i++) {
-		const struct endpoint_detail *detail = &common->details[i];
-		uint16_t domain = common->networks[common->endpoints[i].network].domain;
+	// Ingress rules from the front, egress rules from the back.
+	for (size_t i = 0; i < group->n_rules; i++)
+		if (group->rules[i]->direction != SLUICE__V1__DIRECTION__DIRECTION_EGRESS)
+			rule_read(group->rules[i], (uint32_t)i, groups,
+				  &room[counts[POLICY_INGRESS]++]);
+	for (size_t i = group->n_rules; i > 0; i--)
+		if (group->rules[i - 1]->direction == SLUICE__V1__DIRECTION__DIRECTION_EGRESS)
+			rule_read(group->rules[i - 1], (uint32_t)i - 1, groups,
+				  end - ++counts[POLICY_EGRESS]);
+	return rule_set_build(&rules->sets[POLICY_INGRESS], room,
+			      (uint32_t)counts[POLICY_INGRESS]) &&
+	       rule_set_build(&rules->sets[POLICY_EGRESS], end - counts[POLICY_EGRESS],
+			      (uint32_t)counts[POLICY_EGRESS]);
+}
 
-		for (uint32_t j = 0; j < detail->group_count * detail->allowed_count; j++) {
-			uint16_t group = detail->groups[j / detail->allowed_count];
-			const struct ip_prefix *allowed =
-				&detail->allowed[j % detail->allowed_count];
+static struct group_rules *compile_rules(const struct compile *compile,
+					 const Sluice__V1__SecurityGroup *group)
+{
+	struct group_rules *rules = calloc(1, sizeof(*rules));
+	struct rule *room = malloc((group->n_rules + 1) * sizeof(*room));
 
-			if (allowed->length != 128)
-				tables->prefixes[tables->prefix_count++] =
-					(struct member_prefix){group, domain, *allowed};
-			else if (!lookup_add(&tables->members,
-					     member_key(group, domain, &allowed->address), 1))
-				return no_memory(err);
-		}
+	if (rules)
+		rules->references = 1;
+	if (!rules || !room || !build_sets(rules, group, &compile->numbers->groups, room)) {
+		rules_release(rules);
+		rules = NULL;
 	}
-	return 0;
+	free(room);
+	return rules;
+}
+
+// Marks the groups whose rules this node needs.
+static void mark_used(const struct tables *common, bool *used)
+{
+	for (uint32_t number = 1; number < common->port_count; number++) {
+		const struct endpoint_detail *detail =
+			&common->details[common->ports[number].endpoint];
+
+		for (uint32_t i = 0; i < detail->group_count; i++)
+			used[detail->groups[i]] = true;
+	}
+}
+
+static const Sluice__V1__SecurityGroup *group_at(const struct compile *compile, size_t place)
+{
+	return object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, place)
+		->security_group;
+}
+
+static int compile_group(const struct compile *compile, struct security_group_tables *tables,
+			 size_t place, const bool *used, struct error *err)
+{
+	const struct security_group_tables *previous = previous_tables(compile);
+	const Sluice__V1__SecurityGroup *group = group_at(compile, place);
+	uint32_t number = numbers_find(&compile->numbers->groups, group->name);
+	struct group_rules *kept = NULL;
+
+	snprintf(tables->names[number], sizeof(tables->names[number]), "%s", group->name);
+	if (!used[number])
+		return 0;
+	if (previous && number < previous->group_count &&
+	    compile_kept(compile, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, place))
+		kept = previous->rules[number];
+	if (kept)
+		kept->references++;
+	else
+		kept = compile_rules(compile, group);
+	tables->rules[number] = kept;
+	return kept ? 0 : no_memory(err);
+}
+
+// Room for all numbers in use.
+static uint32_t count_groups(const struct compile *compile)
+{
+	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
+	uint32_t end = 1;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t number =
+			numbers_find(&compile->numbers->groups, group_at(compile, i)->name);
+
+		if (number >= end)
+			end = number + 1;
+	}
+	return end;
 }
 
 static int compile_groups(const struct compile *compile, struct security_group_tables *tables,
-			  struct error *err)
+			  const bool *used, struct error *err)
 {
-	struct numbers *groups = &compile->numbers->groups;
 	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP);
 
-	for (size_t i = 0; i < count; i++) {
-		uint32_t number = numbers_find(
-			groups,
-			object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i)
-				->security_group->name);
-
-		if (number >= tables->name_count)
-			tables->name_count = number + 1;
-	}
-	tables->names = calloc(tables->name_count + 1, sizeof(*tables->names));
-	if (!tables->names)
-		return no_memory(err);
-	for (uint32_t i = 1; i < tables->name_count; i++)
-		if (groups->names[i])
-			snprintf(tables->names[i], sizeof(tables->names[i]), "%s",
-				 groups->names[i]);
-	return 0;
-}
-
-static int compile_policies(const struct compile *compile, struct security_group_tables *tables,
-			    struct error *err)
-{
-	const struct tables *common = compile->tables;
-
-	tables->port_count = common->port_count;
-	tables->policies = calloc(tables->port_count, sizeof(*tables->policies));
-	tables->policy_of_port = calloc(tables->port_count, sizeof(*tables->policy_of_port));
-	if (!tables->policies || !tables->policy_of_port)
-		return no_memory(err);
-	for (uint32_t number = 1; number < common->port_count; number++) {
-		uint32_t index = common->ports[number].endpoint;
-		const Sluice__V1__Object *object;
-
-		if (!index || !common->details[index].group_count)
-			continue;
-		object = object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, index - 1);
-		if (compile_policy(compile, object->port, &tables->policies[tables->policy_count++],
-				   err) < 0)
+	for (size_t i = 0; i < count; i++)
+		if (compile_group(compile, tables, i, used, err) < 0)
 			return -1;
-		tables->policy_of_port[number] = tables->policy_count;
-	}
 	return 0;
 }
 
 int security_group_compile(const struct compile *compile, void **result, struct error *err)
 {
 	struct security_group_tables *tables = calloc(1, sizeof(*tables));
+	bool *used;
+	int compiled = -1;
 
 	if (!tables)
 		return no_memory(err);
-	if (compile_groups(compile, tables, err) < 0 ||
-	    compile_policies(compile, tables, err) < 0 ||
-	    compile_members(compile, tables, err) < 0) {
-		security_group_free(tables);
-		return -1;
+	tables->group_count = count_groups(compile);
+	tables->rules = calloc(tables->group_count, sizeof(*tables->rules));
+	tables->names = calloc(tables->group_count, sizeof(*tables->names));
+	used = calloc(tables->group_count, sizeof(*used));
+	if (tables->rules && tables->names && used) {
+		mark_used(compile->tables, used);
+		compiled = compile_groups(compile, tables, used, err);
+	} else {
+		no_memory(err);
 	}
-	*result = tables;
-	return 0;
+	free(used);
+	if (compiled < 0)
+		security_group_free(tables);
+	else
+		*result = tables;
+	return compiled;
 }
 
 void security_group_free(void *pointer)
 {
 	struct security_group_tables *tables = pointer;
 
-	for (uint32_t i = 0; i < tables->policy_count; i++) {
-		free(tables->policies[i].rules[POLICY_INGRESS]);
-		free(tables->policies[i].rules[POLICY_EGRESS]);
-	}
-	free(tables->policies);
-	free(tables->policy_of_port);
-	free(tables->prefixes);
+	for (uint32_t i = 0; tables->rules && i < tables->group_count; i++)
+		rules_release(tables->rules[i]);
+	free(tables->rules);
 	free(tables->names);
-	lookup_free(&tables->members);
 	free(tables);
 }

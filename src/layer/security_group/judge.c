@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 
+#include "layer/allowed_address/allowed_address.h"
 #include "layer/security_group/security_group.h"
 #include "layer/security_group/tables.h"
 
@@ -14,125 +15,120 @@ struct question {
 	const struct ip_address *remote;
 	uint16_t network; // of the end that is asked for
 	uint16_t domain;
+	uint32_t rule_key;
 };
 
-static bool has_group(const struct endpoint_detail *detail, uint16_t group)
+static uint32_t find_by_list(const struct question *question, const struct rule_set *set,
+			     const uint16_t *groups, uint32_t count, uint32_t best)
 {
-	for (uint32_t i = 0; i < detail->group_count; i++)
-		if (detail->groups[i] == group)
-			return true;
-	return false;
+	for (uint32_t i = 0; i < count && best > set->best_group; i++)
+		best = rule_set_find_group(set, question->rule_key, groups[i], best);
+	return best;
 }
 
-// Is the remote address a Port's own, and that one in the group?
-static bool is_own_of_member(const struct question *question, uint16_t group)
+// The groups of the Port whose own address it is.
+static uint32_t find_by_owner(const struct question *question, const struct rule_set *set,
+			      uint32_t best)
 {
 	const struct tables *common = question->common;
 	uint32_t found = lookup_find(&common->by_address,
 				     lookup_key_address(question->domain, question->remote));
+	const struct endpoint_detail *detail;
 	struct mac_address mac;
 
-	if (found && !(found & TABLES_SHARED) && has_group(&common->details[found], group))
-		return true;
+	if (found && !(found & TABLES_SHARED)) {
+		detail = &common->details[found];
+		best = find_by_list(question, set, detail->groups, detail->group_count, best);
+	}
+	if (ip_is_v4(question->remote) || !ip_is_link_local(question->remote))
+		return best;
 	// Two networks of a domain may have the same link-local address.
 	mac = ip_link_local_mac(question->remote);
 	found = tables_find_mac(common, question->network, &mac);
-	return found && ip_equal(&common->details[found].link_local, question->remote) &&
-	       has_group(&common->details[found], group);
+	detail = &common->details[found];
+	return found && ip_equal(&detail->link_local, question->remote)
+		       ? find_by_list(question, set, detail->groups, detail->group_count, best)
+		       : best;
 }
 
-static bool is_member(const struct question *question, uint16_t group)
+// The groups of the Ports that may use the address beside their own. These can be many, where few
+// groups have rules.
+static uint32_t find_by_allowed(const struct question *question, const struct rule_set *set,
+				uint32_t best)
 {
-	const struct security_group_tables *tables = question->tables;
+	const struct allowed_map *map = allowed_map_of(question->common, question->domain);
+	uint32_t number = map ? prefix_map_find(&map->prefixes, question->remote) : 0;
 
-	if (is_own_of_member(question, group) ||
-	    lookup_find(&tables->members, member_key(group, question->domain, question->remote)))
-		return true;
-	for (uint32_t i = 0; i < tables->prefix_count; i++) {
-		const struct member_prefix *member = &tables->prefixes[i];
+	for (; number && best > set->best_group; number = map->outer[number - 1]) {
+		const uint16_t *groups = map->groups + map->first_group[number - 1];
+		uint32_t count = map->first_group[number] - map->first_group[number - 1];
 
-		if (member->group == group && member->domain == question->domain &&
-		    ip_in_prefix(question->remote, &member->prefix))
-			return true;
+		if (count <= set->group_mask)
+			best = find_by_list(question, set, groups, count, best);
+		else
+			best = rule_set_find_groups(set, question->rule_key, groups, count, best);
 	}
-	return false;
+	return best;
 }
 
-static bool rule_allows(const struct question *question, const struct rule *rule)
+// The index of the first rule that allows the connection, or RULE_NONE.
+static uint32_t set_find(const struct question *question, const struct rule_set *set)
 {
-	const struct flow_key *key = question->key;
-	uint16_t port = ntohs(key->destination_port);
+	uint32_t best;
 
-	if (rule->protocol == RULE_PROTOCOL_ICMP) {
-		if (key->protocol != (ip_is_v4(&key->source) ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-			return false;
-	} else if (rule->protocol != RULE_PROTOCOL_ANY && rule->protocol != key->protocol) {
-		return false;
-	}
-	if (rule->last_port && (port < rule->first_port || port > rule->last_port))
-		return false;
-	if (rule->icmp_type >= 0 && port >> 8 != rule->icmp_type)
-		return false;
-	if (rule->icmp_code >= 0 && (port & 0xff) != rule->icmp_code)
-		return false;
-	switch (rule->remote) {
-	case RULE_REMOTE_PREFIX:
-		return ip_in_prefix(question->remote, &rule->prefix);
-	case RULE_REMOTE_GROUP:
-		return is_member(question, rule->remote_group);
-	default:
-		return true;
-	}
+	if (!set->rule_count)
+		return RULE_NONE;
+	best = rule_set_find_any(set, question->rule_key);
+	best = rule_set_find_prefix(set, question->rule_key, question->remote, best);
+	if (best > set->best_group)
+		best = find_by_owner(question, set, best);
+	if (best > set->best_group)
+		best = find_by_allowed(question, set, best);
+	return best;
 }
 
-// Fills `id` with the first rule that allows the connection.
-static bool policy_allows(const struct question *question, const struct policy *policy,
+// Fills `id` with the first rule that allows the connection: in the first of the Port's groups that
+// has one.
+static bool policy_allows(const struct question *question, const struct endpoint_detail *detail,
 			  enum policy_direction direction, struct flow_rule *id)
 {
-	for (uint32_t i = 0; i < policy->count[direction]; i++) {
-		const struct rule *rule = &policy->rules[direction][i];
+	for (uint32_t i = 0; i < detail->group_count; i++) {
+		const struct group_rules *rules = question->tables->rules[detail->groups[i]];
+		uint32_t index = set_find(question, &rules->sets[direction]);
 
-		if (!rule_allows(question, rule))
+		if (index == RULE_NONE)
 			continue;
-		*id = rule->id;
+		*id = (struct flow_rule){.group = detail->groups[i], .rule = index};
 		return true;
 	}
 	return false;
-}
-
-static const struct policy *policy_of(const struct security_group_tables *tables,
-				      const struct endpoint *endpoint)
-{
-	uint32_t index;
-
-	if (!endpoint || endpoint->peer || endpoint->port >= tables->port_count)
-		return NULL;
-	index = tables->policy_of_port[endpoint->port];
-	return index ? &tables->policies[index - 1] : NULL;
 }
 
 static enum verdict judge_end(struct walk *walk, struct question *question,
 			      const struct endpoint *endpoint, enum policy_direction direction)
 {
-	const struct policy *policy = policy_of(question->tables, endpoint);
 	struct flow_rule *id = &walk->rules[direction == POLICY_INGRESS];
-	const char *word = direction == POLICY_INGRESS ? "ingress" : "egress", *port;
+	const char *word = direction == POLICY_INGRESS ? "ingress" : "egress";
+	const struct flow_key *key = question->key;
+	const struct endpoint_detail *detail;
 
 	if (!endpoint || endpoint->peer)
 		return VERDICT_NEXT;
-	port = tables_detail(walk->tables, endpoint)->name;
-	if (!policy) {
-		walk_say(walk, "%s of %s: no groups, not filtered", word, port);
+	detail = tables_detail(walk->tables, endpoint);
+	if (!detail->group_count) {
+		walk_say(walk, "%s of %s: no groups, not filtered", word, detail->name);
 		return VERDICT_NEXT;
 	}
 	question->network = endpoint->network;
 	question->domain = walk->tables->networks[endpoint->network].domain;
-	if (policy_allows(question, policy, direction, id)) {
-		walk_say(walk, "%s of %s: allowed by %s[%u]", word, port,
+	question->rule_key =
+		rule_key(key->protocol, ip_is_v4(&key->source), ntohs(key->destination_port));
+	if (policy_allows(question, detail, direction, id)) {
+		walk_say(walk, "%s of %s: allowed by %s[%u]", word, detail->name,
 			 question->tables->names[id->group], id->rule);
 		return VERDICT_NEXT;
 	}
-	walk_say(walk, "%s of %s: no rule allows it", word, port);
+	walk_say(walk, "%s of %s: no rule allows it", word, detail->name);
 	walk->dropped_at = endpoint->port;
 	return walk_drop(walk, direction == POLICY_INGRESS ? DROP_SECURITY_GROUP_INGRESS
 							   : DROP_SECURITY_GROUP_EGRESS);

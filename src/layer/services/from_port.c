@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 
 #include "layer/address_resolution/address_resolution.h"
+#include "layer/allowed_address/allowed_address.h"
 #include "layer/services/services.h"
 #include "packet/datagram.h"
 #include "packet/fragment.h"
@@ -178,18 +179,10 @@ static uint32_t write_advertisement(const struct network *network, const struct 
 
 static bool may_be_source(const struct request *request)
 {
-	const struct endpoint_detail *detail = tables_detail(request->tables, request->source);
 	const struct ip_address *source = &request->packet->source;
 
-	if (ip_equal(source, &unspecified) || ip_is_link_local(source))
-		return true;
-	for (uint32_t i = 0; i < detail->address_count; i++)
-		if (ip_equal(source, &detail->addresses[i]))
-			return true;
-	for (uint32_t i = 0; i < detail->allowed_count; i++)
-		if (ip_in_prefix(source, &detail->allowed[i]))
-			return true;
-	return false;
+	return ip_equal(source, &unspecified) || ip_is_link_local(source) ||
+	       allowed_address_may_use(request->tables, request->source, source);
 }
 
 // Whoever has an address is answered alone, at once; who has none, with all nodes, as often as that

@@ -1,5 +1,6 @@
 // A node is trusted with its own ports' addresses and with nobody else's.
 
+#include "layer/allowed_address/allowed_address.h"
 #include "layer/tunnel/tunnel.h"
 
 static bool source_allowed(struct walk *walk, bool routed)
@@ -8,6 +9,7 @@ static bool source_allowed(struct walk *walk, bool routed)
 	const struct ip_address *address = &walk->packet->source;
 	uint16_t peer = walk->ingress.peer, domain = walk->network->domain;
 	const struct endpoint *by_mac = NULL, *by_address;
+	uint32_t owner;
 
 	if (!routed) {
 		by_mac = tables_endpoint(tables, tables_find_mac(tables, walk->network->number,
@@ -23,17 +25,12 @@ static bool source_allowed(struct walk *walk, bool routed)
 		walk->source = by_address;
 		return true;
 	}
-	for (uint32_t i = 0; i < tables->allowed_count; i++) {
-		const struct domain_prefix *allowed = &tables->allowed[i];
-		const struct endpoint *owner = &tables->endpoints[allowed->endpoint];
-
-		if (allowed->domain != domain || owner->peer != peer ||
-		    !ip_in_prefix(address, &allowed->prefix) || (!routed && owner != by_mac))
-			continue;
-		walk->source = owner;
-		return true;
-	}
-	return false;
+	if (!routed)
+		return allowed_address_may_use(tables, by_mac, address);
+	owner = allowed_address_find(tables, domain, peer, address);
+	if (owner)
+		walk->source = &tables->endpoints[owner];
+	return owner;
 }
 
 static enum verdict judge_source(struct walk *walk, const void *tables)

@@ -8,9 +8,10 @@
 #include "model/network_mtu.h"
 #include "model/object.h"
 
-#define QUEUES_MAX     16
-#define VLAN_MAX       4094
-#define NODE_PORTS_MAX 65533
+#define QUEUES_MAX	16
+#define VLAN_MAX	4094
+#define NODE_PORTS_MAX	65533
+#define PORT_GROUPS_MAX 64 // a first packet may have to ask each of them
 
 struct port_maps {
 	struct key_map *addresses; // by Vrf, or network without one
@@ -325,6 +326,9 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 		allowed_check(check, object, i, network);
 	twice_check(check, object, "allowedAddresses", port->allowed_addresses,
 		    port->n_allowed_addresses);
+	if (port->n_security_groups > PORT_GROUPS_MAX)
+		problems_add(check->problems, object, "securityGroups", "more than %d",
+			     PORT_GROUPS_MAX);
 	for (size_t i = 0; i < port->n_security_groups; i++)
 		check_reference(check, object, CHECK_PATH("securityGroups[%zu]", i),
 				SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, port->security_groups[i]);

@@ -82,6 +82,8 @@ void security_group_check(struct check *check)
 		const Sluice__V1__Object *object =
 			check_at(check, SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, i);
 
+		if (object->security_group->n_rules > RULES_MAX)
+			problems_add(check->problems, object, "rules", "more than %d", RULES_MAX);
 		for (size_t r = 0; r < object->security_group->n_rules; r++)
 			rule_check(check, object, r);
 	}
