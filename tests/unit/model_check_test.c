@@ -515,12 +515,35 @@ static void test_rule_texts(void **state)
 	assert_false(rule_ports_parse("1-2-3", &first, &last));
 }
 
+// One more than there may be.
+static void test_limits(void **state)
+{
+	struct problems problems = {0};
+	struct object_set *set;
+	char yaml[1024], *text;
+	size_t used;
+
+	used = (size_t)snprintf(yaml, sizeof(yaml),
+				"{kind: Port, name: n, node: b, network: alone, mac: "
+				"'52:54:00:00:00:02', device: {tap: {name: n}}, securityGroups: [");
+	for (uint32_t i = 0; i < 64; i++)
+		used += (size_t)snprintf(yaml + used, sizeof(yaml) - used, "web, ");
+	snprintf(yaml + used, sizeof(yaml) - used, "web]}");
+	set = set_read(yaml);
+	set_check(set, NULL, &problems);
+	text = problems_text(&problems);
+	assert_non_null(strstr(text, "Port/n: securityGroups: more than 64\n"));
+	free(text);
+	problems_clear(&problems);
+	object_set_free(set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sound),	   cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_wire),	   cmocka_unit_test(test_many_problems),
-		cmocka_unit_test(test_rule_texts),
+		cmocka_unit_test(test_rule_texts), cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
