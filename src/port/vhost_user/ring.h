@@ -22,8 +22,9 @@
 struct rte_mbuf;
 struct rte_mempool;
 
-// Descriptors of one buffer, and those of an indirect table.
-#define VHOST_INDIRECT_MAX 1024
+// Descriptors of a ring, and of an indirect table.
+#define VHOST_RING_SIZE_MAX 32768
+#define VHOST_INDIRECT_MAX  1024
 
 // What a guest has overwritten: one bit a page, for live migration. One for all rings of a guest.
 struct vhost_log {
@@ -53,6 +54,7 @@ struct vhost_ring_setup {
 
 enum vhost_ring_fault {
 	VHOST_RING_SOUND,
+	VHOST_RING_CLOSED,
 	VHOST_RING_INDEX,      // more is available than the ring has places
 	VHOST_RING_DESCRIPTOR, // a descriptor number outside of the ring
 	VHOST_RING_ADDRESS,    // a buffer outside of the guest's memory
