@@ -367,6 +367,40 @@ def captures():
         yield name, bytes([len(program)]) + b"".join(struct.pack("<HBBI", *one) for one in program) + frame
 
 
+def vhost_rings():
+    """Rings of eight descriptors with four buffers: one piece, a chain, a table, over the regions' border."""
+    size, base, memory = 8, 0x1000, 4096
+    parts = memory * 3 // 4 & ~15  # the first region's size
+    buffers = base + 1024
+    for kind in range(128):
+        packed, write = kind & 1, 2 if kind & 64 else 0
+        header = 12 if kind & 6 else 10
+        image = bytearray(memory)
+        shapes = [(buffers, header + 60, 0), (buffers + 200, header, 1), (buffers + 300, 1500, 0),
+                  (base + 800, 32, 4), (base + parts - 50, 300, 0)]
+        heads = (0, 1, 3, 4)
+        for place, (address, length, flags) in enumerate(shapes):
+            flags |= write if flags != 4 else 0
+            if flags & 4 and not kind & 16:
+                address, length, flags = buffers, 70, write
+            if packed:
+                flags |= 1 << 7
+                image[place * 16:place * 16 + 16] = struct.pack("<QIHH", address, length, place, flags)
+            else:
+                image[place * 16:place * 16 + 16] = struct.pack("<QIHH", address, length, flags, place + 1)
+        table = ((buffers, header, write | 1, 1), (buffers + 2000, 100, write, 0))
+        for place, (address, length, flags, following) in enumerate(table):
+            more = struct.pack("<HH", 0, flags) if packed else struct.pack("<HH", flags, following)
+            image[800 + place * 16:816 + place * 16] = struct.pack("<QI", address, length) + more
+        if not packed:
+            available = struct.pack("<HH4H", 0, len(heads), *heads)
+            image[size * 16:size * 16 + len(available)] = available
+        if kind & 8:  # a frame whose checksum is missing
+            image[1024:1034] = struct.pack("<BBHHHH", 1, 0, 0, 0, 34, 6)
+            image[1024 + header:1024 + header + 60] = ethernet("a2", "a1", 0x800, udp("10.1.0.11", "10.1.0.12")).ljust(60, b"\0")
+        yield f"ring{kind}", bytes((kind, size if packed else 3, 0, 1)) + image
+
+
 def write(directory, seeds):
     os.makedirs(directory, exist_ok=True)
     for name, data in seeds:
@@ -384,6 +418,7 @@ def main():
     write(os.path.join(root, "membership"), memberships())
     write(os.path.join(root, "offload"), offloads())
     write(os.path.join(root, "plane"), planes())
+    write(os.path.join(root, "vhost_ring"), vhost_rings())
     write(os.path.join(root, "dhcp"), ((name, bytes([which]) + data) for name, which, data in services()))
     write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
     # Preface and settings come from the fuzzer; in one piece.
