@@ -90,7 +90,7 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 	}
 }
 
-static void print(const struct pipeline_options *options, const struct measured *result)
+static void print(const struct pipeline_options *options, const struct measured *result, bool huge)
 {
 	printf("%s%c%s %8u  %6.1f  (%.1f)", options->protocol == IPPROTO_TCP ? "tcp" : "udp",
 	       options->ipv6 ? '6' : '4', options->vxlan ? " vxlan" : "", options->connections,
@@ -101,7 +101,7 @@ static void print(const struct pipeline_options *options, const struct measured 
 		       "from server %.1f",
 		       result->receive, result->look_up, result->apply, result->send,
 		       result->side[SIDE_CLIENT], result->side[SIDE_SERVER]);
-	putchar('\n');
+	puts(huge ? "" : "   (connections on ordinary pages)");
 }
 
 int main(int argc, char **argv)
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
 	measure(&world, &options, results);
 	if (!options.turns)
 		for (uint32_t i = 0; i < options.workers; i++)
-			print(&options, &results[i]);
+			print(&options, &results[i], world.engine->flows->huge);
 	world_close(&world);
 	return 0;
 }

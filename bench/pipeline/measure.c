@@ -119,7 +119,7 @@ static void turn_by_stage(struct runner *runner, enum side side, struct rte_mbuf
 
 	burst_receive(worker, &from, mbufs, PORT_BURST);
 	received = rte_rdtsc();
-	burst_look_up(worker);
+	burst_look_up(worker, worker->burst.count);
 	found = rte_rdtsc();
 	burst_apply(worker);
 	applied = rte_rdtsc();

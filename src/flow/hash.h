@@ -40,8 +40,8 @@ static inline struct flow_hash flow_hash(const struct flow_hash_secret *secret,
 		flow_hash_mix(source ^ s[3], (destination << 1 | destination >> 63) ^ meta * s[4]);
 
 	return (struct flow_hash){
-		.bucket = (uint32_t)(mixed >> 32),
-		.signature = (uint16_t)mixed,
+		.bucket = (uint32_t)mixed,
+		.signature = (uint16_t)(mixed >> 32),
 		.shard = (uint16_t)(((source + destination) * s[5]) >> 58),
 	};
 }

@@ -129,11 +129,16 @@ static inline flow_ingress flow_ingress_make(struct ingress ingress,
 					     const struct mac_address *destination,
 					     const struct mac_address *source)
 {
-	uint64_t a = 0, b = 0;
+	uint64_t a = mac_number(destination) * 0x9e3779b97f4a7c15 ^
+		     mac_number(source) * 0xc2b2ae3d27d4eb4f;
 
-	memcpy(&a, destination, 6);
-	memcpy(&b, source, 6);
-	a = (a * 0x9e3779b97f4a7c15) ^ (b * 0xc2b2ae3d27d4eb4f);
 	a ^= a >> 32;
 	return (uint64_t)ingress.port << 48 | (uint64_t)ingress.peer << 32 | (uint32_t)a;
+}
+
+// What it was made from, but for the MAC addresses.
+static inline struct ingress flow_ingress_get(flow_ingress ingress)
+{
+	return (struct ingress){.port = (uint16_t)(ingress >> 48),
+				.peer = (uint16_t)(ingress >> 32)};
 }

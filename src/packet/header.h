@@ -50,20 +50,28 @@ uint16_t checksum_finish(uint64_t sum);
 uint64_t checksum_pseudo(const struct ip_address *source, const struct ip_address *destination,
 			 uint8_t protocol, uint32_t length);
 
+// The sum over a right header is 0xffff: it can't be 0, because not all of it is.
 static inline bool ipv4_checksum_valid(const uint8_t *header, uint32_t size)
 {
-	uint32_t words[5];
-	uint64_t sum;
+	uint64_t words[2], sum;
+	uint32_t last, half;
 
-	memcpy(words, header, IPV4_HEADER_SIZE);
-	sum = (uint64_t)words[0] + words[1] + words[2] + words[3] + words[4];
-	if (size > IPV4_HEADER_SIZE)
-		sum = checksum_add(sum, header + IPV4_HEADER_SIZE, size - IPV4_HEADER_SIZE);
+	memcpy(words, header, 16);
+	memcpy(&last, header + 16, 4);
+	// Carries go around to the lowest bit, in each width.
+	sum = words[0] + words[1];
+	sum += sum < words[1];
+	sum += last;
+	sum += sum < last;
 	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	if (size > IPV4_HEADER_SIZE) {
+		sum = checksum_add(sum, header + IPV4_HEADER_SIZE, size - IPV4_HEADER_SIZE);
+		sum = (sum & 0xffffffff) + (sum >> 32);
+	}
+	half = (uint32_t)sum + (uint32_t)(sum >> 32);
+	half = (half & 0xffff) + (half >> 16);
+	half = (half & 0xffff) + (half >> 16);
+	return half == 0xffff;
 }
 
 // Takes one hop off an IPv4 header and repairs its checksum (RFC 1624).

@@ -4,6 +4,9 @@
 
 #pragma once
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <stdint.h>
 
 #include "base/address.h"
@@ -44,10 +47,10 @@ struct packet {
 	struct flow_key key; // network is filled by the caller
 	struct mac_address destination_mac;
 	struct mac_address source_mac;
+	uint32_t length; // of the frame in bytes
 	// Sender as the IP header has it; differs from the key's for ICMP errors.
 	struct ip_address source;
 	struct ip_address destination;
-	uint32_t length;    // of the frame in bytes
 	uint32_t ip_length; // of the IP packet in bytes, header included
 	uint16_t l3_offset; // from the start of the frame
 	uint16_t l4_offset; // 0: there is none that could be read
@@ -59,6 +62,7 @@ struct packet {
 	uint8_t icmp_type;
 	uint8_t icmp_code;
 	uint8_t icmp_reply; // the answer to a query
+	uint16_t spare;
 	// What connection tracking reads of a transport header, in host byte order. Of an ICMP
 	// error the sequence number or tag that it quotes, and nothing else.
 	union {
@@ -68,6 +72,7 @@ struct packet {
 			uint32_t tcp_ack;
 			uint16_t tcp_window; // as it stands there, not scaled
 			uint8_t tcp_scale;   // shift + 1 by the option of a SYN; 0: no such option
+			uint8_t tcp_spare;
 		};
 		struct {
 			uint32_t sctp_tag;	    // verification tag
@@ -77,7 +82,10 @@ struct packet {
 			uint8_t sctp_reflected; // T bit: the tag is the sender's own
 		};
 	};
+	uint32_t transport_spare;
 };
+
+_Static_assert(sizeof(struct packet) == 128, "two cache lines, without padding");
 
 // RFC 9260 section 3.2
 #define SCTP_INIT	       1
@@ -127,6 +135,14 @@ static inline struct flow_key flow_key_reverse(const struct flow_key *key, uint1
 static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
 {
 	const uint64_t *x = (const uint64_t *)a, *y = (const uint64_t *)b;
+#ifdef __SSE2__
+	const __m128i *u = (const __m128i *)(const void *)a, *v = (const __m128i *)(const void *)b;
+	__m128i same =
+		_mm_and_si128(_mm_cmpeq_epi8(_mm_loadu_si128(u), _mm_loadu_si128(v)),
+			      _mm_cmpeq_epi8(_mm_loadu_si128(u + 1), _mm_loadu_si128(v + 1)));
 
+	return _mm_movemask_epi8(same) == 0xffff && x[4] == y[4];
+#else
 	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+#endif
 }

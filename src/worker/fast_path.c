@@ -1,27 +1,59 @@
-// The fast path: a burst of packets goes through four steps, each for all of them before the next,
-// so that their memory accesses overlap. What is not a plain packet of a known connection takes the
-// slow path from the last step, in its place in the order.
+// The fast path: a burst of packets goes through steps, so that their memory accesses overlap. What
+// is not a plain packet of a known connection takes the slow path from the last step, in its place
+// in the order.
+//
+// step 1  what is it?              headers to a key, its hash; the bucket is asked for
+// step 2  who may it be?           the bucket's candidate; its connection is asked for
+// step 3  is it, and may it pass?  the key, where it comes from, the generation; accounting
+// step 4  where to?                rewriting, and to the port's others
+//
+// Step 2 follows some packets behind step 1: memory answers so many questions at a time, and a
+// burst's worth of them at once would have to wait.
 
 #include "flow/state.h"
 #include "layer/tunnel/tunnel.h"
+#include "packet/plain.h"
 #include "port/offload.h"
 #include "worker/worker.h"
 
 #define PREFETCH_AHEAD 4
+#define LOOK_UP_BEHIND 8
+
+// ---- step 2: who may it be?
+
+// For the packets before `end`. The buckets are in the cache by now; the connections come.
+static void burst_look_up(struct worker *worker, uint32_t end)
+{
+	struct burst *burst = &worker->burst;
+	uint32_t i = burst->looked_up;
+
+	for (; i < end; i++)
+		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);
+	burst->looked_up = i;
+}
 
 // ---- step 1: what is it?
 
-// Takes a packet into the burst; `network` and `ingress` are known.
-static void burst_add(struct burst *burst, struct rte_mbuf *mbuf, const struct ingress ingress,
-		      uint16_t network, const struct flow_table *flows)
+// Takes a packet into the burst that is parsed in its place there; `network` and `ingress` are
+// known; `frame` starts with its MAC addresses.
+static inline void burst_add(struct worker *worker, struct rte_mbuf *mbuf, const uint8_t *frame,
+			     struct ingress ingress, uint16_t network)
 {
-	struct packet *packet = &burst->packets[burst->count];
+	struct burst *burst = &worker->burst;
+	uint32_t place = burst->count;
+	struct packet *packet = &burst->packets[place];
+	struct flow_hash hash;
 
 	packet->key.network = network;
-	burst->hashes[burst->count] = flow_hash(&flows->secret, &packet->key);
-	rte_prefetch0(flow_table_bucket(flows, burst->hashes[burst->count]));
-	burst->ingress[burst->count] = ingress;
-	burst->mbufs[burst->count++] = mbuf;
+	hash = flow_hash(&worker->flows->secret, &packet->key);
+	rte_prefetch0(flow_table_bucket(worker->flows, hash));
+	burst->hashes[place] = hash;
+	burst->ingress[place] = flow_ingress_make(ingress, (const struct mac_address *)frame,
+						  (const struct mac_address *)(frame + 6));
+	burst->mbufs[place] = mbuf;
+	burst->count = place + 1;
+	if (place >= burst->looked_up + LOOK_UP_BEHIND)
+		burst_look_up(worker, burst->looked_up + 1);
 }
 
 static enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *mbuf)
@@ -35,10 +67,10 @@ static uint16_t port_network(const struct tables *tables, uint16_t port)
 	return tables->endpoints[tables->ports[port].endpoint].network;
 }
 
-// From a workload. What is behind the IP packet counts for the size too: a frame may be padded to
-// any length, and no device must be given more than it was opened for.
-static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
-			  uint16_t network)
+// Any frame of a workload's. What is behind the IP packet counts for the size too: a frame may be
+// padded to any length, and no device must be given more than it was opened for.
+static __attribute__((noinline)) void receive_any(struct worker *worker, struct rte_mbuf *mbuf,
+						  uint16_t port, uint16_t network)
 {
 	struct burst *burst = &worker->burst;
 	struct packet *packet = &burst->packets[burst->count];
@@ -63,7 +95,23 @@ static void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t
 		// Cut or refused on the slow path, in its place in the order.
 		packet->kind = PACKET_OVERSIZE;
 	}
-	burst_add(burst, mbuf, (struct ingress){.port = port}, network, worker->flows);
+	burst_add(worker, mbuf, packet->destination_mac.bytes, (struct ingress){.port = port},
+		  network);
+}
+
+// From a workload; `size_max` is what a frame of its network may have. The usual packet first.
+static inline void receive_local(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
+				 uint16_t network, uint32_t size_max)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	struct burst *burst = &worker->burst;
+
+	if (likely(!(mbuf->ol_flags & PACKET_SEGMENTATION) && mbuf->pkt_len <= size_max &&
+		   packet_parse_plain(frame, rte_pktmbuf_data_len(mbuf), mbuf->pkt_len,
+				      &burst->packets[burst->count])))
+		burst_add(worker, mbuf, frame, (struct ingress){.port = port}, network);
+	else
+		receive_any(worker, mbuf, port, network);
 }
 
 // What is behind the outer packet (padding) must not pass for inner payload.
@@ -112,7 +160,8 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			if (likely(reason == DROP_NONE)) {
 				struct ingress ingress = {.port = PORT_UPLINK, .peer = outer.peer};
 
-				burst_add(burst, mbuf, ingress, outer.network, worker->flows);
+				burst_add(worker, mbuf, outer_packet->destination_mac.bytes,
+					  ingress, outer.network);
 			} else {
 				worker_drop(worker, mbuf, PORT_UPLINK, reason);
 			}
@@ -209,68 +258,85 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		forward(worker, mbuf, packet, ingress, action, hash);
 }
 
-// ---- steps 2 and 3, and the end of the burst
+// ---- step 3: is it, and may it pass?
 
-// Step 2: who may it be? The buckets are in the cache by now; the connections come.
-static void burst_look_up(struct worker *worker)
+static inline bool is_of(const struct flow_direction *direction, const struct packet *packet,
+			 flow_ingress ingress)
 {
-	struct burst *burst = &worker->burst;
-
-	for (uint32_t i = 0; i < burst->count; i++)
-		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);
+	return flow_key_equal(&direction->key, &packet->key) && direction->ingress == ingress;
 }
 
 // The connection of a packet that the candidate was not: another key has the same signature, or it
-// has found no room in its bucket.
-static flow_reference find(struct worker *worker, const struct packet *packet,
-			   struct flow_hash hash)
+// has found no room in its bucket. 0: there is none, or it has changed its way.
+static __attribute__((noinline)) flow_reference find(struct worker *worker, uint32_t i)
 {
-	return packet->kind == PACKET_IP ? flow_table_find(worker->flows, &packet->key, hash) : 0;
+	struct burst *burst = &worker->burst;
+	const struct packet *packet = &burst->packets[i];
+	flow_reference reference;
+
+	if (packet->kind != PACKET_IP)
+		return 0;
+	reference = flow_table_find(worker->flows, &packet->key, burst->hashes[i]);
+	if (!reference ||
+	    !is_of(&flow_table_get(worker->flows, reference)->direction[reference & 1], packet,
+		   burst->ingress[i]))
+		return 0;
+	burst->references[i] = reference;
+	return reference;
 }
 
-// Step 3: is it, and does what was decided still hold? Account, and apply.
+// True: what was decided about the connection holds for the packet, which is accounted.
+static inline bool account(struct worker *worker, struct flow *flow, flow_reference reference,
+			   const struct packet *packet, uint32_t generation,
+			   struct flow_action *action)
+{
+	const struct flow_direction *direction = &flow->direction[reference & 1];
+	uint32_t before = atomic_load_explicit(&direction->generation, memory_order_acquire);
+
+	// The owner may be changing it: the action belongs to a generation that is the same before
+	// and after.
+	*action = flow_action_get(direction);
+	return before == generation &&
+	       atomic_load_explicit(&direction->generation, memory_order_relaxed) == before &&
+	       flow_account_packet(&flow->account, reference & 1, packet, packet->length,
+				   worker->now) == FLOW_GOES_ON;
+}
+
+// Steps 3 and 4 of all packets.
 static void burst_apply(struct worker *worker)
 {
 	struct burst *burst = &worker->burst;
-	const struct tables *tables = worker->tables;
+	uint32_t generation = worker->tables->generation, count = burst->count;
 
-	for (uint32_t i = 0; i < burst->count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		const struct packet *packet = &burst->packets[i];
 		flow_reference reference = burst->references[i];
 		struct flow *flow = flow_table_get(worker->flows, reference);
-		struct flow_direction *direction = &flow->direction[reference & 1];
 		struct flow_action action;
-		uint32_t generation;
 
-		if (unlikely(!reference || !flow_key_equal(&direction->key, &packet->key))) {
-			reference = find(worker, packet, burst->hashes[i]);
+		if (unlikely(!reference || packet->kind != PACKET_IP ||
+			     !is_of(&flow->direction[reference & 1], packet, burst->ingress[i]))) {
+			reference = find(worker, i);
 			flow = flow_table_get(worker->flows, reference);
-			direction = &flow->direction[reference & 1];
 		}
-		if (likely(reference && packet->kind == PACKET_IP &&
-			   direction->ingress == flow_ingress_make(burst->ingress[i],
-								   &packet->destination_mac,
-								   &packet->source_mac))) {
-			// The owner may be changing it: the action belongs to a generation that is
-			// the same before and after.
-			generation =
-				atomic_load_explicit(&direction->generation, memory_order_acquire);
-			action = flow_action_get(direction);
-			if (likely(generation == tables->generation &&
-				   atomic_load_explicit(&direction->generation,
-							memory_order_relaxed) == generation &&
-				   flow_account_packet(&flow->account, reference & 1, packet,
-						       packet->length,
-						       worker->now) == FLOW_GOES_ON)) {
-				forward(worker, burst->mbufs[i], packet, burst->ingress[i], action,
+		if (likely(reference &&
+			   account(worker, flow, reference, packet, generation, &action))) {
+			if (action.flags)
+				forward(worker, burst->mbufs[i], packet,
+					flow_ingress_get(burst->ingress[i]), action,
 					burst->hashes[i]);
-				continue;
-			}
+			else
+				transmit_add(worker, burst->mbufs[i], action.port);
+			continue;
 		}
-		slow_path(worker, burst->mbufs[i], packet, burst->ingress[i], burst->hashes[i]);
+		slow_path(worker, burst->mbufs[i], packet, flow_ingress_get(burst->ingress[i]),
+			  burst->hashes[i]);
 	}
 	burst->count = 0;
+	burst->looked_up = 0;
 }
+
+// ---- a burst
 
 static void burst_run(struct worker *worker)
 {
@@ -279,25 +345,29 @@ static void burst_run(struct worker *worker)
 	// A trace must not account.
 	if (unlikely(worker->trace)) {
 		for (uint32_t i = 0; i < burst->count; i++)
-			slow_path(worker, burst->mbufs[i], &burst->packets[i], burst->ingress[i],
-				  burst->hashes[i]);
+			slow_path(worker, burst->mbufs[i], &burst->packets[i],
+				  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
 		burst->count = 0;
+		burst->looked_up = 0;
 		return;
 	}
-	burst_look_up(worker);
+	burst_look_up(worker, burst->count);
 	burst_apply(worker);
 }
 
-// Step 1 for a burst from a port.
+// Step 1, and step 2 for most, of a burst from a port.
 static void burst_receive(struct worker *worker, const struct poll_entry *from,
 			  struct rte_mbuf **mbufs, uint32_t count)
 {
 	struct port_counters *counters = worker_counters(worker, from->port);
+	uint32_t size_max = 0;
 	uint16_t network = 0;
 	uint64_t bytes = 0;
 
-	if (from->port != PORT_UPLINK)
+	if (from->port != PORT_UPLINK) {
 		network = port_network(worker->tables, from->port);
+		size_max = worker->tables->networks[network].mtu + ETHERNET_HEADER_SIZE;
+	}
 	for (uint32_t i = 0; i < PREFETCH_AHEAD && i < count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], const void *));
 	for (uint32_t i = 0; i < count; i++) {
@@ -307,7 +377,7 @@ static void burst_receive(struct worker *worker, const struct poll_entry *from,
 		if (from->port == PORT_UPLINK)
 			receive_uplink(worker, mbufs[i]);
 		else
-			receive_local(worker, mbufs[i], from->port, network);
+			receive_local(worker, mbufs[i], from->port, network, size_max);
 	}
 	counters->rx_packets += count - worker->burst.elsewhere_packets;
 	counters->rx_bytes += bytes - worker->burst.elsewhere_bytes;
@@ -360,8 +430,8 @@ void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t co
 		if (reason != DROP_NONE)
 			worker_drop(worker, mbufs[i], context.port, reason);
 		else
-			burst_add(&worker->burst, mbufs[i], ingress, context.network,
-				  worker->flows);
+			burst_add(worker, mbufs[i], rte_pktmbuf_mtod(mbufs[i], const uint8_t *),
+				  ingress, context.network);
 	}
 	burst_run(worker);
 }

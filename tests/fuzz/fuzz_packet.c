@@ -15,6 +15,7 @@
 #include "layer/gateway/gateway.h"
 #include "layer/services/services.h"
 #include "layer/tunnel/tunnel.h"
+#include "packet/plain.h"
 
 #define FRAME_MAX 16384
 
@@ -173,13 +174,25 @@ static void answer(const uint8_t *data, uint32_t size, const struct packet *pack
 			     &answered) == DROP_NONE);
 }
 
+// The usual packet has a way of its own, with the same result.
+static enum drop_reason parse(const uint8_t *data, uint32_t available, uint32_t length,
+			      struct packet *packet)
+{
+	enum drop_reason reason = packet_parse(data, available, length, packet);
+	struct packet plain;
+
+	if (packet_parse_plain(data, available, length, &plain))
+		require(reason == DROP_NONE && memcmp(&plain, packet, sizeof(plain)) == 0);
+	return reason;
+}
+
 static void from_workload(const uint8_t *frame, uint32_t available, uint32_t length)
 {
 	const uint8_t *data = guard_put(frame, available);
 	struct address_resolution message;
 	struct packet packet;
 
-	if (packet_parse(data, available, length, &packet) != DROP_NONE)
+	if (parse(data, available, length, &packet) != DROP_NONE)
 		return;
 	check_packet(&packet, available, length);
 	if (packet.kind == PACKET_ARP)
@@ -206,7 +219,7 @@ static void from_underlay(const uint8_t *frame, uint32_t available, uint32_t len
 	struct address_resolution message;
 	struct packet packet;
 
-	if (packet_parse(data, available, length, &packet) != DROP_NONE)
+	if (parse(data, available, length, &packet) != DROP_NONE)
 		return;
 	switch (tunnel_receive(tables, &packet, data, available, &outer)) {
 	case TUNNEL_NEIGHBOUR:
@@ -228,7 +241,7 @@ static void from_underlay(const uint8_t *frame, uint32_t available, uint32_t len
 		if (available > length)
 			available = length;
 		data += outer.offset;
-		if (packet_parse(data, available, length, &packet) != DROP_NONE)
+		if (parse(data, available, length, &packet) != DROP_NONE)
 			return;
 		check_packet(&packet, available, length);
 		if (packet.kind == PACKET_IP || packet.kind == PACKET_ICMP_ERROR)
