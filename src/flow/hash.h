@@ -13,7 +13,7 @@ struct flow_hash_secret {
 };
 
 struct flow_hash {
-	uint32_t bucket; // spread over a shard's buckets
+	uint32_t bucket; // spread over a shard's buckets; bits 8 to 23 are the signature
 	uint16_t signature;
 	uint16_t shard; // below FLOW_SHARDS
 };
@@ -41,7 +41,7 @@ static inline struct flow_hash flow_hash(const struct flow_hash_secret *secret,
 
 	return (struct flow_hash){
 		.bucket = (uint32_t)mixed,
-		.signature = (uint16_t)(mixed >> 32),
+		.signature = (uint16_t)(mixed >> 8),
 		.shard = (uint16_t)(((source + destination) * s[5]) >> 58),
 	};
 }

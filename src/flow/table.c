@@ -1,19 +1,9 @@
 #include "flow/table.h"
 
-#include <linux/memfd.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/random.h>
-#include <unistd.h>
 
-#include "flow/state.h"
-
-// Buckets that are searched from a key's own on. With half of the slots in use one in fifty buckets
-// overflows.
-#define PROBE_BUCKETS 8
-
-// Ageing looks at a connection at least this often in seconds, however long it may be idle.
-#define AGE_LOOK 16
+#include "flow/table_private.h"
 
 // Never used connections that a worker takes at a time.
 #define FRESH_STEP 64
@@ -23,44 +13,22 @@ struct flow_file_header {
 	char magic[8];
 	uint32_t layout;
 	uint32_t max;
-	uint32_t shard_buckets;
+	uint32_t rows_max;
 	uint32_t spare;
 	struct flow_hash_secret secret;
+	flow_extent extents[FLOW_SHARDS];
 };
 
-#define PAGE_HUGE (2u << 20)
+_Static_assert(sizeof(struct flow_file_header) <= FLOW_TABLE_HEADER, "one page");
 
-static size_t round_up(size_t size, size_t unit)
+// Groups of a shard, for all keys: a power of two, and at most half of the slots are used.
+static uint32_t rows_for(uint32_t max)
 {
-	return (size + unit - 1) / unit * unit;
-}
+	uint32_t rows = 1;
 
-static int map_memory(struct flow_table *table, size_t size, struct error *err)
-{
-	static const unsigned int kinds[] = {MFD_HUGETLB, 0};
-
-	table->memory_size = round_up(size, PAGE_HUGE);
-	for (unsigned int i = 0; i < 2; i++) {
-		int fd = memfd_create("sluice-flows", MFD_CLOEXEC | kinds[i]);
-
-		if (fd < 0)
-			continue;
-		if (ftruncate(fd, (off_t)table->memory_size) == 0)
-			table->memory = mmap(NULL, table->memory_size, PROT_READ | PROT_WRITE,
-					     MAP_SHARED, fd, 0);
-		else
-			table->memory = MAP_FAILED;
-		close(fd);
-		if (table->memory != MAP_FAILED) {
-			table->huge = kinds[i] == MFD_HUGETLB;
-			if (!table->huge)
-				madvise(table->memory, table->memory_size, MADV_HUGEPAGE);
-			return 0;
-		}
-	}
-	table->memory = NULL;
-	return error_errno(err, "no memory for a table of %u connections (%zu MiB)", table->max,
-			   table->memory_size >> 20);
+	while ((uint64_t)rows * FLOW_SHARDS * FLOW_GROUP_SLOTS < (uint64_t)max * 2 * 2)
+		rows *= 2;
+	return rows;
 }
 
 int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers,
@@ -68,7 +36,7 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 {
 	struct flow_table *table;
 	struct flow_file_header *header;
-	size_t header_size, buckets_size;
+	size_t sizes[FLOW_MEMORY_PARTS];
 	void *memory = NULL;
 
 	if (max < 1 || max > (1u << 30))
@@ -80,16 +48,18 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	table->max = max;
 	table->workers = workers;
 	table->readers = readers;
-	// Two keys a connection, and half of the slots empty.
-	table->shard_buckets = max / (FLOW_SHARDS * FLOW_BUCKET_SLOTS / 4) + 2;
+	table->rows_max = rows_for(max);
 	table->fresh_step = FRESH_STEP;
 	if (max / workers < FRESH_STEP * 8)
 		table->fresh_step = 1;
-	header_size = round_up(sizeof(*header), 64);
-	buckets_size = (size_t)FLOW_SHARDS * table->shard_buckets * sizeof(struct flow_bucket);
-	if (map_memory(table, header_size + buckets_size + ((size_t)max + 1) * sizeof(struct flow),
-		       err) < 0) {
-		free(table);
+	sizes[FLOW_MEMORY_BUCKETS] = FLOW_TABLE_HEADER + (size_t)table->rows_max * FLOW_SHARDS *
+								 FLOW_GROUP_BUCKETS *
+								 sizeof(struct flow_bucket);
+	sizes[FLOW_MEMORY_FLOWS] = ((size_t)max + 1) * sizeof(struct flow);
+	if (!flow_memory_open(&table->memory, sizes)) {
+		error_errno(err, "no memory for a table of %u connections (%zu MiB)", max,
+			    table->memory.size >> 20);
+		flow_table_close(table);
 		return -1;
 	}
 	if (getrandom(&table->secret, sizeof(table->secret), 0) != sizeof(table->secret)) {
@@ -100,35 +70,59 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	for (unsigned int i = 0; i < sizeof(table->secret.words) / sizeof(table->secret.words[0]);
 	     i++)
 		table->secret.words[i] |= 1;
-	header = table->memory;
+	header = (void *)table->memory.parts[FLOW_MEMORY_BUCKETS].start;
 	memcpy(header->magic, "sluicefl", sizeof(header->magic));
 	header->layout = FLOW_TABLE_LAYOUT;
 	header->max = max;
-	header->shard_buckets = table->shard_buckets;
+	header->rows_max = table->rows_max;
 	header->secret = table->secret;
-	table->buckets = (struct flow_bucket *)((char *)table->memory + header_size);
-	table->flows = (struct flow *)((char *)table->buckets + buckets_size);
+	table->extents = header->extents;
+	table->buckets = (void *)((char *)header + FLOW_TABLE_HEADER);
+	table->flows = (void *)table->memory.parts[FLOW_MEMORY_FLOWS].start;
 	atomic_store(&table->fresh, 1); // number 0 means none
-	for (uint32_t i = 0; i < workers; i++)
+	for (uint32_t i = 0; i < workers; i++) {
 		table->worker[i].age_shard = i;
+		flow_table_grow_open(table, i);
+	}
 	*result = table;
 	return 0;
 }
 
 void flow_table_close(struct flow_table *table)
 {
-	if (table->memory)
-		munmap(table->memory, table->memory_size);
+	flow_memory_close(&table->memory);
 	free(table);
+}
+
+flow_reference flow_table_candidate_beyond(const struct flow_table *table,
+					   const struct flow_bucket *home, uint16_t signature)
+{
+	for (unsigned int probe = 1; probe < FLOW_GROUP_BUCKETS; probe++) {
+		const struct flow_bucket *bucket = flow_table_probe(home, probe);
+		uint32_t match = flow_bucket_match(bucket, signature);
+
+		for (; match; match &= match - 1) {
+			flow_reference reference = atomic_load_explicit(
+				&bucket->references[__builtin_ctz(match)], memory_order_acquire);
+
+			if (!reference)
+				continue;
+			rte_prefetch0(&flow_table_get(table, reference)->direction[reference & 1]);
+			rte_prefetch0(&flow_table_get(table, reference)->account);
+			return reference;
+		}
+	}
+	return 0;
 }
 
 flow_reference flow_table_find(const struct flow_table *table, const struct flow_key *key,
 			       struct flow_hash hash)
 {
-	const struct flow_bucket *home = flow_table_bucket(table, hash), *bucket = home;
-	const struct flow_bucket *first = &table->buckets[hash.shard * table->shard_buckets];
+	const struct flow_bucket *home = flow_table_bucket(table, hash);
 
-	for (unsigned int probe = 0; probe < PROBE_BUCKETS; probe++) {
+	for (unsigned int probe = 0; probe < FLOW_GROUP_BUCKETS; probe++) {
+		const struct flow_bucket *bucket = flow_table_probe(home, probe);
+
 		for (uint32_t match = flow_bucket_match(bucket, hash.signature); match;
 		     match &= match - 1) {
 			flow_reference reference = atomic_load_explicit(
@@ -139,58 +133,8 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 		}
 		if (atomic_load_explicit(&home->overflow, memory_order_relaxed) == 0)
 			break;
-		if (++bucket == first + table->shard_buckets)
-			bucket = first;
 	}
 	return 0;
-}
-
-static bool enter_key(struct flow_table *table, const struct flow_key *key,
-		      flow_reference reference, uint8_t due)
-{
-	struct flow_hash hash = flow_hash(&table->secret, key);
-	struct flow_bucket *home = flow_table_bucket(table, hash), *bucket = home;
-	struct flow_bucket *first = &table->buckets[hash.shard * table->shard_buckets];
-
-	for (unsigned int probe = 0; probe < PROBE_BUCKETS && probe < table->shard_buckets;
-	     probe++) {
-		for (unsigned int i = 0; i < FLOW_BUCKET_SLOTS; i++) {
-			if (atomic_load_explicit(&bucket->references[i], memory_order_relaxed))
-				continue;
-			bucket->signatures[i] = hash.signature;
-			bucket->due[i] = due;
-			if (bucket != home)
-				atomic_fetch_add_explicit(&home->overflow, 1, memory_order_relaxed);
-			atomic_store_explicit(&bucket->references[i], reference,
-					      memory_order_release);
-			return true;
-		}
-		if (++bucket == first + table->shard_buckets)
-			bucket = first;
-	}
-	return false;
-}
-
-static void leave_key(struct flow_table *table, const struct flow_key *key,
-		      flow_reference reference)
-{
-	struct flow_hash hash = flow_hash(&table->secret, key);
-	struct flow_bucket *home = flow_table_bucket(table, hash), *bucket = home;
-	struct flow_bucket *first = &table->buckets[hash.shard * table->shard_buckets];
-
-	for (unsigned int probe = 0; probe < PROBE_BUCKETS; probe++) {
-		for (unsigned int i = 0; i < FLOW_BUCKET_SLOTS; i++) {
-			if (atomic_load_explicit(&bucket->references[i], memory_order_relaxed) !=
-			    reference)
-				continue;
-			atomic_store_explicit(&bucket->references[i], 0, memory_order_release);
-			if (bucket != home)
-				atomic_fetch_sub_explicit(&home->overflow, 1, memory_order_relaxed);
-			return;
-		}
-		if (++bucket == first + table->shard_buckets)
-			bucket = first;
-	}
 }
 
 // An ended connection's place keeps the number of the next one to be used again and the token of
@@ -228,6 +172,16 @@ bool flow_table_has_room(const struct flow_table *table, uint32_t worker)
 	       atomic_load_explicit(&table->fresh, memory_order_relaxed) <= table->max;
 }
 
+// It will be written as a whole.
+static void expect_place(const struct flow_table *table, uint32_t number)
+{
+	const struct flow *flow = &table->flows[number];
+
+	__builtin_prefetch(&flow->direction[FLOW_ORIGINAL], 1);
+	__builtin_prefetch(&flow->direction[FLOW_REPLY], 1);
+	__builtin_prefetch(&flow->account, 1);
+}
+
 // A number for a new connection: the oldest that was given back, or a fresh one.
 static uint32_t take_number(struct flow_table *table, struct flow_table_worker *own)
 {
@@ -237,6 +191,8 @@ static uint32_t take_number(struct flow_table *table, struct flow_table_worker *
 		own->free_head = table->flows[number].direction[FLOW_ORIGINAL].free;
 		if (!own->free_head)
 			own->free_tail = 0;
+		else
+			expect_place(table, own->free_head);
 		return number;
 	}
 	if (own->fresh == own->fresh_end) {
@@ -252,18 +208,19 @@ static uint32_t take_number(struct flow_table *table, struct flow_table_worker *
 		own->fresh_end = from + table->fresh_step;
 		if (own->fresh_end > table->max + 1)
 			own->fresh_end = table->max + 1;
+		flow_memory_use(&table->memory, FLOW_MEMORY_FLOWS,
+				(size_t)own->fresh_end * sizeof(struct flow));
 	}
 	return own->fresh++;
 }
 
-static void give_number(struct flow_table *table, struct flow_table_worker *own, uint32_t number)
+void flow_table_give(struct flow_table *table, uint32_t worker, uint32_t number, uint64_t token)
 {
+	struct flow_table_worker *own = &table->worker[worker];
 	struct flow *flow = &table->flows[number];
 
-	set_flags(flow, 0);
-	atomic_thread_fence(memory_order_release);
 	flow->direction[FLOW_ORIGINAL].free = 0;
-	keep_token(flow, rte_rcu_qsbr_start(table->readers));
+	keep_token(flow, token);
 	if (own->free_tail)
 		table->flows[own->free_tail].direction[FLOW_ORIGINAL].free = number;
 	else
@@ -271,29 +228,12 @@ static void give_number(struct flow_table *table, struct flow_table_worker *own,
 	own->free_tail = number;
 }
 
-// The network that counts is the one in which the connection was opened.
-static uint32_t end_time(const struct flow_table_worker *own, const struct flow *flow)
+// Takes back what was not entered, or not all of it.
+static void give_up(struct flow_table *table, uint32_t worker, uint32_t number)
 {
-	enum flow_state state = flow_state_get(&flow->account);
-	uint32_t timeout = flow_state_timeout(state), last = flow->account.last_seen;
-
-	if (own->times.by_network) {
-		uint16_t network = flow->direction[FLOW_ORIGINAL].key.network;
-		const uint32_t *times =
-			network < own->times.count ? own->times.by_network[network] : NULL;
-
-		if (times)
-			timeout = times[state];
-	}
-	return last + timeout;
-}
-
-static uint8_t due_time(const struct flow_table_worker *own, const struct flow *flow, uint32_t now)
-{
-	uint32_t end = end_time(own, flow);
-	uint32_t wait = (int32_t)(end - now) > 0 ? end - now : 1;
-
-	return (uint8_t)(now + (wait < AGE_LOOK ? wait : AGE_LOOK));
+	set_flags(&table->flows[number], 0);
+	atomic_thread_fence(memory_order_release);
+	flow_table_give(table, worker, number, rte_rcu_qsbr_start(table->readers));
 }
 
 flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, const struct flow *flow,
@@ -302,7 +242,9 @@ flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, cons
 	struct flow_table_worker *own = &table->worker[worker];
 	uint32_t number = take_number(table, own);
 	flow_reference reference = number << 1;
+	struct flow_hash hash;
 	struct flow *entry;
+	bool one_way = flow_has(&flow->account, FLOW_ONE_WAY);
 
 	if (!number)
 		return 0;
@@ -310,94 +252,53 @@ flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, cons
 	memcpy(entry, flow, sizeof(*entry));
 	entry->account.created = entry->account.last_seen = now;
 	set_flags(entry, flow->account.flags | FLOW_LIVE);
-	if (!enter_key(table, &entry->direction[FLOW_ORIGINAL].key, reference,
-		       due_time(own, entry, now))) {
-		give_number(table, own, number);
+	hash = flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key);
+	if (!group_enter(flow_table_bucket(table, hash), hash, reference,
+			 flow_due_time(own, entry, now))) {
+		give_up(table, worker, number);
 		return 0;
 	}
-	if (!flow_has(&entry->account, FLOW_ONE_WAY) &&
-	    !enter_key(table, &entry->direction[FLOW_REPLY].key, reference | FLOW_REPLY, 0)) {
-		leave_key(table, &entry->direction[FLOW_ORIGINAL].key, reference);
-		give_number(table, own, number);
-		return 0;
+	if (!one_way) {
+		struct flow_hash back = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
+
+		if (!group_enter(flow_table_bucket(table, back), back, reference | FLOW_REPLY, 0)) {
+			group_leave(flow_table_bucket(table, hash), reference);
+			give_up(table, worker, number);
+			return 0;
+		}
 	}
 	own->created++;
+	own->keys += one_way ? 1 : 2;
+	if (unlikely(own->grow_begun || own->keys > own->grow_at))
+		flow_table_grow(table, worker);
 	return reference;
+}
+
+void flow_table_unlink(struct flow_table *table, uint32_t worker, uint32_t number)
+{
+	struct flow_table_worker *own = &table->worker[worker];
+	flow_reference reference = number << 1;
+	struct flow *flow = &table->flows[number];
+	struct flow_hash hash = flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key);
+
+	if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
+		table->keeper.end(table->keeper.context, worker, reference);
+	group_leave(flow_table_bucket(table, hash), reference);
+	own->keys--;
+	if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
+		hash = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
+		group_leave(flow_table_bucket(table, hash), reference | FLOW_REPLY);
+		own->keys--;
+	}
+	set_flags(flow, 0);
+	atomic_thread_fence(memory_order_release);
+	own->removed++;
 }
 
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference)
 {
-	struct flow *flow = flow_table_get(table, reference);
-	uint32_t number = reference >> 1;
-
-	if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
-		table->keeper.end(table->keeper.context, worker, reference);
-	leave_key(table, &flow->direction[FLOW_ORIGINAL].key, number << 1);
-	if (!flow_has(&flow->account, FLOW_ONE_WAY))
-		leave_key(table, &flow->direction[FLOW_REPLY].key, number << 1 | FLOW_REPLY);
-	give_number(table, &table->worker[worker], number);
-	table->worker[worker].removed++;
-}
-
-static uint32_t age_bucket(struct flow_table *table, uint32_t worker, struct flow_bucket *bucket,
-			   uint32_t now)
-{
-	const struct flow_table_worker *own = &table->worker[worker];
-	uint32_t ended = 0;
-
-	for (unsigned int i = 0; i < FLOW_BUCKET_SLOTS; i++) {
-		flow_reference reference =
-			atomic_load_explicit(&bucket->references[i], memory_order_relaxed);
-		const struct flow *flow;
-
-		// One look for both directions; those not due yet are not touched.
-		if (!reference || (reference & 1) != FLOW_ORIGINAL ||
-		    (int8_t)(bucket->due[i] - (uint8_t)now) > 0)
-			continue;
-		flow = flow_table_get(table, reference);
-		if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
-			table->keeper.look(table->keeper.context, worker, reference, now);
-		if ((int32_t)(end_time(own, flow) - now) > 0) {
-			bucket->due[i] = due_time(own, flow, now);
-			continue;
-		}
-		flow_table_remove(table, worker, reference);
-		ended++;
-	}
-	return ended;
-}
-
-uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
-			uint64_t cycles_since_last, uint64_t cycles_per_second, uint32_t limit)
-{
-	struct flow_table_worker *own = &table->worker[worker];
-	uint64_t buckets = (uint64_t)table->shard_buckets * FLOW_SHARDS / table->workers;
-	uint32_t ended = 0, steps = 0;
-
-	if (own->created == own->removed || own->age_shard >= FLOW_SHARDS)
-		return 0;
-	// All of the worker's buckets once a second, in steps as time goes by.
-	own->age_credit +=
-		cycles_since_last < cycles_per_second ? cycles_since_last : cycles_per_second;
-	while (own->age_credit * buckets >= cycles_per_second && steps++ < limit) {
-		struct flow_bucket *bucket =
-			&table->buckets[own->age_shard * table->shard_buckets + own->age_bucket];
-
-		own->age_credit -= cycles_per_second / buckets < own->age_credit
-					   ? cycles_per_second / buckets
-					   : own->age_credit;
-		rte_prefetch0(bucket + 4);
-		ended += age_bucket(table, worker, bucket, now);
-		if (++own->age_bucket < table->shard_buckets)
-			continue;
-		own->age_bucket = 0;
-		own->age_shard += table->workers;
-		if (own->age_shard >= FLOW_SHARDS)
-			own->age_shard = worker;
-	}
-	if (own->age_credit > cycles_per_second)
-		own->age_credit = cycles_per_second;
-	return ended;
+	flow_table_unlink(table, worker, reference >> 1);
+	flow_table_give(table, worker, reference >> 1, rte_rcu_qsbr_start(table->readers));
 }
 
 uint64_t flow_table_count(const struct flow_table *table)

@@ -1,6 +1,13 @@
 // The table of connections. Each direction of a connection has a slot in a bucket of one cache
-// line: a 16-bit signature and the connection's number. The table is one memory file without
-// pointers in it; its header says the layout.
+// line: a 16-bit signature and the connection's number. Eight buckets are a group: a key that finds
+// no room in its own bucket is in another one of the group. A shard has as many groups as its
+// connections need: they are split one by one as these become more. The table is one memory file
+// without pointers in it; its header says the layout.
+//
+// table.c    finding, adding, removing
+// grow.c     more groups
+// age.c      connections end
+// memory.c   where all of it lies
 //
 // Threads: a shard's buckets and the connections in it are written by the worker that owns the
 // shard only (flow_table_owner); any registered reader may look up at any time. A removed
@@ -19,10 +26,18 @@
 #include "base/error.h"
 #include "flow/flow.h"
 #include "flow/hash.h"
+#include "flow/memory.h"
 
 #define FLOW_TABLE_WORKERS_MAX 64
 #define FLOW_BUCKET_SLOTS      8
+#define FLOW_GROUP_BUCKETS     8
+#define FLOW_GROUP_SLOTS       (FLOW_BUCKET_SLOTS * FLOW_GROUP_BUCKETS)
 #define FLOW_TABLE_LAYOUT      3
+
+// When groups are split, the next bit of each key's hash decides. What the bucket has of the hash
+// is bits 2 to 7, and the signature, which is bits 8 to 23; so no key is read for it.
+#define FLOW_PLANE_FIRST 2
+#define FLOW_PLANES	 6
 
 // A connection's number and, in bit 0, a direction. 0: none.
 typedef uint32_t flow_reference;
@@ -32,9 +47,12 @@ struct flow_bucket {
 	_Atomic flow_reference references[FLOW_BUCKET_SLOTS];
 	// Second, modulo 256, at which ageing looks at the connection next.
 	uint8_t due[FLOW_BUCKET_SLOTS];
-	// Keys that belong here but found no room: they are in the buckets behind.
-	_Atomic uint32_t overflow;
-	uint32_t spare;
+	// Keys that belong here but found no room: they are in other buckets of the group.
+	_Atomic uint8_t overflow;
+	// Bit i: slot i has an original direction, by which ageing looks at its connection.
+	uint8_t originals;
+	// Bit i of each: a bit of the hash of slot i's key, from FLOW_PLANE_FIRST on.
+	uint8_t planes[FLOW_PLANES];
 };
 
 _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line to find");
@@ -54,10 +72,19 @@ struct flow_table_worker {
 	uint64_t removed;
 	uint32_t free_head,
 		free_tail; // connections that wait for the end of their grace period, oldest first
-	uint32_t fresh, fresh_end;	// never used ones
-	uint32_t age_shard, age_bucket; // where ageing goes on
+	uint32_t fresh, fresh_end; // never used ones
+
+	uint64_t keys;		       // in its shards
+	uint32_t groups;	       // of all of its shards
+	uint64_t grow_at;	       // so many keys begin a round of splits; UINT64_MAX: no more
+	uint32_t rows;		       // groups of each of its shards before the round
+	uint32_t grow_row, grow_shard; // the group that is made next
+	uint32_t grow_pause;	       // connections until something is done
+	bool grow_begun;	       // a round
+	bool grow_near;		       // the group to split was prefetched
+
+	uint32_t age_row, age_shard; // where ageing goes on
 	uint64_t age_credit;
-	uint32_t age_time;
 } __attribute__((aligned(128)));
 
 // Who forwards connections that are FLOW_OFFLOADED.
@@ -71,25 +98,28 @@ struct flow_keeper {
 	void (*read)(void *context, flow_reference reference, struct flow_account *copy);
 };
 
+// How many groups a shard has: their count, and above it a mask of as many bits as the largest
+// group's number has. In the table's memory.
+typedef _Atomic uint64_t flow_extent;
+
 struct flow_table {
-	struct flow_bucket *buckets;
+	struct flow_bucket *buckets; // group after group; of each number those of all shards
 	struct flow *flows;
+	flow_extent *extents; // by shard
 	struct flow_hash_secret secret;
-	uint32_t shard_buckets;
+	uint32_t rows_max; // groups of a shard at most
 	uint32_t max;
 	uint32_t workers;
 	struct rte_rcu_qsbr *readers;
 	_Atomic uint32_t fresh; // next never used connection
 	uint32_t fresh_step;
-	void *memory;
-	size_t memory_size;
-	bool huge;
+	struct flow_memory memory;
 	struct flow_keeper keeper;
 	struct flow_table_worker worker[FLOW_TABLE_WORKERS_MAX];
 };
 
-// Makes an empty table for up to `max` connections. Memory is touched as it is used, unless huge
-// pages hold it. `readers`: quiescent state of all that look up; must outlive the table.
+// Makes an empty table for up to `max` connections. Memory is touched shortly before it is used.
+// `readers`: quiescent state of all that look up; must outlive the table.
 int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers,
 		    struct flow_table **table, struct error *err);
 void flow_table_close(struct flow_table *table);
@@ -105,12 +135,42 @@ static inline struct flow *flow_table_get(const struct flow_table *table, flow_r
 	return &table->flows[reference >> 1];
 }
 
+static inline struct flow_bucket *flow_table_group(const struct flow_table *table, uint32_t shard,
+						   uint32_t group)
+{
+	return &table->buckets[((size_t)group * FLOW_SHARDS + shard) * FLOW_GROUP_BUCKETS];
+}
+
+static inline uint32_t flow_table_groups(const struct flow_table *table, uint32_t shard)
+{
+	return (uint32_t)atomic_load_explicit(&table->extents[shard], memory_order_acquire);
+}
+
+// The number of the bucket in its group: other bits than those that choose the group.
+static inline uint32_t flow_hash_place(struct flow_hash hash)
+{
+	return hash.bucket >> 29;
+}
+
 static inline struct flow_bucket *flow_table_bucket(const struct flow_table *table,
 						    struct flow_hash hash)
 {
-	uint32_t index = (uint32_t)((uint64_t)hash.bucket * table->shard_buckets >> 32);
+	uint64_t extent = atomic_load_explicit(&table->extents[hash.shard], memory_order_acquire);
+	uint32_t mask = (uint32_t)(extent >> 32), group = hash.bucket & mask;
 
-	return &table->buckets[hash.shard * table->shard_buckets + index];
+	// Its group was not made yet: it is still part of the one that will be split.
+	if (group >= (uint32_t)extent)
+		group &= mask >> 1;
+	return flow_table_group(table, hash.shard, group) + flow_hash_place(hash);
+}
+
+// The `probe`th bucket where a key may be whose own one is `home`: at 1 its neighbour in memory.
+static inline struct flow_bucket *flow_table_probe(const struct flow_bucket *home,
+						   unsigned int probe)
+{
+	uintptr_t at = (uintptr_t)home;
+
+	return (struct flow_bucket *)(at ^ probe * sizeof(*home));
 }
 
 // For memory that will be read and written: another worker has to give it up then, and does so at
@@ -145,6 +205,10 @@ static inline uint32_t flow_bucket_match(const struct flow_bucket *bucket, uint1
 #endif
 }
 
+// In the other buckets of the group.
+flow_reference flow_table_candidate_beyond(const struct flow_table *table,
+					   const struct flow_bucket *home, uint16_t signature);
+
 static inline flow_reference flow_table_candidate(const struct flow_table *table,
 						  struct flow_hash hash)
 {
@@ -161,6 +225,8 @@ static inline flow_reference flow_table_candidate(const struct flow_table *table
 		flow_prefetch_write(&flow_table_get(table, reference)->account);
 		return reference;
 	}
+	if (unlikely(atomic_load_explicit(&bucket->overflow, memory_order_relaxed)))
+		return flow_table_candidate_beyond(table, bucket, hash.signature);
 	return 0;
 }
 
@@ -173,6 +239,12 @@ static inline bool flow_table_matches(const struct flow_table *table, flow_refer
 // Any registered reader. The connection stays valid until the reader's next quiescent state.
 flow_reference flow_table_find(const struct flow_table *table, const struct flow_key *key,
 			       struct flow_hash hash);
+
+// Brings near what adding a connection with this reply key will need, if it is done soon.
+static inline void flow_table_expect(const struct flow_table *table, const struct flow_key *reply)
+{
+	__builtin_prefetch(flow_table_bucket(table, flow_hash(&table->secret, reply)), 1);
+}
 
 // Adds a connection. `flow` has keys, ingress, actions and account filled; its reply key is entered
 // unless FLOW_ONE_WAY. Both keys' shards must be the worker's own, and neither key be in the
@@ -196,10 +268,14 @@ bool flow_table_has_room(const struct flow_table *table, uint32_t worker);
 // Removes a connection of the worker's own.
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference);
 
-// Ages the worker's connections: a step of at most `limit` buckets, to be called in every turn of
-// its loop; all of the worker's buckets come by once a second. Returns how many connections ended.
+// Connections that ageing looks at before it looks at the clock.
+#define FLOW_AGE_STEP 128
+
+// Ages the worker's connections: some of them in every turn of its loop, until `cycles_limit` have
+// passed; all of its groups come by once a second. Returns how many connections ended.
 uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
-			uint64_t cycles_since_last, uint64_t cycles_per_second, uint32_t limit);
+			uint64_t cycles_since_last, uint64_t cycles_per_second,
+			uint64_t cycles_limit);
 
 uint64_t flow_table_count(const struct flow_table *table);
 

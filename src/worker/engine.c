@@ -22,10 +22,10 @@
 #define IDLE_TURNS	  200
 #define IDLE_MICROSECONDS 20
 
-// Buckets of the connection table that ageing visits in one turn, while there are packets and while
-// there are none.
-#define AGE_BUSY 64
-#define AGE_IDLE 4096
+// Microseconds that ageing takes in one turn at most, while there are packets and while there are
+// none.
+#define AGE_BUSY 3
+#define AGE_IDLE 30
 
 // In a second: many addresses may move, and no workload may have all connections judged anew for
 // each of its packets.
@@ -83,7 +83,8 @@ static bool tell_time(struct worker *worker, uint64_t cycles)
 static void run(struct worker *worker)
 {
 	struct engine *engine = worker->engine;
-	uint64_t patience = engine->cycles_per_second * IDLE_MICROSECONDS / 1000000;
+	uint64_t microsecond = engine->cycles_per_second / 1000000;
+	uint64_t patience = microsecond * IDLE_MICROSECONDS;
 	uint64_t last = rte_rdtsc(), busy = last;
 	uint32_t idle = 0;
 
@@ -114,7 +115,8 @@ static void run(struct worker *worker)
 			     atomic_load_explicit(&worker->offload_wanted, memory_order_relaxed)))
 			offload_turn(worker, packets == 0);
 		packets += flow_table_age(worker->flows, worker->index, worker->now, start - last,
-					  engine->cycles_per_second, packets ? AGE_BUSY : AGE_IDLE);
+					  engine->cycles_per_second,
+					  (packets ? AGE_BUSY : AGE_IDLE) * microsecond);
 		last = start;
 		if (packets) {
 			busy = rte_rdtsc();
@@ -260,7 +262,7 @@ static int open_shared(struct engine *engine, struct error *err)
 	if (flow_table_open(engine->options.connections, engine->options.worker_count,
 			    engine->readers, &engine->flows, err) < 0)
 		return -1;
-	bus_error_spare(engine->flows->memory, engine->flows->memory_size);
+	bus_error_spare(engine->flows->memory.start, engine->flows->memory.size);
 	if (engine->options.flow_offload &&
 	    flow_offload_open(engine->flows, &engine->offload, &why) < 0)
 		log_warning("no connection goes on in the kernel", log_text("reason", why.text));

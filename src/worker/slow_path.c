@@ -155,6 +155,9 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
+	// The reply's is this one, where it comes in the same network.
+	flow.direction[FLOW_REPLY].key = flow_key_reverse(&packet->key, packet->key.network);
+	flow_table_expect(worker->flows, &flow.direction[FLOW_REPLY].key);
 	switch (run_walk(&walk)) {
 	case VERDICT_DROP:
 		if (walk.reason == DROP_UNKNOWN_MAC)

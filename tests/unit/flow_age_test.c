@@ -109,7 +109,7 @@ static void test_activity(void **state)
 	fixture_close(&fixture);
 }
 
-// A step visits at most `limit` buckets, whatever time has passed.
+// A step without time does as little as is possible, however much has passed.
 static void test_bounded(void **state)
 {
 	enum {
@@ -126,14 +126,41 @@ static void test_bounded(void **state)
 	}
 	while (flow_table_count(fixture.table)) {
 		uint32_t ended = flow_table_age(fixture.table, 0, 1100, UINT64_MAX / 2,
-						CYCLES_PER_SECOND, 10);
+						CYCLES_PER_SECOND, 0);
 
-		assert_true(ended <= 10 * FLOW_BUCKET_SLOTS);
-		assert_true(turns++ < fixture.table->shard_buckets * FLOW_SHARDS / 10 + 10);
+		assert_true(ended <= FLOW_AGE_STEP);
+		assert_true(turns++ < fixture.table->worker[0].groups);
 	}
 	// Without connections there is nothing to do.
-	assert_int_equal(flow_table_age(fixture.table, 0, 1200, 1, CYCLES_PER_SECOND, 10), 0);
+	assert_int_equal(flow_table_age(fixture.table, 0, 1200, 1, CYCLES_PER_SECOND, 0), 0);
 	fixture_close(&fixture);
+}
+
+// A worker that was away for long, and whose seconds wrapped around in between, ends them late, but
+// ends them, and none that has had a packet.
+static void test_away(void **state)
+{
+	static const uint32_t pauses[] = {17, 100, 127, 128, 129, 200, 255, 256, 257, 511, 70000};
+
+	for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+		struct flow_fixture fixture;
+		struct flow idle = fixture_flow(1, false), busy = fixture_flow(2, false);
+		uint32_t now = 1000;
+		flow_reference live;
+
+		fixture_open(&fixture, 1000, 1);
+		assert_int_not_equal(fixture_insert(&fixture, &idle, now), 0);
+		live = fixture_insert(&fixture, &busy, now);
+		now += pauses[i];
+		for (uint32_t end = now + 150; now < end; now++) {
+			flow_table_get(fixture.table, live)->account.last_seen = now;
+			pass_second(&fixture, 0, now, 10, UINT32_MAX);
+		}
+		check_case(fixture_find(&fixture, &idle.direction[0].key) == 0,
+			   "lives on after %u s\n", pauses[i]);
+		assert_int_equal(fixture_find(&fixture, &busy.direction[0].key), live);
+		fixture_close(&fixture);
+	}
 }
 
 // All of them go within two seconds after their time, with any number of workers, turns a second
@@ -200,9 +227,10 @@ static void test_own(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_timeouts),    cmocka_unit_test(test_network_times),
-		cmocka_unit_test(test_activity),    cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_all_in_time), cmocka_unit_test(test_own),
+		cmocka_unit_test(test_timeouts), cmocka_unit_test(test_network_times),
+		cmocka_unit_test(test_activity), cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_away),	 cmocka_unit_test(test_all_in_time),
+		cmocka_unit_test(test_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,12 +143,17 @@ static void test_overflow(void **state)
 			break;
 		numbers[count++] = i;
 	}
-	assert_int_equal(count, 8 * FLOW_BUCKET_SLOTS);
+	assert_int_equal(count, FLOW_GROUP_SLOTS);
 	assert_int_equal(bucket->overflow, count - FLOW_BUCKET_SLOTS);
 	for (uint32_t i = 0; i < count; i++) {
 		struct flow flow = fixture_flow(numbers[i], true);
 
 		check_found(&fixture, &flow, references[i]);
+		// The quick lookup finds those behind, too.
+		assert_int_equal(
+			flow_table_candidate(fixture.table, flow_hash(&fixture.table->secret,
+								      &flow.direction[0].key)),
+			references[i]);
 	}
 	// They go in another order than they came; nobody else gets lost on the way.
 	for (uint32_t i = 0; i < count; i++) {
@@ -260,6 +265,95 @@ static void test_visit(void **state)
 	fixture_close(&fixture);
 }
 
+// Connections come and go while the groups are split: all that live are found by the quick lookup
+// or the exact one after each split, nothing else is, and what is counted as overflow is there.
+static void check_overflow(const struct flow_fixture *fixture)
+{
+	const struct flow_table *table = fixture->table;
+	uint32_t *expected = calloc((size_t)table->rows_max * FLOW_SHARDS * FLOW_GROUP_BUCKETS,
+				    sizeof(*expected));
+	uint32_t keys = 0;
+
+	for (uint32_t shard = 0; shard < FLOW_SHARDS; shard++)
+		for (uint32_t g = 0; g < flow_table_groups(table, shard); g++)
+			for (uint32_t s = 0; s < FLOW_GROUP_SLOTS; s++) {
+				const struct flow_bucket *bucket =
+					flow_table_group(table, shard, g) + s / FLOW_BUCKET_SLOTS;
+				flow_reference reference =
+					bucket->references[s % FLOW_BUCKET_SLOTS];
+				const struct flow_bucket *home;
+				struct flow_hash hash;
+
+				assert_int_equal(bucket->originals >> s % FLOW_BUCKET_SLOTS & 1,
+						 reference && !(reference & 1));
+				if (!reference)
+					continue;
+				keys++;
+				hash = flow_hash(&table->secret, &flow_table_get(table, reference)
+									  ->direction[reference & 1]
+									  .key);
+				assert_int_equal(hash.shard, shard);
+				home = flow_table_bucket(table, hash);
+				assert_ptr_equal(home - flow_hash_place(hash),
+						 flow_table_group(table, shard, g));
+				if (home != bucket)
+					expected[home - table->buckets]++;
+			}
+	for (size_t b = 0; b < (size_t)table->rows_max * FLOW_SHARDS * FLOW_GROUP_BUCKETS; b++)
+		assert_int_equal(table->buckets[b].overflow, expected[b]);
+	for (uint32_t worker = 0; worker < table->workers; worker++)
+		keys -= (uint32_t)table->worker[worker].keys;
+	assert_int_equal(keys, 0);
+	free(expected);
+}
+
+static void grow(uint32_t max, uint32_t workers)
+{
+	struct flow_fixture fixture;
+	uint32_t gone = 0, check = 1000;
+
+	fixture_open(&fixture, max, workers);
+	for (uint32_t i = 0; i < max; i++) {
+		struct flow flow = fixture_flow(i, i % 7 == 0);
+
+		check_case(fixture_insert(&fixture, &flow, 1000), "refused: %u of %u\n", i, max);
+		// One in four goes again.
+		if (i % 4 == 3) {
+			flow = fixture_flow(gone, gone % 7 == 0);
+			fixture_remove(&fixture,
+				       fixture_find(&fixture, &flow.direction[FLOW_ORIGINAL].key));
+			gone++;
+		}
+		if (i % 512 == 0)
+			fixture_quiescent(&fixture);
+		if (i != check && i != max - 1)
+			continue;
+		// Also in the middle of rounds.
+		check += check / 3;
+		check_overflow(&fixture);
+		for (uint32_t j = 0; j <= i; j++) {
+			flow_reference found;
+
+			flow = fixture_flow(j, j % 7 == 0);
+			found = fixture_find(&fixture, &flow.direction[FLOW_ORIGINAL].key);
+			check_case((found != 0) == (j >= gone), "%u of %u\n", j, i);
+			if (found)
+				check_found(&fixture, &flow, found);
+		}
+	}
+	for (uint32_t worker = 0; worker < workers; worker++)
+		assert_true(fixture.table->worker[worker].rows > 8);
+	fixture_close(&fixture);
+}
+
+static void test_grow(void **state)
+{
+	grow(30000, 1);
+	grow(150000, 1);
+	grow(150000, 2);
+	grow(60000, 7);
+}
+
 // Random operations beside an array that knows the truth.
 static void test_model(void **state)
 {
@@ -316,7 +410,7 @@ int main(void)
 		cmocka_unit_test(test_fill),	     cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_workers),	     cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_grace_period), cmocka_unit_test(test_visit),
-		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_grow),	     cmocka_unit_test(test_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

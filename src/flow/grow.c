@@ -1,0 +1,157 @@
+// More groups, one by one, as a worker's connections become more (linear hashing). In a round each
+// group is split in two, by one more bit of the hash; so between rounds all groups are equally
+// full. A split takes about a microsecond, and six connections come in between: no packet waits for
+// more.
+
+#include "flow/table_private.h"
+
+// Keys a group at which a round begins. It ends when another twelve a group have come: then the
+// groups that are split last have 32 on average, and more than 64 once in 10^7 times.
+#define GROW_KEYS 20
+
+// To begin with: 128 KiB of buckets.
+#define ROWS_FIRST 4
+
+// A split and what brings its buckets near take turns, one with each third new connection.
+#define GROW_PAUSE 2
+
+static uint32_t own_shards(const struct flow_table *table, uint32_t worker)
+{
+	return (FLOW_SHARDS - worker + table->workers - 1) / table->workers;
+}
+
+static void set_threshold(const struct flow_table *table, struct flow_table_worker *own,
+			  uint32_t shards)
+{
+	own->grow_at =
+		own->rows < table->rows_max ? (uint64_t)GROW_KEYS * own->rows * shards : UINT64_MAX;
+}
+
+static void set_extent(struct flow_table *table, uint32_t shard, uint32_t groups, uint32_t mask)
+{
+	atomic_store_explicit(&table->extents[shard], (uint64_t)mask << 32 | groups,
+			      memory_order_release);
+}
+
+void flow_table_grow_open(struct flow_table *table, uint32_t worker)
+{
+	struct flow_table_worker *own = &table->worker[worker];
+
+	if (worker >= FLOW_SHARDS)
+		return;
+	own->rows = table->rows_max < ROWS_FIRST ? table->rows_max : ROWS_FIRST;
+	own->groups = own->rows * own_shards(table, worker);
+	own->grow_shard = worker;
+	own->grow_row = own->rows;
+	own->grow_pause = GROW_PAUSE;
+	for (uint32_t shard = worker; shard < FLOW_SHARDS; shard += table->workers)
+		set_extent(table, shard, own->rows, own->rows - 1);
+	set_threshold(table, own, own_shards(table, worker));
+}
+
+// The slots whose hashes have this bit set.
+static uint32_t slots_with(const struct flow_bucket *bucket, uint32_t bit)
+{
+	uint32_t slots = 0;
+
+	if (bit < FLOW_PLANE_FIRST + FLOW_PLANES)
+		return bucket->planes[bit - FLOW_PLANE_FIRST];
+	for (unsigned int i = 0; i < FLOW_BUCKET_SLOTS; i++)
+		slots |= (bucket->signatures[i] >> (bit - FLOW_PLANE_FIRST - FLOW_PLANES) & 1u)
+			 << i;
+	return slots;
+}
+
+// A key that is not in its own bucket is counted there, and moves without having its own bucket
+// said: few groups have any.
+static void move_overflow(const struct flow_table *table, struct flow_bucket *source,
+			  struct flow_bucket *target, const uint8_t *moved)
+{
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
+		for (uint32_t slots = moved[b]; slots; slots &= slots - 1) {
+			flow_reference reference = atomic_load_explicit(
+				&source[b].references[__builtin_ctz(slots)], memory_order_relaxed);
+			const struct flow_key *key =
+				&flow_table_get(table, reference)->direction[reference & 1].key;
+			uint32_t home = flow_hash_place(flow_hash(&table->secret, key));
+
+			if (home == b)
+				continue;
+			bucket_overflow_add(&source[home], -1);
+			bucket_overflow_add(&target[home], 1);
+		}
+}
+
+// Where readers look next is filled first; then they are told; then the keys that have moved leave
+// their old places. Who looks there all the same, a moment late, finds nothing, and asks the owner.
+static void split(struct flow_table *table, uint32_t shard, uint32_t from, uint32_t to,
+		  uint32_t bit)
+{
+	struct flow_bucket *source = flow_table_group(table, shard, from);
+	struct flow_bucket *target = flow_table_group(table, shard, to);
+	uint8_t moved[FLOW_GROUP_BUCKETS], overflow = 0;
+
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
+		uint32_t slots = slots_with(&source[b], bit) & ~bucket_slots(&source[b], 0);
+
+		moved[b] = (uint8_t)slots;
+		overflow |= atomic_load_explicit(&source[b].overflow, memory_order_relaxed);
+		memcpy(target[b].signatures, source[b].signatures, sizeof(target[b].signatures));
+		memcpy(target[b].due, source[b].due, sizeof(target[b].due));
+		memcpy(target[b].planes, source[b].planes, sizeof(target[b].planes));
+		target[b].originals = source[b].originals & moved[b];
+		for (; slots; slots &= slots - 1) {
+			unsigned int i = (unsigned int)__builtin_ctz(slots);
+
+			atomic_store_explicit(&target[b].references[i],
+					      atomic_load_explicit(&source[b].references[i],
+								   memory_order_relaxed),
+					      memory_order_release);
+		}
+	}
+	if (overflow)
+		move_overflow(table, source, target, moved);
+	set_extent(table, shard, to + 1, (2u << bit) - 1);
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
+		for (uint32_t slots = moved[b]; slots; slots &= slots - 1)
+			bucket_clear(&source[b], (uint32_t)__builtin_ctz(slots));
+}
+
+static void prefetch_group(const struct flow_table *table, uint32_t shard, uint32_t group)
+{
+	const struct flow_bucket *buckets = flow_table_group(table, shard, group);
+
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
+		__builtin_prefetch(&buckets[b], 1);
+}
+
+void flow_table_grow(struct flow_table *table, uint32_t worker)
+{
+	struct flow_table_worker *own = &table->worker[worker];
+	uint32_t from = own->grow_row - own->rows;
+
+	if (own->grow_pause > 0) {
+		own->grow_pause--;
+		return;
+	}
+	own->grow_begun = true;
+	own->grow_pause = GROW_PAUSE;
+	own->grow_near = !own->grow_near;
+	if (own->grow_near) {
+		flow_table_use_row(table, own->grow_row);
+		prefetch_group(table, own->grow_shard, from);
+		prefetch_group(table, own->grow_shard, own->grow_row);
+		return;
+	}
+	split(table, own->grow_shard, from, own->grow_row, (uint32_t)__builtin_ctz(own->rows));
+	own->groups++;
+	own->grow_shard += table->workers;
+	if (own->grow_shard < FLOW_SHARDS)
+		return;
+	own->grow_shard = worker;
+	if (++own->grow_row < own->rows * 2)
+		return;
+	own->rows *= 2;
+	own->grow_begun = false;
+	set_threshold(table, own, own_shards(table, worker));
+}

@@ -1,0 +1,188 @@
+#include "flow/memory.h"
+
+#include <errno.h>
+#include <linux/memfd.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+// One huge page.
+#define STEP ((size_t)2 << 20)
+
+// How much is brought in before it is used: as much as is used, so that little stays little, up to
+// this, which is 80 ms of two million new connections a second.
+#define AHEAD_MAX (16 * STEP)
+
+// Linux 6.1; Debian's headers are older.
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+bool flow_memory_small_pages;
+
+static size_t round_up(size_t size)
+{
+	return (size + STEP - 1) & ~(STEP - 1);
+}
+
+// Huge pages need an aligned address, which the kernel gives only to those that were set aside.
+static char *map_aligned(int fd, size_t size)
+{
+	char *room = mmap(NULL, size + STEP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			  -1, 0);
+	char *start, *end;
+	void *mapped;
+
+	if (room == MAP_FAILED)
+		return NULL;
+	start = room + (-(uintptr_t)room & (STEP - 1));
+	end = start + size;
+	mapped = mmap(start, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (mapped == MAP_FAILED) {
+		int error = errno;
+
+		munmap(room, size + STEP);
+		errno = error;
+		return NULL;
+	}
+	if (start > room)
+		munmap(room, (size_t)(start - room));
+	if (room + size + STEP > end)
+		munmap(end, (size_t)(room + size + STEP - end));
+	return start;
+}
+
+static bool map(struct flow_memory *memory)
+{
+	for (unsigned int reserved = flow_memory_small_pages ? 0 : 1;; reserved--) {
+		int fd = memfd_create("sluice-flows", MFD_CLOEXEC | (reserved ? MFD_HUGETLB : 0));
+
+		if (fd >= 0) {
+			if (ftruncate(fd, (off_t)memory->size) == 0)
+				memory->start = map_aligned(fd, memory->size);
+			close(fd);
+		}
+		memory->reserved = reserved != 0;
+		if (memory->start || !reserved)
+			return memory->start != NULL;
+	}
+}
+
+// A huge page in one step where the kernel can: the first page makes the file's memory there be,
+// and the rest is put beside it. No setting of the system's for huge pages in such files is needed.
+static void bring_in(const struct flow_memory *memory, char *at, size_t size)
+{
+	if (!memory->reserved && !flow_memory_small_pages && size == STEP) {
+		*(volatile char *)at = 0;
+		if (madvise(at, size, MADV_COLLAPSE) == 0)
+			return;
+	}
+	// Where even that fails, pages come as they are touched.
+	madvise(at, size, MADV_POPULATE_WRITE);
+}
+
+// The next step of a part. False: enough is there.
+static bool bring_next(struct flow_memory *memory, struct flow_memory_part *part)
+{
+	size_t used = atomic_load_explicit(&part->used, memory_order_relaxed), wanted, step;
+
+	wanted = used + (used < AHEAD_MAX ? used : AHEAD_MAX);
+	if (wanted < STEP)
+		wanted = STEP;
+	if (wanted > part->size)
+		wanted = part->size;
+	if (part->ready >= wanted)
+		return false;
+	step = part->size - part->ready < STEP ? part->size - part->ready : STEP;
+	bring_in(memory, part->start + part->ready, step);
+	part->ready += step;
+	return true;
+}
+
+static void *memory_main(void *argument)
+{
+	struct flow_memory *memory = argument;
+	uint64_t kicks;
+
+	while (read(memory->event_fd, &kicks, sizeof(kicks)) > 0 || errno == EINTR) {
+		bool more = true;
+
+		while (more && !atomic_load(&memory->stop)) {
+			more = false;
+			for (unsigned int i = 0; i < FLOW_MEMORY_PARTS; i++)
+				more |= bring_next(memory, &memory->parts[i]);
+		}
+		if (atomic_load(&memory->stop))
+			break;
+	}
+	return NULL;
+}
+
+void flow_memory_use_more(struct flow_memory *memory, enum flow_memory_part_index index, size_t end)
+{
+	struct flow_memory_part *part = &memory->parts[index];
+	size_t used = atomic_load(&part->used), step = round_up(end);
+	uint64_t one = 1;
+
+	while (step > used)
+		if (atomic_compare_exchange_weak(&part->used, &used, step)) {
+			// It can only fail when the counter is full, and then the thread looks
+			// anyway.
+			if (memory->started && write(memory->event_fd, &one, sizeof(one)) < 0)
+				return;
+			return;
+		}
+}
+
+bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY_PARTS])
+{
+	size_t at = 0;
+
+	memory->event_fd = -1;
+	for (unsigned int i = 0; i < FLOW_MEMORY_PARTS; i++)
+		memory->size += round_up(sizes[i]);
+	if (!map(memory))
+		return false;
+	for (unsigned int i = 0; i < FLOW_MEMORY_PARTS; i++) {
+		struct flow_memory_part *part = &memory->parts[i];
+
+		part->start = memory->start + at;
+		part->size = sizes[i];
+		at += round_up(sizes[i]);
+		// What is small is not worth a huge page.
+		if (memory->reserved)
+			part->size = round_up(sizes[i]);
+		if (part->size >= STEP)
+			bring_next(memory, part);
+		else
+			part->ready = part->size;
+	}
+	if (memory->size <= FLOW_MEMORY_PARTS * STEP)
+		return true;
+	memory->event_fd = eventfd(0, EFD_CLOEXEC);
+	// Without the thread memory comes as it is touched.
+	if (memory->event_fd >= 0 &&
+	    pthread_create(&memory->thread, NULL, memory_main, memory) == 0) {
+		pthread_setname_np(memory->thread, "sluice-memory");
+		memory->started = true;
+	}
+	return true;
+}
+
+void flow_memory_close(struct flow_memory *memory)
+{
+	uint64_t one = 1;
+
+	if (memory->started) {
+		atomic_store(&memory->stop, true);
+		while (write(memory->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			;
+		pthread_join(memory->thread, NULL);
+	}
+	if (memory->event_fd >= 0)
+		close(memory->event_fd);
+	if (memory->start)
+		munmap(memory->start, memory->size);
+}

@@ -1,0 +1,135 @@
+// What the files of the table share; nobody else includes this.
+
+#pragma once
+
+#include "flow/table.h"
+
+// Ageing looks at a connection at least this often in seconds, however long it may be idle.
+#define AGE_LOOK 16
+
+// What the memory starts with has a page of its own.
+#define FLOW_TABLE_HEADER 4096
+
+// The slots that hold the reference (0: that are free), a bit each. Owner.
+static inline uint32_t bucket_slots(const struct flow_bucket *bucket, flow_reference reference)
+{
+#ifdef __SSE2__
+	const __m128i *references = (const __m128i *)(uintptr_t)bucket->references;
+	__m128i wanted = _mm_set1_epi32((int)reference);
+	__m128i low = _mm_cmpeq_epi32(_mm_load_si128(references), wanted);
+	__m128i high = _mm_cmpeq_epi32(_mm_load_si128(references + 1), wanted);
+	__m128i both = _mm_packs_epi32(low, high);
+
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(both, _mm_setzero_si128()));
+#else
+	uint32_t slots = 0;
+
+	for (unsigned int i = 0; i < FLOW_BUCKET_SLOTS; i++)
+		slots |= (uint32_t)(atomic_load_explicit(&bucket->references[i],
+							 memory_order_relaxed) == reference)
+			 << i;
+	return slots;
+#endif
+}
+
+// Only the owner writes it.
+static inline void bucket_overflow_add(struct flow_bucket *home, int difference)
+{
+	uint8_t overflow = atomic_load_explicit(&home->overflow, memory_order_relaxed);
+
+	atomic_store_explicit(&home->overflow, (uint8_t)(overflow + difference),
+			      memory_order_relaxed);
+}
+
+// Enters a key whose bucket is `home`. False: the group is full.
+static inline bool group_enter(struct flow_bucket *home, struct flow_hash hash,
+			       flow_reference reference, uint8_t due)
+{
+	for (unsigned int probe = 0; probe < FLOW_GROUP_BUCKETS; probe++) {
+		struct flow_bucket *bucket = flow_table_probe(home, probe);
+		uint32_t slots = bucket_slots(bucket, 0), slot;
+
+		if (!slots)
+			continue;
+		slot = (uint32_t)__builtin_ctz(slots);
+		bucket->signatures[slot] = hash.signature;
+		bucket->due[slot] = due;
+		for (unsigned int plane = 0; plane < FLOW_PLANES; plane++) {
+			uint32_t bit = hash.bucket >> (FLOW_PLANE_FIRST + plane) & 1;
+
+			bucket->planes[plane] =
+				(uint8_t)((bucket->planes[plane] & ~(1u << slot)) | bit << slot);
+		}
+		if ((reference & 1) == FLOW_ORIGINAL)
+			bucket->originals |= (uint8_t)(1u << slot);
+		if (probe)
+			bucket_overflow_add(home, 1);
+		atomic_store_explicit(&bucket->references[slot], reference, memory_order_release);
+		return true;
+	}
+	return false;
+}
+
+static inline void bucket_clear(struct flow_bucket *bucket, uint32_t slot)
+{
+	bucket->originals &= (uint8_t) ~(1u << slot);
+	atomic_store_explicit(&bucket->references[slot], 0, memory_order_release);
+}
+
+static inline void group_leave(struct flow_bucket *home, flow_reference reference)
+{
+	for (unsigned int probe = 0; probe < FLOW_GROUP_BUCKETS; probe++) {
+		struct flow_bucket *bucket = flow_table_probe(home, probe);
+		uint32_t slots = bucket_slots(bucket, reference);
+
+		if (!slots)
+			continue;
+		bucket_clear(bucket, (uint32_t)__builtin_ctz(slots));
+		if (probe)
+			bucket_overflow_add(home, -1);
+		return;
+	}
+}
+
+// The network that counts is the one in which the connection was opened.
+static inline uint32_t flow_end_time(const struct flow_table_worker *own, const struct flow *flow)
+{
+	enum flow_state state = flow_state_get(&flow->account);
+	uint32_t timeout = flow_state_timeout(state), last = flow->account.last_seen;
+
+	if (own->times.by_network) {
+		uint16_t network = flow->direction[FLOW_ORIGINAL].key.network;
+		const uint32_t *times =
+			network < own->times.count ? own->times.by_network[network] : NULL;
+
+		if (times)
+			timeout = times[state];
+	}
+	return last + timeout;
+}
+
+static inline uint8_t flow_due_time(const struct flow_table_worker *own, const struct flow *flow,
+				    uint32_t now)
+{
+	uint32_t end = flow_end_time(own, flow);
+	uint32_t wait = (int32_t)(end - now) > 0 ? end - now : 1;
+
+	return (uint8_t)(now + (wait < AGE_LOOK ? wait : AGE_LOOK));
+}
+
+// Takes a connection's keys out, so that nobody finds it any more.
+void flow_table_unlink(struct flow_table *table, uint32_t worker, uint32_t number);
+// Its place may be used again when all readers have passed `token`, which was taken afterwards.
+void flow_table_give(struct flow_table *table, uint32_t worker, uint32_t number, uint64_t token);
+
+// The groups with this number are used from now on.
+static inline void flow_table_use_row(struct flow_table *table, uint32_t row)
+{
+	flow_memory_use(&table->memory, FLOW_MEMORY_BUCKETS,
+			FLOW_TABLE_HEADER + (size_t)(row + 1) * FLOW_SHARDS * FLOW_GROUP_BUCKETS *
+						    sizeof(struct flow_bucket));
+}
+
+// grow.c
+void flow_table_grow_open(struct flow_table *table, uint32_t worker);
+void flow_table_grow(struct flow_table *table, uint32_t worker);
