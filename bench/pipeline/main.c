@@ -11,6 +11,8 @@ static const char usage[] =
 	"  --protocol udp|tcp (default udp)\n"
 	"  --ipv6\n"
 	"  --vxlan            the server is on another node\n"
+	"  --first            every packet opens a connection, while so many are live\n"
+	"  --anew             every packet is judged anew\n"
 	"  --workers 1|2      on CPUs 0 and 1\n"
 	"  --apart            with two workers: a connection's directions at different ones\n"
 	"  --seconds S        of a measurement (default 0.5)\n"
@@ -25,6 +27,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 		PROTOCOL,
 		IPV6,
 		VXLAN,
+		FIRST,
+		ANEW,
 		WORKERS,
 		APART,
 		SECONDS,
@@ -36,6 +40,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 					     {"protocol", required_argument, NULL, PROTOCOL},
 					     {"ipv6", no_argument, NULL, IPV6},
 					     {"vxlan", no_argument, NULL, VXLAN},
+					     {"first", no_argument, NULL, FIRST},
+					     {"anew", no_argument, NULL, ANEW},
 					     {"workers", required_argument, NULL, WORKERS},
 					     {"apart", no_argument, NULL, APART},
 					     {"seconds", required_argument, NULL, SECONDS},
@@ -58,6 +64,12 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 			break;
 		case VXLAN:
 			options->vxlan = true;
+			break;
+		case FIRST:
+			options->packets = PACKETS_FIRST;
+			break;
+		case ANEW:
+			options->packets = PACKETS_ANEW;
 			break;
 		case WORKERS:
 			options->workers = (uint32_t)strtoul(optarg, NULL, 10);
@@ -83,8 +95,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 		}
 	if (optind < argc || options->connections < options->workers ||
 	    options->connections > 16000000 ||
-
-	    options->workers < 1 || options->workers > 2 || options->seconds <= 0) {
+	    (options->packets != PACKETS_LATER && options->workers > 1) || options->workers < 1 ||
+	    options->workers > 2 || options->seconds <= 0) {
 		fputs(usage, stderr);
 		exit(2);
 	}
@@ -95,7 +107,7 @@ static void print(const struct pipeline_options *options, const struct measured 
 	printf("%s%c%s %8u  %6.1f  (%.1f)", options->protocol == IPPROTO_TCP ? "tcp" : "udp",
 	       options->ipv6 ? '6' : '4', options->vxlan ? " vxlan" : "", options->connections,
 	       result->least, result->median);
-	if (options->workers == 1)
+	if (options->workers == 1 && options->packets == PACKETS_LATER)
 		printf("   receive+parse %.1f  look up %.1f  apply %.1f  send %.1f   from client "
 		       "%.1f  "
 		       "from server %.1f",

@@ -77,25 +77,57 @@ static void say_drops(const struct runner *runner)
 						drop_reason_name(reason));
 }
 
+static uint32_t turn_packets(const struct runner *runner)
+{
+	return runner->options->packets == PACKETS_FIRST ? PORT_BURST : TURN_PACKETS;
+}
+
 // All packets of a turn must come out again.
 static void finish(struct runner *runner)
 {
-	uint32_t sent;
+	uint32_t sent, wanted = turn_packets(runner);
 
 	rte_rcu_qsbr_quiescent(runner->world->engine->readers, runner->worker->index);
 	sent = world_take_sent(runner->world, runner->worker->index);
-	if (sent == TURN_PACKETS)
+	if (sent == wanted)
 		return;
 	say_drops(runner);
-	fprintf(stderr, "pipeline: %u of %u packets came out\n", sent, TURN_PACKETS);
+	fprintf(stderr, "pipeline: %u of %u packets came out\n", sent, wanted);
 	exit(1);
 }
 
 // ---- what is measured
 
+static void anew(struct runner *runner)
+{
+	if (runner->options->packets == PACKETS_ANEW)
+		runner->world->tables->generation = engine_next_generation(runner->world->engine);
+}
+
+// As many connections end as begin: time goes by so fast that those that can live are so many as is
+// wanted.
+static void turn_first(struct runner *runner, struct rte_mbuf *mbufs[PORT_BURST])
+{
+	struct worker *worker = runner->worker;
+	uint64_t second = runner->world->engine->cycles_per_second;
+	uint32_t each = runner->options->connections / flow_state_timeout(FLOW_STATE_UNREPLIED) + 1;
+
+	worker->now = 1000 + runner->next / each;
+	receive(runner, SIDE_CLIENT, mbufs, PORT_BURST);
+	transmit_flush_all(worker);
+	flow_table_age(worker->flows, worker->index, worker->now, second * PORT_BURST / each,
+		       second, second / 300000);
+}
+
 static void turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
 {
+	if (runner->options->packets == PACKETS_FIRST) {
+		turn_first(runner, mbufs[0]);
+		return;
+	}
+	anew(runner);
 	receive(runner, SIDE_CLIENT, mbufs[0], PORT_BURST);
+	anew(runner);
 	receive(runner, SIDE_SERVER, mbufs[1], PORT_BURST);
 	transmit_flush_all(runner->worker);
 }
@@ -134,9 +166,11 @@ static void turn_by_stage(struct runner *runner, enum side side, struct rte_mbuf
 
 static void fill_turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
 {
-	for (enum side side = SIDE_CLIENT; side <= SIDE_SERVER; side++)
-		fill_burst(runner, side, TRAFFIC_DATA, runner->next, false, mbufs[side],
-			   PORT_BURST);
+	bool first = runner->options->packets == PACKETS_FIRST;
+
+	for (enum side side = SIDE_CLIENT; side <= (first ? SIDE_CLIENT : SIDE_SERVER); side++)
+		fill_burst(runner, side, first && runner->traffic->tcp ? TRAFFIC_SYN : TRAFFIC_DATA,
+			   runner->next, first, mbufs[side], PORT_BURST);
 	runner->next += PORT_BURST;
 }
 
@@ -155,7 +189,7 @@ static double round_whole(struct runner *runner)
 		finish(runner);
 		atomic_store_explicit(&runner->turns, runner->turns + 1, memory_order_relaxed);
 	}
-	return (double)cycles / (ROUND_TURNS * TURN_PACKETS);
+	return (double)cycles / (ROUND_TURNS * turn_packets(runner));
 }
 
 static void round_by_stage(struct runner *runner, struct measured *result)
@@ -200,13 +234,15 @@ static int compare_floats(const void *a, const void *b)
 // A round counts only while the other worker works, too.
 static void run_rounds(struct runner *runner)
 {
-	uint64_t end =
-		rte_rdtsc() + (uint64_t)(runner->options->seconds * (double)rte_get_tsc_hz());
 	struct measured *result = runner->result;
 	uint32_t count = 0;
+	uint64_t end;
 
-	for (uint32_t i = 0; i < 8; i++)
+	for (uint32_t i = 0; i < 8 || (runner->options->packets == PACKETS_FIRST &&
+				       runner->next < 2 * runner->options->connections);
+	     i++)
 		round_whole(runner);
+	end = rte_rdtsc() + (uint64_t)(runner->options->seconds * (double)rte_get_tsc_hz());
 	while (rte_rdtsc() < end && count < ROUNDS_MAX) {
 		uint64_t before = runner->other ? runner->other->turns : 0;
 		double cycles = round_whole(runner);
@@ -220,7 +256,7 @@ static void run_rounds(struct runner *runner)
 	result->least = (double)runner->rounds[0];
 	result->median = (double)runner->rounds[count / 2];
 	atomic_store(&runner->done, true);
-	if (runner->other)
+	if (runner->other || runner->options->packets != PACKETS_LATER)
 		return;
 	end = rte_rdtsc() + (uint64_t)(runner->options->seconds * (double)rte_get_tsc_hz());
 	while (rte_rdtsc() < end)
@@ -231,11 +267,14 @@ static void run_fixed(struct runner *runner)
 {
 	struct rte_mbuf *mbufs[2][PORT_BURST];
 
+	while (runner->options->packets == PACKETS_FIRST &&
+	       runner->next < 2 * runner->options->connections)
+		round_whole(runner);
 	for (uint32_t i = 0; i < runner->options->turns; i++) {
 		fill_turn(runner, mbufs);
 		pipeline_measured_turn(runner, mbufs);
 		finish(runner);
-		runner->result->packets += TURN_PACKETS;
+		runner->result->packets += turn_packets(runner);
 	}
 }
 
@@ -268,6 +307,8 @@ static void open_connections(struct runner *runner)
 {
 	uint32_t all = runner->options->connections;
 
+	if (runner->options->packets == PACKETS_FIRST)
+		return;
 	for (uint32_t first = 0; first < all; first += PORT_BURST) {
 		uint32_t count = RTE_MIN(all - first, (uint32_t)PORT_BURST);
 		bool tcp = runner->traffic->tcp;

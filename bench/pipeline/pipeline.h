@@ -12,7 +12,15 @@
 
 #define TURN_PACKETS (2 * PORT_BURST)
 
+// What all measured packets are.
+enum pipeline_packets {
+	PACKETS_LATER, // of connections that are known and decided upon
+	PACKETS_FIRST, // each opens a connection, and as many end
+	PACKETS_ANEW,  // each is judged anew, as after a change of policy
+};
+
 struct pipeline_options {
+	enum pipeline_packets packets;
 	uint32_t connections;
 	uint32_t workers;
 	uint8_t protocol; // IPPROTO_UDP, IPPROTO_TCP

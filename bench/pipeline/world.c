@@ -166,7 +166,8 @@ void world_start_eal(bool ordinary)
 void world_open(struct world *world, const struct pipeline_options *options)
 {
 	struct engine_options engine_options = {.worker_count = options->workers,
-						.connections = options->connections + 4096,
+						.connections = options->connections +
+							       options->connections / 4 + 4096,
 						.packet_memory = 32};
 	struct error err;
 
