@@ -7,9 +7,9 @@
 #include "flow/table_private.h"
 
 // Groups between two looks at the clock.
-#define STEP_GROUPS 16
+#define STEP_GROUPS 8
 
-// Connections of a step: as soon as half of them are found, no further group is scanned.
+// Connections of a step. A group is scanned as long as there is room for all that it may have.
 struct age_step {
 	uint32_t count;
 	flow_reference references[FLOW_AGE_STEP];
@@ -69,8 +69,8 @@ static void scan_group(struct flow_table *table, uint32_t worker, uint8_t now,
 	if (row >= flow_table_groups(table, shard))
 		return;
 	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
-		// Two groups ahead, where this worker has all shards.
-		rte_prefetch0(&group[b + 2 * FLOW_GROUP_BUCKETS]);
+		// The next group, where this worker has all shards.
+		rte_prefetch0(&group[b + FLOW_GROUP_BUCKETS]);
 		if (group[b].originals)
 			scan_bucket(table, &group[b], now, step);
 	}
@@ -131,8 +131,9 @@ uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
 	while (own->age_credit >= cycles_per_second) {
 		struct age_step step = {.count = 0};
 
-		for (unsigned int i = 0; i < STEP_GROUPS && step.count <= FLOW_AGE_STEP / 2 &&
-					 own->age_credit >= cycles_per_second;
+		for (unsigned int i = 0;
+		     i < STEP_GROUPS && step.count <= FLOW_AGE_STEP - FLOW_GROUP_SLOTS &&
+		     own->age_credit >= cycles_per_second;
 		     i++) {
 			own->age_credit -= cycles_per_second;
 			scan_group(table, worker, (uint8_t)now, &step);

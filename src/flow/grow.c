@@ -1,19 +1,19 @@
 // More groups, one by one, as a worker's connections become more (linear hashing). In a round each
 // group is split in two, by one more bit of the hash; so between rounds all groups are equally
-// full. A split takes about a microsecond, and six connections come in between: no packet waits for
-// more.
+// full. A split takes about a microsecond, and twelve connections come in between: no packet waits
+// for more.
 
 #include "flow/table_private.h"
 
-// Keys a group at which a round begins. It ends when another twelve a group have come: then the
-// groups that are split last have 32 on average, and more than 64 once in 10^7 times.
-#define GROW_KEYS 20
+// Keys a group at which a round begins. It ends when another 24 a group have come: then the groups
+// that are split last have 64 on average, and more than 128 once in 10^12 times.
+#define GROW_KEYS 40
 
-// To begin with: 128 KiB of buckets.
+// To begin with: 256 KiB of buckets.
 #define ROWS_FIRST 4
 
-// A split and what brings its buckets near take turns, one with each third new connection.
-#define GROW_PAUSE 2
+// A split and what brings its buckets near take turns, one with each sixth new connection.
+#define GROW_PAUSE 5
 
 static uint32_t own_shards(const struct flow_table *table, uint32_t worker)
 {

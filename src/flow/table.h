@@ -1,5 +1,5 @@
 // The table of connections. Each direction of a connection has a slot in a bucket of one cache
-// line: a 16-bit signature and the connection's number. Eight buckets are a group: a key that finds
+// line: a 16-bit signature and the connection's number. 16 buckets are a group: a key that finds
 // no room in its own bucket is in another one of the group. A shard has as many groups as its
 // connections need: they are split one by one as these become more. The table is one memory file
 // without pointers in it; its header says the layout.
@@ -30,7 +30,7 @@
 
 #define FLOW_TABLE_WORKERS_MAX 64
 #define FLOW_BUCKET_SLOTS      8
-#define FLOW_GROUP_BUCKETS     8
+#define FLOW_GROUP_BUCKETS     16
 #define FLOW_GROUP_SLOTS       (FLOW_BUCKET_SLOTS * FLOW_GROUP_BUCKETS)
 #define FLOW_TABLE_LAYOUT      3
 
@@ -149,7 +149,7 @@ static inline uint32_t flow_table_groups(const struct flow_table *table, uint32_
 // The number of the bucket in its group: other bits than those that choose the group.
 static inline uint32_t flow_hash_place(struct flow_hash hash)
 {
-	return hash.bucket >> 29;
+	return hash.bucket >> 28;
 }
 
 static inline struct flow_bucket *flow_table_bucket(const struct flow_table *table,
@@ -269,7 +269,7 @@ bool flow_table_has_room(const struct flow_table *table, uint32_t worker);
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference);
 
 // Connections that ageing looks at before it looks at the clock.
-#define FLOW_AGE_STEP 128
+#define FLOW_AGE_STEP 192
 
 // Ages the worker's connections: some of them in every turn of its loop, until `cycles_limit` have
 // passed; all of its groups come by once a second. Returns how many connections ended.

@@ -55,6 +55,13 @@ enum verdict walk_run(struct walk *walk)
 	return run(walk, false);
 }
 
+void walk_count_allowed(struct walk *walk)
+{
+	for (unsigned int i = 0; layers[i]; i++)
+		if (!walk->reply || layers[i]->kind != LAYER_OPENING)
+			count(walk, i, VERDICT_NEXT);
+}
+
 enum verdict walk_run_sender(struct walk *walk)
 {
 	for (unsigned int i = 0; layers[i]; i++) {

@@ -95,6 +95,9 @@ extern const struct layer *const layers[];
 // none.
 enum verdict walk_begin(struct walk *walk);
 
+// Counts a walk that would have allowed its packet as if it had been made.
+void walk_count_allowed(struct walk *walk);
+
 // Runs the layers of walk_begin's walk. VERDICT_NEXT: allowed, walk->action is complete.
 enum verdict walk_run(struct walk *walk);
 

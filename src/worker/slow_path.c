@@ -148,6 +148,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 {
 	struct walk walk = walk_make(worker, packet, ingress);
 	enum drop_reason reason = flow_state_may_open(packet, true);
+	const struct recalled *recalled;
 	struct flow flow = {.account = {.packets = {0}}};
 	struct flow_direction *original = &flow.direction[FLOW_ORIGINAL];
 
@@ -158,7 +159,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	// The reply's is this one, where it comes in the same network.
 	flow.direction[FLOW_REPLY].key = flow_key_reverse(&packet->key, packet->key.network);
 	flow_table_expect(worker->flows, &flow.direction[FLOW_REPLY].key);
-	switch (run_walk(&walk)) {
+	switch (recall_run(&worker->recall, &walk, &recalled)) {
 	case VERDICT_DROP:
 		if (walk.reason == DROP_UNKNOWN_MAC)
 			replicate(worker, mbuf, packet, ingress, hash);
@@ -182,6 +183,8 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	flow_action_set(original, walk.action, walk.generation);
 	if (packet->key.flags & FLOW_KEY_ONE_WAY)
 		flow.account.flags = FLOW_ONE_WAY;
+	else if (recalled)
+		recall_reply(recalled, &packet->key, &flow.direction[FLOW_REPLY]);
 	else
 		walk_predict_reply(&walk, &flow.direction[FLOW_REPLY]);
 	flow_account_count(&flow.account, FLOW_ORIGINAL, packet->length);
@@ -224,9 +227,10 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
 	bool as_before = direction->ingress == from;
 	struct walk walk = walk_make(worker, packet, ingress);
+	const struct recalled *recalled;
 
 	walk.reply = (reference & 1) == FLOW_REPLY;
-	switch (run_walk(&walk)) {
+	switch (recall_run(&worker->recall, &walk, &recalled)) {
 	case VERDICT_DROP:
 	case VERDICT_ANSWER:
 		if (!worker->trace && as_before && generation != 0 &&

@@ -30,6 +30,7 @@
 #include <rte_ring.h>
 
 #include "base/rate_limit.h"
+#include "layer/recall.h"
 #include "layer/walk.h"
 #include "port/landing.h"
 #include "worker/capture.h"
@@ -112,6 +113,7 @@ struct worker {
 
 	struct burst burst;
 	struct walk_counts layer_counts;
+	struct recall recall;
 	struct replicator replicator;
 	struct multicast multicast;
 	struct port_landing landing; // lent to the ports that it receives from

@@ -1,5 +1,7 @@
 #include "test.h"
 
+#include <netinet/in.h>
+
 #include "layer_fixture.h"
 
 #include "model/check.h"
@@ -70,11 +72,14 @@ void fixture_open(struct layer_fixture *fixture, const char *node)
 	fixture->node = node;
 	assert_true(compile_numbers_open(&fixture->numbers));
 	assert_true(neighbours_open(&fixture->neighbours));
+	fixture->recall = calloc(1, sizeof(*fixture->recall));
+	assert_non_null(fixture->recall);
 }
 
 void fixture_close(struct layer_fixture *fixture)
 {
 	tables_free(fixture->tables);
+	free(fixture->recall);
 	compile_numbers_close(&fixture->numbers);
 	neighbours_close(&fixture->neighbours);
 }
@@ -133,6 +138,47 @@ uint16_t fixture_peer(const struct tables *tables, const char *name)
 	return 0;
 }
 
+void fixture_check_recall(const struct layer_fixture *fixture, const struct walk *walk,
+			  enum verdict verdict)
+{
+	struct walk_counts counts[2];
+	struct packet packet = *walk->packet;
+
+	memset(counts, 0, sizeof(counts));
+	for (unsigned int time = 0; time < 2; time++) {
+		struct flow_direction expected = {.generation = 0}, reply = {.generation = 0};
+		const struct recalled *recalled;
+		struct walk again = {
+			.tables = fixture->tables,
+			.packet = &packet,
+			.ingress = walk->ingress,
+			.reply = walk->reply,
+			.counts = &counts[time],
+		};
+
+		// No layer looks at the opener's port.
+		if (time == 1 && packet.kind == PACKET_IP && packet.key.protocol == IPPROTO_TCP)
+			*(walk->reply ? &packet.key.destination_port : &packet.key.source_port) ^=
+				0x1001;
+		assert_int_equal(recall_run(fixture->recall, &again, &recalled), verdict);
+		assert_ptr_equal(again.packet, &packet);
+		assert_int_equal(again.reason, walk->reason);
+		assert_int_equal(again.dropped_at, walk->dropped_at);
+		assert_int_equal(again.generation, walk->generation);
+		assert_ptr_equal(again.network, walk->network);
+		assert_int_equal(again.to_gateway, walk->to_gateway);
+		assert_memory_equal(&again.action, &walk->action, sizeof(walk->action));
+		assert_memory_equal(again.rules, walk->rules, sizeof(walk->rules));
+		if (!recalled || walk->reply || packet.key.flags & FLOW_KEY_ONE_WAY)
+			continue;
+		walk_predict_reply(walk, &expected);
+		expected.key.destination_port = packet.key.source_port;
+		recall_reply(recalled, &packet.key, &reply);
+		assert_memory_equal(&reply, &expected, sizeof(reply));
+	}
+	assert_memory_equal(&counts[0], &counts[1], sizeof(counts[0]));
+}
+
 enum verdict fixture_judge(const struct layer_fixture *fixture, const struct frame *frame,
 			   struct ingress ingress, uint16_t network, struct packet *packet,
 			   struct walk *walk)
@@ -148,7 +194,10 @@ enum verdict fixture_judge(const struct layer_fixture *fixture, const struct fra
 		return walk_drop(walk, reason);
 	packet->key.network = network;
 	verdict = walk_begin(walk);
-	return verdict == VERDICT_NEXT ? walk_run(walk) : verdict;
+	if (verdict == VERDICT_NEXT)
+		verdict = walk_run(walk);
+	fixture_check_recall(fixture, walk, verdict);
+	return verdict;
 }
 
 void buffer_put(struct buffer *buffer, const void *data, uint32_t size)

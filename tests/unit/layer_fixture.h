@@ -6,6 +6,7 @@
 
 #include "frame.h"
 #include "layer/compile.h"
+#include "layer/recall.h"
 
 struct layer_fixture {
 	const char *node;
@@ -14,6 +15,7 @@ struct layer_fixture {
 	uint32_t generation;
 	bool uplink_closed; // its device, and so its MAC address, is not there yet
 	struct tables *tables;
+	struct recall *recall;
 };
 
 void fixture_open(struct layer_fixture *fixture, const char *node);
@@ -27,8 +29,12 @@ const struct endpoint *fixture_endpoint(const struct tables *tables, const char 
 uint16_t fixture_network(const struct tables *tables, const char *name);
 uint16_t fixture_peer(const struct tables *tables, const char *name);
 
-// Walks the frame's packet: from a Port of this node, or from the node `peer` in `network`.
-// `packet` has to live as long as the walk.
+// A finished walk of a packet once more by what is recalled, made and then found, is the same.
+void fixture_check_recall(const struct layer_fixture *fixture, const struct walk *walk,
+			  enum verdict verdict);
+
+// Walks the frame's packet, and checks that: from a Port of this node, or from the node `peer` in
+// `network`. `packet` has to live as long as the walk.
 enum verdict fixture_judge(const struct layer_fixture *fixture, const struct frame *frame,
 			   struct ingress ingress, uint16_t network, struct packet *packet,
 			   struct walk *walk);

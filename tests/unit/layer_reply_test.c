@@ -48,12 +48,17 @@ static struct crossing judge(const struct nodes *nodes, unsigned int node,
 {
 	const struct layer_fixture *fixture = &nodes->node[node];
 	struct crossing crossing = {.allowed = false};
+	enum verdict verdict;
 
 	assert_int_equal(frame_parse(frame, packet), DROP_NONE);
 	packet->key.network = network;
 	*walk = (struct walk){
 		.tables = fixture->tables, .packet = packet, .ingress = ingress, .reply = reply};
-	if (walk_begin(walk) != VERDICT_NEXT || walk_run(walk) != VERDICT_NEXT)
+	verdict = walk_begin(walk);
+	if (verdict == VERDICT_NEXT)
+		verdict = walk_run(walk);
+	fixture_check_recall(fixture, walk, verdict);
+	if (verdict != VERDICT_NEXT)
 		return crossing;
 	crossing.allowed = true;
 	crossing.direction.key = packet->key;
