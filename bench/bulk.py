@@ -167,6 +167,13 @@ def sluice_tap(spaces, stage):
 
 def sluice_vxlan(spaces, stage):
     underlay(spaces)
+    for end, node in enumerate("ab"):
+        workload_cable(spaces, end, node)
+    start_nodes(spaces, stage, "ab", veths())
+
+
+def sluice_vxlan_tap(spaces, stage):
+    underlay(spaces)
     start_nodes(spaces, stage, "ab", taps())
 
 
@@ -179,7 +186,8 @@ WAYS = {
     "bridge-machines": ("Linux bridge, taps", "one node, behind taps", bridge_machines),
     "sluice-machines": ("Sluice, taps", "one node, behind taps", sluice_machines),
     "bridge-vxlan": ("Linux bridge and VXLAN, veth", "two nodes", bridge_vxlan),
-    "sluice-vxlan": ("Sluice, taps, VXLAN", "two nodes", sluice_vxlan),
+    "sluice-vxlan": ("Sluice, veth, VXLAN", "two nodes", sluice_vxlan),
+    "sluice-vxlan-tap": ("Sluice, taps of its own, VXLAN", "two nodes", sluice_vxlan_tap),
 }
 
 

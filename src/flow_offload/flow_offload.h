@@ -1,7 +1,8 @@
 // Connections between kernel interfaces of this node that go on in the kernel (programs.bpf.c):
-// what the layers have decided about both directions is given to two BPF programs at the
-// interfaces, and only packets that are out of the ordinary come to Sluice. Such a connection is
-// FLOW_OFFLOADED in the table; it stays there with its key, state and rules.
+// what the layers have decided about both directions is given to BPF programs at the interfaces,
+// and only packets that are out of the ordinary come to Sluice. One of the interfaces may be the
+// uplink: the programs then put outer headers before packets, and take them off. Such a connection
+// is FLOW_OFFLOADED in the table; it stays there with its key, state and rules.
 //
 // slots.c    which connections are offloaded, and what the kernel has counted of them
 // attach.c   the programs at a port's interface
@@ -14,6 +15,7 @@
 
 #include "base/error.h"
 #include "flow/table.h"
+#include "flow_offload/layout.h"
 #include "port/port.h"
 
 struct flow_offload;
@@ -27,6 +29,19 @@ struct flow_offload_direction {
 	// Destination, source: as packets come, and as they leave where they are routed.
 	struct mac_address received[2];
 	struct mac_address sent[2];
+
+	// Where they come through a tunnel: bytes of its outer headers up to VXLAN, VNI, addresses
+	// of the node that sends and of this one, and this one's MAC address.
+	uint16_t outer_in;
+	uint32_t vni;
+	struct ip_address outer_source, outer_destination;
+	struct mac_address outer_mac;
+	// Where they leave through one: all outer headers without their lengths, the sum of the
+	// IPv4 header without its length, and the number of the next hop, below OFFLOAD_NEXT_HOPS.
+	uint16_t outer_out;
+	uint8_t header[OFFLOAD_OUTER_V6];
+	uint32_t header_sum;
+	uint32_t next_hop;
 };
 
 // Loads the programs and becomes the table's keeper. `table` must outlive it; the workers are those
@@ -41,13 +56,24 @@ const struct port_programs *flow_offload_programs(const struct flow_offload *off
 // From now on what was decided by tables of other generations is out of date. Any thread.
 void flow_offload_set_generation(struct flow_offload *offload, uint32_t generation);
 
+// Another next hop's MAC address, or another MTU of a way: what is sent into tunnels has to be
+// looked at anew. After the change. Any thread.
+void flow_offload_underlay_changed(struct flow_offload *offload);
+// The number of the last change: to be read before what is given to flow_offload_begin.
+uint32_t flow_offload_underlay(const struct flow_offload *offload);
+// The second of the table's clock (`now`) in which the kernel last sent by a next hop; of one that
+// it never has, long ago.
+uint32_t flow_offload_next_hop_used(const struct flow_offload *offload, uint32_t next_hop,
+				    uint32_t now);
+
 // The ones below: the worker that owns the connection.
 
-// `generation`: of the tables by which both directions were decided. False: no room. True: from now
-// on packets go to the owner; another worker may still be accounting one by itself until it has
-// been quiet once.
+// `generation`: of the tables by which both directions were decided; `underlay`: as above. False:
+// no room. True: from now on packets go to the owner; another worker may still be accounting one by
+// itself until it has been quiet once.
 bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_reference reference,
-			const struct flow_offload_direction directions[2], uint32_t generation);
+			const struct flow_offload_direction directions[2], uint32_t generation,
+			uint32_t underlay);
 
 // All workers have been quiet since: the kernel may forward. Nothing if it has ended meanwhile.
 void flow_offload_start(struct flow_offload *offload, uint32_t worker, flow_reference reference);
@@ -55,8 +81,9 @@ void flow_offload_start(struct flow_offload *offload, uint32_t worker, flow_refe
 // What was counted is the table's again, and the directions have the generation that they had.
 void flow_offload_end(struct flow_offload *offload, uint32_t worker, flow_reference reference);
 
-// Of what tables it was decided by.
-uint32_t flow_offload_generation(const struct flow_offload *offload, flow_reference reference);
+// Does what the kernel was told still hold, with tables of this generation?
+bool flow_offload_holds(const struct flow_offload *offload, flow_reference reference,
+			uint32_t generation);
 
 // A packet that came to Sluice all the same: `account` (from flow_offload_read) after it.
 void flow_offload_account(struct flow_offload *offload, flow_reference reference,

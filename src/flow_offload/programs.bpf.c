@@ -5,6 +5,9 @@
 // A received packet comes first to the packet sockets and then to the ingress hook (tcx). So the
 // program at Sluice's socket decides and accounts, and tells the one at the hook, which runs next
 // on this CPU for the same packet.
+//
+// frame.bpf.h    what is read of a frame
+// change.bpf.h   what is changed of it: routing, outer headers of tunnels
 
 #include <stdbool.h>
 
@@ -23,12 +26,18 @@
 #include "layout.h"
 #include "port/segments_max.h"
 
+// Behind what they need.
+#include "change.bpf.h"
+#include "frame.bpf.h"
+
 #define TO_SLUICE   0xffffffffu // all of it
 #define FORWARDED   0
-#define FRAGMENT    0x3fff
 #define TCX_NEXT    (-1)
 #define RAISE_TRIES 16
-#define FLAGS_OTHER 0x27 // URG, RST, SYN, FIN
+#define IP_SIZE_MAX 65535
+// The kernel puts nothing before what is larger and not to be cut (net/core/filter.c,
+// BPF_SKB_MAX_LEN).
+#define WHOLE_SIZE_MAX 15000
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,6 +79,23 @@ struct {
 	__type(value, __u32);
 } offload_verdict SEC(".maps");
 
+// By number of the next hop: when something was sent there, nanoseconds of CLOCK_MONOTONIC.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OFFLOAD_NEXT_HOPS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} offload_next_hops SEC(".maps");
+
+// Which of the uplink's packets are Sluice's: one program for its socket (port/filter.h).
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} offload_filters SEC(".maps");
+
 // Read by nobody. Who changes it waits for all programs that run (kernel/bpf/syscall.c,
 // maybe_wait_bpf_programs).
 struct {
@@ -84,149 +110,6 @@ struct {
 			__type(value, __u32);
 		});
 } offload_barrier SEC(".maps");
-
-struct segment {
-	__u32 seq, end, ack, window;
-};
-
-struct view {
-	struct offload_key key;
-	struct segment segment;
-	__u8 macs[12];
-	__u32 size; // of the IP packet, or of the largest that it is cut to
-	__u8 ttl;
-};
-
-static __always_inline bool ipv4_checksum_valid(const struct iphdr *ip)
-{
-	const __u16 *words = (const __u16 *)ip;
-	__u32 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < 10; i++)
-		sum += words[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)(sum + (sum >> 16)) == 0xffff;
-}
-
-// A large send, of so many bytes of payload behind `header` ones from the IP header on: not into
-// more segments, nor smaller ones, than Sluice allows.
-static __always_inline bool read_segments(const struct __sk_buff *skb, __u32 header, __u32 payload,
-					  __u32 smallest, __u32 most, struct view *view)
-{
-	__u32 size = skb->gso_size;
-
-	if (!size)
-		return true;
-	view->size = header + size;
-	return size >= smallest && payload <= size * most;
-}
-
-// `room`: bytes from `offset` to the end of the IP packet.
-static __always_inline bool read_tcp(struct __sk_buff *skb, __u32 offset, __u32 room,
-				     struct view *view)
-{
-	struct tcphdr tcp;
-	__u8 flags;
-
-	if (room < sizeof(tcp) || bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)) < 0)
-		return false;
-	flags = ((const __u8 *)&tcp)[13];
-	if (!tcp.ack || (flags & FLAGS_OTHER) || tcp.doff < 5 || tcp.doff * 4u > room)
-		return false;
-	view->key.source_port = tcp.source;
-	view->key.destination_port = tcp.dest;
-	view->segment.seq = bpf_ntohl(tcp.seq);
-	view->segment.end = view->segment.seq + room - tcp.doff * 4;
-	view->segment.ack = bpf_ntohl(tcp.ack_seq);
-	view->segment.window = bpf_ntohs(tcp.window);
-	return read_segments(skb, offset - ETH_HLEN + tcp.doff * 4, room - tcp.doff * 4,
-			     TCP_SEGMENT_MIN, TCP_SEGMENTS_MAX, view);
-}
-
-static __always_inline bool read_udp(struct __sk_buff *skb, __u32 offset, __u32 room,
-				     struct view *view)
-{
-	struct udphdr udp;
-
-	if (room < sizeof(udp) || bpf_skb_load_bytes(skb, offset, &udp, sizeof(udp)) < 0 ||
-	    bpf_ntohs(udp.len) != room)
-		return false;
-	view->key.source_port = udp.source;
-	view->key.destination_port = udp.dest;
-	return read_segments(skb, offset - ETH_HLEN + sizeof(udp), room - sizeof(udp), 1,
-			     UDP_SEGMENTS_MAX, view);
-}
-
-static __always_inline bool read_transport(struct __sk_buff *skb, __u32 offset, __u32 room,
-					   struct view *view)
-{
-	if (view->key.protocol == IPPROTO_TCP)
-		return read_tcp(skb, offset, room, view);
-	if (view->key.protocol == IPPROTO_UDP)
-		return read_udp(skb, offset, room, view);
-	return false;
-}
-
-static __always_inline bool read_ipv4(struct __sk_buff *skb, struct view *view)
-{
-	struct iphdr ip;
-
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 ||
-	    ip.ihl != 5 || (ip.frag_off & bpf_htons(FRAGMENT)) || !ipv4_checksum_valid(&ip))
-		return false;
-	view->size = bpf_ntohs(ip.tot_len);
-	// Neither cut off nor padded.
-	if (view->size != skb->len - ETH_HLEN || view->size < sizeof(ip))
-		return false;
-	view->key.source[2] = view->key.destination[2] = bpf_htonl(0xffff);
-	view->key.source[3] = ip.saddr;
-	view->key.destination[3] = ip.daddr;
-	view->key.protocol = ip.protocol;
-	view->ttl = ip.ttl;
-	return read_transport(skb, ETH_HLEN + sizeof(ip), view->size - sizeof(ip), view);
-}
-
-static __always_inline bool is_mapped(const struct in6_addr *address)
-{
-	const __u32 *words = address->in6_u.u6_addr32;
-
-	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline bool read_ipv6(struct __sk_buff *skb, struct view *view)
-{
-	struct ipv6hdr ip;
-
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
-		return false;
-	view->size = bpf_ntohs(ip.payload_len) + sizeof(ip);
-	// A key with these addresses is one of IPv4.
-	if (view->size != skb->len - ETH_HLEN || is_mapped(&ip.saddr) || is_mapped(&ip.daddr))
-		return false;
-	__builtin_memcpy(view->key.source, &ip.saddr, sizeof(view->key.source));
-	__builtin_memcpy(view->key.destination, &ip.daddr, sizeof(view->key.destination));
-	view->key.protocol = ip.nexthdr;
-	view->ttl = ip.hop_limit;
-	return read_transport(skb, ETH_HLEN + sizeof(ip), view->size - sizeof(ip), view);
-}
-
-// False: Sluice has to look at it.
-static __always_inline bool read_frame(struct __sk_buff *skb, struct view *view)
-{
-	struct ethhdr ethernet;
-
-	if (skb->vlan_present || bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)) < 0)
-		return false;
-	__builtin_memcpy(view->macs, ethernet.h_dest, ETH_ALEN);
-	__builtin_memcpy(view->macs + ETH_ALEN, ethernet.h_source, ETH_ALEN);
-	view->key.interface = skb->ifindex;
-	if (ethernet.h_proto == bpf_htons(ETH_P_IP))
-		return read_ipv4(skb, view);
-	if (ethernet.h_proto == bpf_htons(ETH_P_IPV6))
-		return read_ipv6(skb, view);
-	return false;
-}
 
 static __always_inline bool macs_equal(const __u8 *a, const __u8 *b)
 {
@@ -293,31 +176,77 @@ static __always_inline bool keys_equal(const struct offload_key *a, const struct
 	return differences == 0;
 }
 
-static __always_inline void port_count(__u32 in, __u32 out, __u32 bytes)
+static __always_inline void port_count(__u32 in, __u32 bytes_in, __u32 out, __u32 bytes_out)
 {
 	struct offload_counters *counters = bpf_map_lookup_elem(&offload_ports, &in);
 
 	if (counters) {
 		__sync_fetch_and_add(&counters->rx_packets, 1);
-		__sync_fetch_and_add(&counters->rx_bytes, bytes);
+		__sync_fetch_and_add(&counters->rx_bytes, bytes_in);
 	}
 	counters = bpf_map_lookup_elem(&offload_ports, &out);
 	if (counters) {
 		__sync_fetch_and_add(&counters->tx_packets, 1);
-		__sync_fetch_and_add(&counters->tx_bytes, bytes);
+		__sync_fetch_and_add(&counters->tx_bytes, bytes_out);
 	}
 }
 
+static __always_inline bool words_equal(const __u32 *a, const __u32 *b)
+{
+	return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) == 0;
+}
+
+// Did it come through the tunnel that it should? `base`: as it was read.
+static __always_inline bool outer_equal(const struct outer *outer, __u32 base,
+					const struct offload_direction *direction)
+{
+	const __u16 *a = (const __u16 *)outer->macs, *b = (const __u16 *)direction->outer_mac;
+
+	if (base != direction->outer_in)
+		return false;
+	return !base || (words_equal(outer->source, direction->outer_source) &&
+			 words_equal(outer->destination, direction->outer_destination) &&
+			 ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2])) == 0);
+}
+
+// Will the kernel take these outer headers off, and put those on? What it thinks of a large send of
+// datagrams can't be seen.
+static __always_inline bool tunnels_possible(const struct __sk_buff *skb, const struct view *view,
+					     const struct offload_direction *direction)
+{
+	__u32 size = skb->len + direction->outer_out;
+
+	if (skb->gso_size && view->key.protocol != IPPROTO_TCP)
+		return !direction->outer_in && !direction->outer_out;
+	if (!direction->outer_out)
+		return true;
+	return skb->gso_size ? size - ETH_HLEN <= IP_SIZE_MAX : size <= WHOLE_SIZE_MAX;
+}
+
+static __always_inline void next_hop_use(const struct offload_direction *direction, __u64 now)
+{
+	__u32 number = direction->next_hop;
+	__u64 *used = bpf_map_lookup_elem(&offload_next_hops, &number);
+
+	if (used && *used != now)
+		*used = now;
+}
+
 // The number of slot and direction, plus 1.
-static __always_inline __u32 decide(struct __sk_buff *skb)
+static __always_inline __u32 decide(struct __sk_buff *skb, bool tunnel)
 {
 	struct offload_direction *own, *other;
 	struct offload_state *state;
 	struct view view = {.size = 0};
 	struct offload_slot *slot;
-	__u32 zero = 0, number, index, *found;
+	__u32 zero = 0, base = 0, number, index, *found;
 
-	if (!read_frame(skb, &view))
+	if (tunnel) {
+		base = read_outer(skb, &view);
+		if (!base)
+			return 0;
+	}
+	if (!read_frame(skb, base, &view))
 		return 0;
 	found = bpf_map_lookup_elem(&offload_keys, &view.key);
 	if (!found)
@@ -330,14 +259,18 @@ static __always_inline __u32 decide(struct __sk_buff *skb)
 		return 0;
 	own = &slot->direction[number & 1];
 	other = &slot->direction[!(number & 1)];
-	if (!keys_equal(&view.key, &own->key) || !macs_equal(view.macs, own->received) ||
-	    view.size > own->mtu || view.ttl <= own->routed ||
+	if (!keys_equal(&view.key, &own->key) || !outer_equal(&view.outer, base, own) ||
+	    !macs_equal(view.macs, own->received) || view.size > own->mtu ||
+	    view.ttl <= own->routed || !tunnels_possible(skb, &view, own) ||
+	    (own->outer_out && slot->underlay != current(&state->underlay)) ||
 	    (slot->check_window && !window_pass(own, other, &view.segment)))
 		return 0;
 	__sync_fetch_and_add(&own->packets, 1);
-	__sync_fetch_and_add(&own->bytes, skb->len);
+	__sync_fetch_and_add(&own->bytes, skb->len - base);
 	own->seen = bpf_ktime_get_coarse_ns();
-	port_count(own->port_in, own->port_out, skb->len);
+	if (own->outer_out)
+		next_hop_use(own, own->seen);
+	port_count(own->port_in, skb->len, own->port_out, skb->len - base + own->outer_out);
 	return number + 1;
 }
 
@@ -348,48 +281,23 @@ int offload_decide(struct __sk_buff *skb)
 
 	if (!verdict)
 		return TO_SLUICE;
-	*verdict = decide(skb);
+	*verdict = decide(skb, false);
 	return *verdict ? FORWARDED : TO_SLUICE;
 }
 
-static __always_inline bool route_ipv4(struct __sk_buff *skb)
+// At the uplink, where most packets may be the host's.
+SEC("socket")
+int offload_decide_tunnel(struct __sk_buff *skb)
 {
-	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
-	__u32 sum;
+	__u32 zero = 0, *verdict = bpf_map_lookup_elem(&offload_verdict, &zero);
 
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return false;
-	// RFC 1624
-	sum = ip->check + bpf_htons(0x0100);
-	ip->check = (__u16)(sum + (sum >= 0xffff));
-	ip->ttl--;
-	return true;
-}
-
-static __always_inline bool route_ipv6(struct __sk_buff *skb)
-{
-	struct ipv6hdr *ip = (void *)(long)skb->data + ETH_HLEN;
-
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return false;
-	ip->hop_limit--;
-	return true;
-}
-
-static __always_inline bool route(struct __sk_buff *skb, const struct offload_direction *direction)
-{
-	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
-	struct ethhdr *ethernet;
-
-	// The headers are shared with what the sender keeps to send it again.
-	if (bpf_skb_pull_data(skb,
-			      ETH_HLEN + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))) < 0)
-		return false;
-	ethernet = (void *)(long)skb->data;
-	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
-		return false;
-	__builtin_memcpy(ethernet, direction->sent, sizeof(direction->sent));
-	return v4 ? route_ipv4(skb) : route_ipv6(skb);
+	if (verdict) {
+		*verdict = decide(skb, true);
+		if (*verdict)
+			return FORWARDED;
+	}
+	bpf_tail_call(skb, &offload_filters, 0);
+	return TO_SLUICE;
 }
 
 SEC("tc")
@@ -408,7 +316,9 @@ int offload_forward(struct __sk_buff *skb)
 	if (!slot)
 		return TC_ACT_SHOT;
 	direction = &slot->direction[index & 1];
-	if (direction->routed && !route(skb, direction))
+	if ((direction->outer_in && !decapsulate(skb, direction)) ||
+	    (direction->routed && !route(skb, direction)) ||
+	    (direction->outer_out && !encapsulate(skb, direction)))
 		return TC_ACT_SHOT;
 	return (int)bpf_redirect(direction->interface, 0);
 }

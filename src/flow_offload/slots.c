@@ -24,7 +24,7 @@
 #define IDLE_SECONDS 30
 #define NONE	     UINT32_MAX
 
-_Static_assert(sizeof(struct offload_key) == 44, "a key has no padding");
+_Static_assert(sizeof(struct offload_key) == 48, "a key has no padding");
 
 // What both the kernel and Sluice write.
 static uint64_t load64(const __u64 *number)
@@ -76,10 +76,12 @@ static struct offload_slot *slot_get(const struct flow_offload *offload, flow_re
 
 // ---- beginning
 
-static struct offload_key make_key(const struct flow_key *from, unsigned int interface)
+static struct offload_key make_key(const struct flow_key *from, unsigned int interface,
+				   uint32_t vni)
 {
 	struct offload_key key = {
 		.interface = interface,
+		.vni = vni,
 		.source_port = from->source_port,
 		.destination_port = from->destination_port,
 		.protocol = from->protocol,
@@ -90,6 +92,27 @@ static struct offload_key make_key(const struct flow_key *from, unsigned int int
 	return key;
 }
 
+// The inner Ethernet header follows the outer ones.
+static void fill_tunnel(struct offload_direction *to, const struct flow_key *key,
+			const struct flow_offload_direction *from)
+{
+	uint8_t *inner = to->header + from->outer_out;
+
+	to->outer_in = from->outer_in;
+	memcpy(to->outer_source, &from->outer_source, sizeof(to->outer_source));
+	memcpy(to->outer_destination, &from->outer_destination, sizeof(to->outer_destination));
+	memcpy(to->outer_mac, &from->outer_mac, sizeof(to->outer_mac));
+	to->outer_out = from->outer_out;
+	if (!from->outer_out)
+		return;
+	memcpy(to->header, from->header, from->outer_out);
+	memcpy(inner, from->routed ? from->sent : from->received, 12);
+	inner[12] = ip_is_v4(&key->source) ? 0x08 : 0x86;
+	inner[13] = ip_is_v4(&key->source) ? 0x00 : 0xdd;
+	to->header_sum = from->header_sum;
+	to->next_hop = from->next_hop;
+}
+
 static void fill_direction(struct offload_direction *to, const struct flow *flow,
 			   enum flow_direction_index index,
 			   const struct flow_offload_direction *from, uint64_t now)
@@ -97,7 +120,7 @@ static void fill_direction(struct offload_direction *to, const struct flow *flow
 	const struct flow_account *account = &flow->account;
 
 	*to = (struct offload_direction){
-		.key = make_key(&flow->direction[index].key, from->in),
+		.key = make_key(&flow->direction[index].key, from->in, from->vni),
 		.interface = from->out,
 		.port_in = from->port_in,
 		.port_out = from->port_out,
@@ -109,6 +132,7 @@ static void fill_direction(struct offload_direction *to, const struct flow *flow
 	memcpy(to->sent, from->sent, sizeof(to->sent));
 	if (from->routed == false)
 		memset(to->sent, 0, sizeof(to->sent));
+	fill_tunnel(to, &flow->direction[index].key, from);
 	if (flow->direction[index].key.protocol != IPPROTO_TCP)
 		return;
 	to->end = atomic_load_explicit(&account->end[index], memory_order_relaxed);
@@ -161,7 +185,8 @@ static void slot_retire(struct flow_offload *offload, uint32_t worker, uint32_t 
 }
 
 bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_reference reference,
-			const struct flow_offload_direction directions[2], uint32_t generation)
+			const struct flow_offload_direction directions[2], uint32_t generation,
+			uint32_t underlay)
 {
 	struct flow *flow = flow_table_get(offload->table, reference);
 	uint32_t number = slot_take(offload, worker);
@@ -172,6 +197,7 @@ bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_refe
 		return false;
 	slot = &offload->slots[number];
 	slot->generation = generation;
+	slot->underlay = underlay;
 	slot->check_window =
 		flow->direction[0].key.protocol == IPPROTO_TCP &&
 		!(atomic_load_explicit(&flow->account.state, memory_order_relaxed) & FLOW_LOOSE);
@@ -209,17 +235,29 @@ void flow_offload_start(struct flow_offload *offload, uint32_t worker, flow_refe
 
 // ---- while it goes on, and the end
 
-uint32_t flow_offload_generation(const struct flow_offload *offload, flow_reference reference)
+bool flow_offload_holds(const struct flow_offload *offload, flow_reference reference,
+			uint32_t generation)
 {
-	return slot_get(offload, reference)->generation;
+	const struct offload_slot *slot = slot_get(offload, reference);
+
+	return slot->generation == generation &&
+	       (!(slot->direction[0].outer_out || slot->direction[1].outer_out) ||
+		slot->underlay == flow_offload_underlay(offload));
+}
+
+// The second of the table's clock of a time of CLOCK_MONOTONIC.
+static uint32_t second_of(uint64_t time, uint32_t now)
+{
+	uint64_t clock = nanoseconds();
+
+	return now - (uint32_t)(clock > time ? (clock - time) / 1000000000 : 0);
 }
 
 static void seen_read(const struct offload_slot *slot, struct flow_account *account, uint32_t now)
 {
 	uint64_t first = load64(&slot->direction[0].seen),
 		 second = load64(&slot->direction[1].seen);
-	uint64_t last = first > second ? first : second, clock = nanoseconds();
-	uint32_t seen = now - (uint32_t)(clock > last ? (clock - last) / 1000000000 : 0);
+	uint32_t seen = second_of(first > second ? first : second, now);
 
 	if ((int32_t)(seen - account->last_seen) > 0)
 		account->last_seen = seen;
@@ -365,6 +403,9 @@ static int open_programs(struct flow_offload *offload, struct error *err)
 	if (!offload->programs)
 		return error_errno(err, "BPF programs");
 	offload->fds.decide = bpf_program__fd(offload->programs->progs.offload_decide);
+	offload->fds.decide_tunnel =
+		bpf_program__fd(offload->programs->progs.offload_decide_tunnel);
+	offload->fds.filters = bpf_map__fd(offload->programs->maps.offload_filters);
 	offload->fds.forward = bpf_program__fd(offload->programs->progs.offload_forward);
 	offload->keys_fd = bpf_map__fd(offload->programs->maps.offload_keys);
 	offload->barrier_fd = bpf_map__fd(offload->programs->maps.offload_barrier);
@@ -377,7 +418,9 @@ static int open_programs(struct flow_offload *offload, struct error *err)
 		map_memory(offload->programs->maps.offload_states, sizeof(*offload->state), err);
 	offload->ports = map_memory(offload->programs->maps.offload_ports,
 				    OFFLOAD_PORTS * sizeof(*offload->ports), err);
-	return offload->slots && offload->state && offload->ports ? 0 : -1;
+	offload->next_hops = map_memory(offload->programs->maps.offload_next_hops,
+					OFFLOAD_NEXT_HOPS * sizeof(*offload->next_hops), err);
+	return offload->slots && offload->state && offload->ports && offload->next_hops ? 0 : -1;
 }
 
 int flow_offload_open(struct flow_table *table, struct flow_offload **result, struct error *err)
@@ -417,6 +460,8 @@ void flow_offload_close(struct flow_offload *offload)
 		munmap(offload->state, sizeof(*offload->state));
 	if (offload->ports)
 		munmap(offload->ports, OFFLOAD_PORTS * sizeof(*offload->ports));
+	if (offload->next_hops)
+		munmap(offload->next_hops, OFFLOAD_NEXT_HOPS * sizeof(*offload->next_hops));
 	if (offload->spare_fd >= 0)
 		close(offload->spare_fd);
 	programs__destroy(offload->programs);
@@ -432,6 +477,24 @@ const struct port_programs *flow_offload_programs(const struct flow_offload *off
 void flow_offload_set_generation(struct flow_offload *offload, uint32_t generation)
 {
 	__atomic_store_n(&offload->state->generation, generation, __ATOMIC_SEQ_CST);
+}
+
+void flow_offload_underlay_changed(struct flow_offload *offload)
+{
+	__atomic_add_fetch(&offload->state->underlay, 1, __ATOMIC_SEQ_CST);
+}
+
+uint32_t flow_offload_underlay(const struct flow_offload *offload)
+{
+	return __atomic_load_n(&offload->state->underlay, __ATOMIC_SEQ_CST);
+}
+
+uint32_t flow_offload_next_hop_used(const struct flow_offload *offload, uint32_t next_hop,
+				    uint32_t now)
+{
+	uint64_t time = __atomic_load_n(&offload->next_hops[next_hop], __ATOMIC_RELAXED);
+
+	return time ? second_of(time, now) : now - INT32_MAX;
 }
 
 void flow_offload_count(const struct flow_offload *offload, uint32_t port,

@@ -17,6 +17,7 @@ struct flow_offload {
 	struct offload_slot *slots;
 	struct offload_state *state;
 	struct offload_counters *ports;
+	uint64_t *next_hops; // nanoseconds of CLOCK_MONOTONIC
 	struct flow_table *table;
 	uint32_t *slot_of; // by connection number; slot + 1
 	struct rte_ring *usable[FLOW_TABLE_WORKERS_MAX];

@@ -194,6 +194,43 @@ static int program_load(enum bpf_prog_type type, enum bpf_attach_type attach,
 	return fd;
 }
 
+// Reads as the classic program does: beyond the frame's end is not Sluice's.
+int filter_load_socket(const struct filter *filter, struct error *err)
+{
+	struct assembler assembler = {.length = 0};
+	uint16_t failed[FILTER_CONDITIONS_MAX], tagged, i, j;
+
+	// r6: context, a struct __sk_buff; r0: what is read, in this machine's byte order.
+	emit(&assembler, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
+	emit(&assembler, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_0, BPF_REG_6,
+	     offsetof(struct __sk_buff, vlan_present), 0);
+	tagged = emit(&assembler, BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_0, 0, 0, 0);
+	for (i = 0; i < filter->rule_count; i++) {
+		const struct filter_rule *rule = &filter->rules[i];
+
+		for (j = 0; j < rule->condition_count; j++) {
+			const struct filter_condition *condition = &rule->conditions[j];
+
+			emit(&assembler,
+			     (uint8_t)(BPF_LD | BPF_ABS |
+				       (condition->size == 4   ? BPF_W
+					: condition->size == 2 ? BPF_H
+							       : BPF_B)),
+			     0, 0, 0, condition->offset);
+			failed[j] = emit(&assembler, BPF_JMP32 | BPF_JNE | BPF_K, BPF_REG_0, 0, 0,
+					 (int32_t)condition->value);
+		}
+		emit(&assembler, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1);
+		emit(&assembler, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+		for (j = 0; j < rule->condition_count; j++)
+			jump_here(&assembler, failed[j]);
+	}
+	jump_here(&assembler, tagged);
+	emit(&assembler, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+	emit(&assembler, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	return program_load(BPF_PROG_TYPE_SOCKET_FILTER, 0, &assembler, err);
+}
+
 int filter_load_xdp(const struct filter *filter, int map_fd, struct error *err)
 {
 	struct assembler assembler = {.length = 0};

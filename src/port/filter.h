@@ -39,6 +39,10 @@ void filter_init(struct filter *filter, const struct ip_address *vtep);
 #define FILTER_CLASSIC_SIZE 64
 uint16_t filter_classic(const struct filter *filter, struct sock_filter program[]);
 
+// Loads the same as a BPF program for a socket, to be called by another one. Returns its
+// descriptor, or -1.
+int filter_load_socket(const struct filter *filter, struct error *err);
+
 // Loads an XDP program that gives Sluice's packets to the sockets of `map_fd` (a XSKMAP) and the
 // rest to the kernel. Returns its descriptor, or -1.
 int filter_load_xdp(const struct filter *filter, int map_fd, struct error *err);

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "base/log.h"
 #include "port/filter.h"
 #include "port/interface.h"
@@ -190,22 +192,46 @@ static int queues_join(struct packet_port *port, const struct interface *interfa
 	return 0;
 }
 
+// What the uplink's program leaves to Sluice is still not all.
+static int filter_enter(const struct filter *filter, const struct port_programs *programs,
+			struct error *err)
+{
+	int program = filter_load_socket(filter, err), error;
+	uint32_t first = 0;
+
+	if (program < 0)
+		return -1;
+	error = bpf_map_update_elem(programs->filters, &first, &program, BPF_ANY);
+	close(program);
+	if (error < 0)
+		return error_errno(err, "BPF program of the packet filter");
+	return 0;
+}
+
+static int programs_enter(struct packet_port *port, const struct port_programs *programs,
+			  const struct filter *filter, struct error *err)
+{
+	const int *decide = port->uplink ? &programs->decide_tunnel : &programs->decide;
+	int i;
+
+	port->forward_fd = filter_attach_ingress(programs->forward, port->interface_index, err);
+	if (port->forward_fd < 0 || (port->uplink && filter_enter(filter, programs, err) < 0))
+		return -1;
+	for (i = 0; i < port->port.queues; i++)
+		if (setsockopt(port->queues[i]->fd, SOL_SOCKET, SO_ATTACH_BPF, decide,
+			       sizeof(*decide)) < 0)
+			return error_errno(err, "BPF program at a packet socket");
+	return 0;
+}
+
 // Where that can't be, all packets come to Sluice. The program at the ingress hook must stand
 // before the guard, which passes nothing on.
 static void programs_attach(struct packet_port *port, const char *name,
-			    const struct port_programs *programs)
+			    const struct port_programs *programs, const struct filter *filter)
 {
 	struct error why;
-	int i;
 
-	port->forward_fd = filter_attach_ingress(programs->forward, port->interface_index, &why);
-	for (i = 0; port->forward_fd >= 0 && i < port->port.queues; i++)
-		if (setsockopt(port->queues[i]->fd, SOL_SOCKET, SO_ATTACH_BPF, &programs->decide,
-			       sizeof(programs->decide)) < 0) {
-			error_errno(&why, "BPF program at a packet socket");
-			break;
-		}
-	if (i == port->port.queues)
+	if (programs_enter(port, programs, filter, &why) == 0)
 		port->port.offload_interface = port->interface_index;
 	else
 		log_warning("connections do not go on in the kernel",
@@ -244,8 +270,8 @@ int packet_port_open(const char *name, const struct port_device *device,
 	if (queues_join(port, interface, err) < 0)
 		goto fail;
 	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
-	if (environment->programs && !device->uplink)
-		programs_attach(port, interface->name, environment->programs);
+	if (environment->programs)
+		programs_attach(port, interface->name, environment->programs, &filter);
 	port->guard_fd = filter_keep_from_kernel(&filter, interface->index, &guard);
 	if (port->guard_fd < 0)
 		log_warning("the host's kernel sees Sluice's packets too", log_text("port", name),

@@ -71,9 +71,12 @@ struct port_device {
 };
 
 // Programs that forward connections in the kernel, by file descriptor (flow_offload/): at a packet
-// socket, and at the interface's ingress.
+// socket, at that of the uplink, and at the interface's ingress. What the one of the uplink does
+// not forward goes through the filter in `filters`, an array of one program.
 struct port_programs {
 	int decide;
+	int decide_tunnel;
+	int filters;
 	int forward;
 };
 

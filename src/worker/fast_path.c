@@ -167,8 +167,10 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			}
 			return;
 		case TUNNEL_PATH_MTU:
-			underlay_path_mtu(worker, mbuf, outer.peer, outer.mtu);
-			return;
+			if (underlay_path_mtu(worker, mbuf, &outer))
+				return;
+			reason = DROP_NOT_FOR_US;
+			break;
 		case TUNNEL_NEIGHBOUR:
 			underlay_receive(worker, mbuf, outer_packet);
 			return;

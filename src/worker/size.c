@@ -111,9 +111,10 @@ bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	// The worker that learned it may have been a second ahead.
 	if ((int32_t)(worker->now - learned) > PATH_MTU_SECONDS) {
 		// Perhaps the way has grown: this packet will find out.
-		if (!worker->trace)
-			atomic_store_explicit(&peer->path->path_mtu, PATH_MTU_ANY,
-					      memory_order_relaxed);
+		if (!worker->trace) {
+			atomic_store(&peer->path->path_mtu, PATH_MTU_ANY);
+			offload_underlay_changed(worker);
+		}
 		return false;
 	}
 	size_exceeded(worker, mbuf, packet, ingress, action, hash, mtu - peer->header_size);

@@ -2,8 +2,12 @@
 // its next hops; and what is the host's, where the device has left the kernel.
 
 #include "layer/address_resolution/address_resolution.h"
+#include "layer/tunnel/tunnel.h"
 #include "packet/header.h"
 #include "worker/worker.h"
+
+// For so long after the kernel has sent something, there may be errors about it.
+#define WHOLE_SECONDS 2
 
 static void learn(struct worker *worker, const struct address_resolution *message)
 {
@@ -24,7 +28,8 @@ static void learn(struct worker *worker, const struct address_resolution *messag
 	memcpy(&word, &message->sender_mac, sizeof(message->sender_mac));
 	neighbour->confirmed = worker->now;
 	neighbour->probes = 0;
-	atomic_store(&neighbour->mac, word);
+	if (atomic_exchange(&neighbour->mac, word) != word)
+		offload_underlay_changed(worker);
 	atomic_store(&neighbour->wanted, 0);
 	atomic_fetch_add(&neighbours->learned, 1);
 	// Others may hold packets for it.
@@ -59,17 +64,26 @@ void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t
 
 // A router of the underlay has dropped a tunnel packet. The next one that is too large is refused
 // here, where its sender can be told.
-void underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf, uint16_t peer, uint32_t mtu)
+bool underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf,
+		       const struct tunnel_outer *outer)
 {
-	struct neighbour *path = worker->tables->peers[peer].path;
+	const struct peer *peer = &worker->tables->peers[outer->peer];
+	struct neighbour *path = peer->path;
+	uint32_t mtu = outer->mtu;
 
-	worker_say(worker, "underlay", "the way to node %s carries %u bytes",
-		   worker->tables->peers[peer].name, mtu);
+	// Sluice itself sends nothing larger than the uplink's MTU.
+	if (outer->whole &&
+	    (!peer->next_hop ||
+	     worker->now - offload_next_hop_used(worker, peer->next_hop) > WHOLE_SECONDS))
+		return false;
+	worker_say(worker, "underlay", "the way to node %s carries %u bytes", peer->name, mtu);
 	if (!worker->trace && mtu <= atomic_load_explicit(&path->path_mtu, memory_order_relaxed)) {
 		atomic_store_explicit(&path->path_learned, worker->now, memory_order_relaxed);
-		atomic_store_explicit(&path->path_mtu, mtu, memory_order_relaxed);
+		if (atomic_exchange(&path->path_mtu, mtu) != mtu)
+			offload_underlay_changed(worker);
 	}
 	rte_pktmbuf_free(mbuf);
+	return true;
 }
 
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet)
@@ -134,7 +148,10 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 	bool known = atomic_load_explicit(&neighbour->mac, memory_order_relaxed) != 0;
 	bool wanted = atomic_load_explicit(&neighbour->wanted, memory_order_relaxed);
 	uint32_t used = atomic_load_explicit(&neighbour->used, memory_order_relaxed);
+	uint32_t kernel = offload_next_hop_used(worker, neighbour);
 
+	if ((int32_t)(kernel - used) > 0)
+		used = kernel;
 	if (known && worker->now - used <= NEIGHBOUR_REFRESH &&
 	    worker->now - neighbour->confirmed >= NEIGHBOUR_REFRESH)
 		wanted = true;
@@ -142,7 +159,8 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 		return;
 	if (neighbour->probes >= NEIGHBOUR_PROBES) {
 		// It does not answer: packets may ask anew, and are not sent into the void.
-		atomic_store(&neighbour->mac, 0);
+		if (atomic_exchange(&neighbour->mac, 0))
+			offload_underlay_changed(worker);
 		neighbour->probes = 0;
 		// For who has come since the last question nobody has asked yet.
 		if ((int32_t)(used - neighbour->asked) < 0) {

@@ -281,7 +281,11 @@ bool fragments_answer(struct worker *worker, struct rte_mbuf *mbuf, const struct
 		      struct ingress ingress);
 
 // underlay.c
-void underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf, uint16_t peer, uint32_t mtu);
+struct tunnel_outer;
+
+// A TUNNEL_PATH_MTU. False: it is not believed, and nothing is done.
+bool underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf,
+		       const struct tunnel_outer *outer);
 void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);
 void underlay_to_host(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason);
 void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
@@ -336,6 +340,10 @@ static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, ui
 void offload_sample(struct worker *worker, uint32_t count);
 // At the end of a turn; `quiet`: one in which nothing came.
 void offload_turn(struct worker *worker, bool quiet);
+// A next hop's MAC address or the MTU of a way is another one now.
+void offload_underlay_changed(struct worker *worker);
+// The second in which the kernel last sent something by a next hop; long ago if it never has.
+uint32_t offload_next_hop_used(const struct worker *worker, const struct neighbour *next_hop);
 // A packet of a connection that is the kernel's. True: forwarded; the mbuf is taken over. False:
 // the connection is Sluice's again. Owner.
 bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

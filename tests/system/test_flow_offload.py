@@ -2,19 +2,18 @@
 else is. test_tcp_programs.py has TCP's own behaviour over the same way."""
 
 import errno
-import hashlib
 import json
 import pathlib
 import re
 import socket
 import subprocess
-import threading
 
 import pytest
 
 from netns import ip
 from node import eventually
 from packets import TCP, Ether, Raw, Wire, ip_header
+from transfer import Datagrams, Stream, counted, handled, received, stopped
 
 SIZE = 16 << 20
 # So many packets that a connection is noticed.
@@ -48,114 +47,11 @@ def to(lab, request):
     return lab[request.param]
 
 
-class Stream:
-    """A TCP connection from a client, through which data runs until it is ended."""
-
-    def __init__(self, lab, to, family, client="client"):
-        self.lab, self.family, self.to = lab, family, to
-        listening = to.server(80, family)
-        self.client = lab[client].connect(to, 80, family)
-        self.server, _ = listening.accept()
-        listening.close()
-        self.server.settimeout(20)
-        self.port = self.client.getsockname()[1]
-        self.received = 0
-        self.stopping = False
-        self.sent = hashlib.sha256()
-        self.got = hashlib.sha256()
-        self.threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
-        for thread in self.threads:
-            thread.start()
-
-    def _send(self):
-        block = bytes(range(256)) * 64
-        try:
-            while not self.stopping:
-                self.client.sendall(block)
-                self.sent.update(block)
-            self.client.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def _receive(self):
-        try:
-            while data := self.server.recv(1 << 20):
-                self.got.update(data)
-                self.received += len(data)
-        except OSError:
-            pass
-
-    def flow(self):
-        found = self.lab.nodes["a"].flows(sourcePort=self.port, destination=self.to.address[self.family])
-        return found[0] if found else None
-
-    def offloaded(self):
-        return (self.flow() or {}).get("offloaded")
-
-    def goes_on(self, size=1 << 20):
-        seen = self.received
-        eventually(lambda: self.received > seen + size)
-
-    def end(self):
-        """Both sides have said all; it was the same."""
-        self.stopping = True
-        for thread in self.threads:
-            thread.join(30)
-        self.server.close()
-        self.client.close()
-        assert self.sent.digest() == self.got.digest()
-
-    def cut(self):
-        """The end of one that can't end."""
-        self.stopping = True
-        for end in (self.client, self.server):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        for thread in self.threads:
-            thread.join(30)
-        self.client.close()
-        self.server.close()
-
-
 @pytest.fixture
 def stream(lab, family, to):
     stream = Stream(lab, to, family)
     yield stream
     stream.cut()
-
-
-class Datagrams:
-    """Two UDP sockets that know each other."""
-
-    def __init__(self, lab, to, family):
-        self.client = lab["client"].open_socket(family, socket.SOCK_DGRAM)
-        self.server = to.open_socket(family, socket.SOCK_DGRAM)
-        self.client.bind((lab["client"].address[family], 0))
-        self.server.bind((to.address[family], 0))
-        self.client.connect(self.server.getsockname())
-        self.server.connect(self.client.getsockname())
-        self.lab, self.port = lab, self.client.getsockname()[1]
-
-    def flow(self):
-        found = self.lab.nodes["a"].flows(protocol="udp", sourcePort=self.port)
-        return found[0] if found else None
-
-    def talk(self, count, size=100):
-        for number in range(count):
-            data = number.to_bytes(4, "big") * (size // 4)
-            self.client.send(data)
-            assert self.server.recv(2000) == data
-            self.server.send(data)
-            assert self.client.recv(2000) == data
-
-    def until_offloaded(self):
-        eventually(lambda: self.talk(64) or self.flow()["offloaded"])
-
-    def close(self):
-        self.client.close()
-        self.server.close()
 
 
 @pytest.fixture
@@ -194,7 +90,7 @@ def test_audit(lab):
     keys = kernel_map(node, "offload_keys")
     for entry in bpftool("map", "dump", "id", keys):
         bpftool("map", "delete", "id", keys, "key", *entry["key"])
-    bpftool("map", "update", "id", keys, "key", *["7"] * 44, "value", "0", "0", "0", "0")
+    bpftool("map", "update", "id", keys, "key", *["7"] * 48, "value", "0", "0", "0", "0")
     assert sorted(audited(node)) == [("offload", "the kernel does not know it", True),
                                      ("offload", "the kernel knows it, and nobody else", True)]
     stream.goes_on()
@@ -202,24 +98,6 @@ def test_audit(lab):
     eventually(stream.offloaded)
     assert audited(node) == []
     stream.end()
-
-
-def stopped(stream):
-    """What has arrived when nothing more does."""
-    return eventually(lambda: (at := stream.received) and not threading.Event().wait(0.3)
-                      and at == stream.received and at)
-
-
-def received(stats, *names):
-    return sum(int(stats["ports"][name]["rxPackets"]) for name in names)
-
-
-def sent(stats, *names):
-    return sum(int(stats["ports"][name]["txPackets"]) for name in names)
-
-
-def handled(stats):
-    return sum(int(worker["packets"]) for worker in stats["workers"])
 
 
 def test_the_kernel_forwards(lab, stream, to):
@@ -339,12 +217,6 @@ def forged(lab, to, stream, family, flags="A", src_mac=None, **fields):
     segment = TCP(**{"sport": stream.port, "dport": 80, "flags": flags, "seq": 1, "ack": 1, **fields})
     return (Ether(src=src_mac or client.mac, dst=dst_mac) / ip_header(client.address[family], to.address[family])
             / segment / Raw(b"forged"))
-
-
-def counted(lab, port, reason, action):
-    before = lab.drops().get((port, reason), 0)
-    action()
-    eventually(lambda: lab.drops().get((port, reason), 0) > before, what=f"{port}: nothing was dropped as {reason}")
 
 
 @pytest.mark.parametrize("flags", ["A", "R", "F", "S"])

@@ -56,7 +56,8 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 		return TUNNEL_NEIGHBOUR;
 	if (packet->kind == PACKET_ICMP_ERROR &&
 	    mac_equal(&packet->destination_mac, &underlay->mac) &&
-	    tunnel_path_error(tables, packet, data, available, &outer->peer, &outer->mtu))
+	    tunnel_path_error(tables, packet, data, available, &outer->peer, &outer->mtu,
+			      &outer->whole))
 		return TUNNEL_PATH_MTU;
 	if ((packet->kind != PACKET_IP && packet->kind != PACKET_FRAGMENT) ||
 	    packet->key.protocol != IPPROTO_UDP ||

@@ -38,7 +38,8 @@ static bool check_quoted_vni(const struct tables *tables, const uint8_t *quote, 
 }
 
 bool tunnel_path_error(const struct tables *tables, const struct packet *packet,
-		       const uint8_t *data, uint32_t available, uint16_t *peer, uint32_t *mtu)
+		       const uint8_t *data, uint32_t available, uint16_t *peer, uint32_t *mtu,
+		       bool *whole)
 {
 	const struct underlay *underlay = &tables->underlay;
 	const uint8_t *icmp = data + packet->l4_offset, *quote = icmp + ICMP_HEADER_SIZE;
@@ -65,9 +66,9 @@ bool tunnel_path_error(const struct tables *tables, const struct packet *packet,
 	    ntohs(packet->key.destination_port) < TUNNEL_SOURCE_PORT ||
 	    !check_quoted_vni(tables, icmp + header, size - header))
 		return false;
-	// What fits was not refused, and what we don't send neither.
+	// What fits was not refused.
 	quoted = v4 ? check_quote_v4(quote) : check_quote_v6(quote);
 	*mtu = v4 ? read32(icmp + 4) & 0xffff : read32(icmp + 4);
-	return quoted > *mtu && (!underlay->mtu || quoted <= underlay->mtu) &&
-	       *mtu >= (v4 ? PATH_MTU_MIN_V4 : PATH_MTU_MIN_V6);
+	*whole = underlay->mtu && quoted > underlay->mtu;
+	return quoted > *mtu && *mtu >= (v4 ? PATH_MTU_MIN_V4 : PATH_MTU_MIN_V6);
 }

@@ -39,6 +39,7 @@ struct tunnel_outer {
 	uint16_t network; // number
 	uint16_t peer;
 	uint32_t mtu;		 // bytes of an outer IP packet; for TUNNEL_PATH_MTU
+	bool whole;		 // likewise: what was refused is larger than the uplink's MTU
 	enum drop_reason reason; // for TUNNEL_DROP
 };
 
@@ -48,9 +49,11 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 				   struct tunnel_outer *outer);
 
 // Is it an ICMP error of the underlay that says which MTU the way to a peer has? It must quote a
-// tunnel packet as this node sends them, and be plausible. RFC 1191, RFC 8201.
+// tunnel packet as this node sends them, and be plausible. `whole`: larger than the uplink's MTU,
+// as only the kernel sends them, to be cut where they leave the host. RFC 1191, RFC 8201.
 bool tunnel_path_error(const struct tables *tables, const struct packet *packet,
-		       const uint8_t *data, uint32_t available, uint16_t *peer, uint32_t *mtu);
+		       const uint8_t *data, uint32_t available, uint16_t *peer, uint32_t *mtu,
+		       bool *whole);
 
 // Puts the outer headers before the frame. `hash` chooses the source port, so that the underlay
 // spreads connections. The caller has made sure that the next hop's MAC address is known:
