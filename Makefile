@@ -58,8 +58,8 @@ lab: all
 bench: all
 	scripts/install-packages bench
 	/usr/bin/python3 bench/run.py
-	/usr/bin/python3 bench/bulk.py
 	/usr/bin/python3 bench/control.py
+	/usr/bin/python3 bench/summary.py --write
 
 lint:
 	scripts/install-packages build lint

@@ -1,71 +1,113 @@
-"""The load: build/bench/load (bench/load/) on CPU 0, the two workloads at the ends of the device under test."""
+"""The load: the program build/bench/load on one CPU, the two workloads at the ends of the device under test."""
 
 import json
-import os
-import subprocess
 import time
 
 import machine
+import setup
 from children import Failure
-
-CPU = 0
-MAC = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
-ADDRESS = ["10.1.0.11", "10.1.0.12"]
-CLIENT_PORTS = 64000
-CONNECTIONS_MAX = 16 << 20
-# The ports that are open at the second workload: room for the most connections.
-SERVER_PORTS = (5000, 5000 + (CONNECTIONS_MAX - 1) // CLIENT_PORTS)
-
-
-def build(directory):
-    """Compiles the load; returns its path."""
-    build_directory = os.path.dirname(directory)
-    done = subprocess.run(["ninja", "-C", build_directory, "bench/load"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"bench/load could not be built: {(done.stdout or done.stderr).strip().splitlines()[-1]}")
-    return os.path.join(directory, "load")
 
 
 class Load:
-    """The running load. `options` are further ones of its own: ["--mode", "new"]."""
+    """The running load.
 
-    def __init__(self, stage, program, sockets, connections, huge, options=()):
-        command = [program, *machine.eal_options(f"0@{CPU}", "load", huge, 64), "--"]
-        for path in sockets:
-            command += ["--vhost-user", f"path={path},server=1,queue_size=1024"]
+    lines: what it has told, a dictionary each interval, counters since its start (bench/README.md).
+    """
+
+    def __init__(self, stage, program, wanted, name="load", queue_size=1024, **options):
+        """options: the program's, as connections=1000, mode="new"; True stands for one without a value."""
+        command = [program, *machine.eal_options(f"0@{setup.LOAD_CPU}", "load", wanted.huge, 64), "--"]
+        for path in wanted.sockets:
+            command += ["--vhost-user", f"path={path},server=1,queue_size={queue_size}"]
+        if wanted.tunnel:
+            options["tunnel"] = (f"local={setup.VTEP[1]},remote={setup.VTEP[0]},local-mac={setup.UNDERLAY_MAC},"
+                                 f"vni={setup.VNI}")
+        for option, value in options.items():
+            if value is not None and value is not False:
+                command += ["--" + option] + ([] if value is True else [str(value)])
         self.stage = stage
-        self.connections = connections
-        self.child = stage.start("load", [*command, "--connections", str(connections), *options])
+        self.connections = options.get("connections", 1)
+        self.lines = []
+        self._place = 0
+        self.child = stage.start(name, command)
 
-    def last(self):
-        """The newest line that it printed, as a dictionary, or None."""
-        for line in reversed(self.child.output().splitlines()):
-            if line.startswith("{"):
+    def read(self):
+        """Takes what it has told since the last time into `lines`; the newest line, if there is one."""
+        with open(self.child.log, "rb") as log:
+            log.seek(self._place)
+            text = log.read()
+        whole = text[:text.rfind(b"\n") + 1]
+        self._place += len(whole)
+        for line in whole.splitlines():
+            if line.startswith(b"{"):
                 try:
-                    return json.loads(line)
+                    self.lines.append(json.loads(line))
                 except ValueError:
-                    pass  # not all of it is there yet
-        return None
+                    raise Failure(f"load: not JSON: {line[:80]!r}") from None
+        return self.lines[-1] if self.lines else None
 
-    def counters(self):
-        """The newest line as (seconds, sent, received, unexpected), each of the last three by port; None before."""
-        line = self.last()
-        if line is None:
-            return None
-        return (line["seconds"], *([port[key] for port in line["ports"]] for key in ("sent", "received", "unexpected")))
+    def since(self, seconds):
+        """The lines that came after that time of its own clock."""
+        self.read()
+        return [line for line in self.lines if line["seconds"] > seconds]
 
-    def warm_up(self, seconds, limit=30):
+    def now(self):
+        """Seconds of its own clock."""
+        line = self.read()
+        return line["seconds"] if line else 0
+
+    def sleep(self, seconds):
+        """Lets it run, with nobody asking; then all processes have to be alive."""
+        time.sleep(seconds)
+        self.stage.check()
+        self.check()
+
+    def wait_for(self, found, seconds, what):
+        """Waits until found(newest line) is true, and returns its value. The other processes have to live."""
+        def look(_output):
+            self.stage.check()
+            line = self.read()
+            return line and found(line)
+        return self.child.wait_for(look, seconds, what)
+
+    def warm_up(self, seconds, limit=60):
         """Returns when every connection has been seen a few times in both directions, at least `seconds` after
         the first packets."""
         def received(packets):
-            self.stage.check()
-            now = self.counters()
-            return now and min(now[2]) >= packets
-        self.child.wait_for(lambda _output: received(1), limit, "packets through the device in both directions")
+            return lambda line: min(port["received"] for port in line["ports"]) >= packets
+        self.wait_for(received(1), limit, "packets through the device in both directions")
         time.sleep(seconds)
-        self.child.wait_for(lambda _output: received(3 * self.connections), limit, "traffic on all connections")
+        self.wait_for(received(2 * self.connections), limit, "traffic on all connections")
+
+    def end(self):
+        """Ends it and returns its last line, with the quantiles of all that it received."""
+        self.child.stop()
+        self.stage.children.remove(self.child)
+        line = self.read()
+        if not line or not line.get("final"):
+            self.child.check()
+            raise Failure("load: no last line")
+        return line
 
     def check(self):
         """Raises Failure if what arrives is not what was sent."""
-        if sum(self.counters()[3]) > 0:
+        line = self.read()
+        if line and sum(port["unexpected"] for port in line["ports"]) > 0:
             raise Failure("load: received packets that are not of the load")
+
+
+def sent(line):
+    return sum(port["sent"] for port in line["ports"])
+
+
+def received(line):
+    return sum(port["received"] for port in line["ports"])
+
+
+def lost(line):
+    return sum(port.get("lost", 0) for port in line["ports"])
+
+
+def times(lines, key):
+    """Of intervals with packets that had time stamps, a quantile (p50, p99, p999, max) in nanoseconds."""
+    return [line["latency"][key] for line in lines if line.get("latency")]

@@ -1,12 +1,14 @@
 """What the benchmark runs on: huge pages, EAL's memory options, the facts that belong to a result."""
 
+import functools
 import os
 import platform
 import re
 import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-HUGE_PAGE = 2 << 20
+# Open vSwitch takes 390 huge pages of buffers, the load 40.
+BUFFER_PAGES = 512
 
 
 def _read(path):
@@ -37,7 +39,8 @@ class HugePages:
         return int(_read(self.setting + "free_hugepages") or 0)
 
     def enough(self):
-        return self.free() >= self.count
+        """For the buffers of all processes; a large connection table does without, if need be."""
+        return self.free() >= min(self.count, BUFFER_PAGES)
 
     def __exit__(self, kind, error, trace):
         if int(_read(self.setting + "nr_hugepages") or 0) != self.before:
@@ -59,17 +62,38 @@ def package_version(name):
     return done.stdout.strip() or None
 
 
+def _caches():
+    """Of the first CPU, as {"L2": "2048K"}."""
+    found = {}
+    base = "/sys/devices/system/cpu/cpu0/cache"
+    for index in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+        kind = _read(f"{base}/{index}/type").strip()
+        if kind in ("Data", "Unified"):
+            found["L" + _read(f"{base}/{index}/level").strip()] = _read(f"{base}/{index}/size").strip()
+    return found
+
+
 def describe():
-    model = re.search(r"model name\s*:\s*(.*)", _read("/proc/cpuinfo"))
+    info = _read("/proc/cpuinfo")
+    model = re.search(r"model name\s*:\s*(.*)", info)
+    memory = re.search(r"MemTotal:\s*(\d+)", _read("/proc/meminfo"))
+    system = re.search(r'PRETTY_NAME="(.*)"', _read("/etc/os-release"))
     return {
         "cpu": model.group(1) if model else platform.machine(),
         "cpus": os.cpu_count(),
+        "virtual": "hypervisor" in info,
+        "tscMHz": round(tsc_hz() / 1e6),
+        "caches": _caches(),
+        "memoryGiB": round(int(memory.group(1)) / (1 << 20)) if memory else None,
+        "system": system.group(1) if system else platform.system(),
         "kernel": platform.release(),
+        "compiler": package_version("gcc-12"),
         "dpdk": package_version("dpdk-dev"),
     }
 
 
+@functools.lru_cache(maxsize=None)
 def tsc_hz():
-    """Ticks of the time stamp counter in a second, measured against the system's clock by the kernel."""
+    """Ticks of the time stamp counter in a second, as the kernel has measured it against other clocks."""
     found = re.search(r"cpu MHz\s*:\s*([\d.]+)", _read("/proc/cpuinfo"))
-    return float(found.group(1)) * 1e6 if found else 0
+    return float(found.group(1)) * 1e6 if found else 1e9

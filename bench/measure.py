@@ -1,31 +1,46 @@
-"""One measurement: a freshly started device with the load at its ends, seen in short slices."""
+"""One measurement of a rate: a freshly started device with the load at its ends, seen in short slices."""
 
-import os
+import contextlib
+import dataclasses
 import time
 
 import load
+import machine
 import quiet
+import setup
 from children import Failure, Stage
+from device import DEVICES
 
-DEVICE_CPU = 1
 SLICE = 0.5
 # At most so many times the wished duration is spent on waiting for slices that nobody disturbs.
-PATIENCE = 3
+PATIENCE = 2
 
 
-def _slice(device, source, stage, speed, before):
+@contextlib.contextmanager
+def running(bench, name, wanted, **options):
+    """A device and its load: (stage, device, load). They end with the block."""
+    with Stage(bench.logs(name)) as stage:
+        wanted = dataclasses.replace(wanted, huge=bench.huge, sockets=[stage.path("v0"), stage.path("v1")])
+        device = DEVICES[name].Device(stage, wanted)
+        bench.versions[name] = device.version()
+        yield stage, device, load.Load(stage, bench.load, wanted, **options)
+
+
+def _slice(device, source, stage, speed, before, interval):
     device.reset()
-    taken = quiet.Taken([child.process.pid for child in stage.children], [load.CPU, DEVICE_CPU])
-    first = source.counters()
-    time.sleep(SLICE)
-    last = source.counters()
+    start = time.monotonic()
+    taken = quiet.Taken([child.process.pid for child in stage.children], [setup.LOAD_CPU, setup.DEVICE_CPU])
+    first = source.read()
+    time.sleep(interval)
+    last = source.read()
     sample = {"takenPercent": taken.percent()}
     spent = device.counters()
+    cycles_all = (time.monotonic() - start) * machine.tsc_hz()
     sample["speeds"] = [before, speed.now()]
 
-    seconds = last[0] - first[0]
-    sent = sum(last[1]) - sum(first[1])
-    received = sum(last[2]) - sum(first[2])
+    seconds = last["seconds"] - first["seconds"]
+    sent = load.sent(last) - load.sent(first)
+    received = load.received(last) - load.received(first)
     if seconds <= 0 or sent <= 0 or received <= 0 or spent["packets"] <= 0:
         raise Failure("no packets pass any more")
     sample.update({
@@ -33,10 +48,15 @@ def _slice(device, source, stage, speed, before):
         # What is on its way at both ends of the slice makes it a little wrong, to both sides.
         "lossPercent": max(0.0, 100 * (sent - received) / sent),
         "cyclesPerPacket": spent["busyCycles"] / spent["packets"],
-        "busyPercent": None, "device": spent,
+        # Where the device doesn't tell its idle cycles, the clock does.
+        "busyPercent": min(100.0, 100 * spent["busyCycles"] / cycles_all),
+        "device": spent,
     })
     if "idleCycles" in spent:
         sample["busyPercent"] = 100 * spent["busyCycles"] / max(1, spent["busyCycles"] + spent["idleCycles"])
+    if "opened" in last:
+        for key in ("opened", "answered"):
+            sample[key + "PerSecond"] = (last[key] - first[key]) / seconds
     return sample
 
 
@@ -44,27 +64,29 @@ def is_quiet(sample, speed):
     return sample["takenPercent"] <= quiet.TAKEN and speed.part(sample["speeds"]) >= quiet.SPEED
 
 
-def measure(module, connections, seconds, warm_up, program, huge, speed, logs):
-    """Returns the device's version and the samples, `seconds` of quiet ones if they can be had."""
+def slices(bench, stage, device, source, seconds, patience=PATIENCE):
+    """Samples of a running device, `seconds` of quiet ones if they can be had in `patience` times as long."""
     samples = []
-    with Stage(os.path.join(logs, f"{module.NAME}-{connections}")) as stage:
-        sockets = [stage.path("v0"), stage.path("v1")]
-        device = module.Device(stage, sockets, connections, DEVICE_CPU, huge)
-        source = load.Load(stage, program, sockets, connections, huge)
-        source.warm_up(warm_up)
-        tracked = device.connections()
-        if tracked is not None and tracked < connections:
-            raise Failure(f"tracks {tracked} of {connections} connections")
+    before = bench.speed.now()
+    interval = min(SLICE, seconds)
+    for _number in range(max(1, round(patience * seconds / interval))):
+        # After the probe the rings are full; let them come to rest.
+        time.sleep(0.05)
+        sample = _slice(device, source, stage, bench.speed, before, interval)
+        samples.append(sample)
+        before = sample["speeds"][1]
+        stage.check()
+        source.check()
+        if sum(is_quiet(sample, bench.speed) for sample in samples) * interval >= seconds:
+            break
+    return samples
 
-        before = speed.now()
-        for _number in range(max(1, round(PATIENCE * seconds / SLICE))):
-            # After the probe the rings are full; let them come to rest.
-            time.sleep(0.05)
-            sample = _slice(device, source, stage, speed, before)
-            samples.append(sample)
-            before = sample["speeds"][1]
-            stage.check()
-            source.check()
-            if sum(is_quiet(sample, speed) for sample in samples) * SLICE >= seconds:
-                break
-        return device.version(), samples
+
+def rate(bench, name, wanted, seconds=None, **options):
+    """Samples of the load's steady stream through a device."""
+    with running(bench, name, wanted, **options) as (stage, device, source):
+        source.warm_up(bench.warm_up)
+        tracked = device.connections()
+        if tracked is not None and tracked < source.connections:
+            raise Failure(f"tracks {tracked} of {source.connections} connections")
+        return slices(bench, stage, device, source, seconds or bench.seconds)

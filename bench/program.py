@@ -24,3 +24,16 @@ def build(name, directory, *libraries):
     except (OSError, subprocess.SubprocessError) as error:
         raise Failure(f"bench/{name}.c could not be built: {error}") from None
     return program
+
+
+def make(*names):
+    """Builds programs that meson knows, with the build directory that `make` made; their paths."""
+    build_directory = os.path.join(machine.ROOT, "build")
+    if not os.path.exists(os.path.join(build_directory, "build.ninja")):
+        raise Failure("build/build.ninja: not there; run make first")
+    done = subprocess.run(["ninja", "-C", build_directory, *(f"bench/{name}" for name in names)], capture_output=True,
+                          text=True, check=False)
+    if done.returncode != 0:
+        said = [line for line in done.stdout.splitlines() if "rror" in line] or done.stdout.splitlines()[-1:]
+        raise Failure(f"bench/{', '.join(names)} could not be built: {said[0] if said else ''}")
+    return [os.path.join(build_directory, "bench", name) for name in names]

@@ -2,20 +2,20 @@
 
 import re
 
-import load
 import machine
+import setup
 
 NAME = "testpmd"
 TITLE = "dpdk-testpmd io (no policy)"
 
 
 class Device:
-    """The forwarder on `cpu`. counters() counts since reset()."""
+    """The forwarder. counters() counts since reset()."""
 
-    def __init__(self, stage, sockets, connections, cpu, huge):
+    def __init__(self, stage, wanted):
         # The control thread belongs to the load's CPU; it only waits.
-        options = machine.eal_options(f"0@{load.CPU},1@{cpu}", "ceiling", huge, 256)
-        for i, path in enumerate(sockets):
+        options = machine.eal_options(f"0@{setup.LOAD_CPU},1@{wanted.cpu}", "ceiling", wanted.huge, 256)
+        for i, path in enumerate(wanted.sockets):
             options += ["--vdev", f"net_vhost{i},iface={path},client=1"]
         # Its output would otherwise stay in a buffer of its own until it ends.
         self.child = stage.start("testpmd", [

@@ -1,0 +1,170 @@
+"""Open vSwitch with DPDK: what a user would otherwise run, with the policy that Sluice gets.
+
+It has its own database, sockets and network namespace; the Open vSwitch of the machine is not touched. Nothing is
+tuned beyond the number of forwarding cores, and for new connections how many may be tracked and for how long.
+"""
+
+import os
+import re
+
+import machine
+import setup
+from children import Failure
+
+NAME = "ovs"
+TITLE = "Open vSwitch with DPDK"
+SWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+# It tracks so many unless it is told otherwise.
+CONNECTIONS = 3000000
+
+
+def _port_masks(first, last):
+    """The range as OpenFlow's port/mask pairs."""
+    pairs = []
+    while first <= last:
+        size = (first & -first) or 0x10000
+        while first + size - 1 > last:
+            size //= 2
+        pairs.append(f"{first:#x}/{0x10000 - size:#x}")
+        first += size
+    return pairs
+
+
+def _policy(wanted):
+    """Anti-spoofing, then connection tracking, then the rules for new connections, then delivery by MAC address."""
+    mac, address = setup.MAC, setup.ADDRESS
+    source = [f"in_port=p{i},dl_src={mac[i]},ip,nw_src={address[i]}" for i in range(2)]
+    out = [f"output:p{i}" for i in range(2)]
+    if wanted.tunnel:
+        source[1] = f"in_port=vx,tun_id={setup.VNI},dl_src={mac[1]},ip,nw_src={address[1]}"
+        out[1] = f"set_field:{setup.VNI}->tun_id,output:vx"
+    flows = []
+    for i in range(2):
+        flows += [f"table=0,priority=10,{source[i]},actions=ct(zone=1,table=1)",
+                  f"table=2,dl_dst={mac[i]},actions={out[i]}"]
+    flows += [
+        "table=1,priority=10,ct_state=+trk+est,actions=resubmit(,2)",
+        "table=1,priority=10,ct_state=+trk+rel,actions=resubmit(,2)",
+    ]
+    for ports in _port_masks(*setup.SERVER_PORTS):
+        flows.append(f"table=1,priority=5,ct_state=+trk+new,udp,nw_src={address[0]},nw_dst={address[1]},"
+                     f"tp_dst={ports},actions=ct(commit,zone=1),resubmit(,2)")
+    return flows
+
+
+class Device:
+    """The switch with one forwarding thread. counters() counts since reset()."""
+
+    def __init__(self, stage, wanted):
+        if not os.path.exists(SWITCHD):
+            raise Failure(f"{SWITCHD}: not installed")
+        self.stage = stage
+        self.database = "unix:" + stage.path("db.sock")
+        self.control = stage.path("ctl")
+        self.env = {name: stage.directory for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")}
+        self._start(wanted)
+        if wanted.tunnel:
+            self._configure_tunnel(wanted.sockets)
+        else:
+            self._configure_local(wanted.sockets)
+        self._track(wanted)
+        with open(stage.path("flows"), "w") as file:
+            file.write("\n".join(_policy(wanted)) + "\n")
+        self.stage.run(["ovs-ofctl", "add-flows", "unix:" + stage.path("br-int.mgmt"), stage.path("flows")],
+                       env=self.env)
+
+    def _start(self, wanted):
+        stage = self.stage
+        stage.run(["ovsdb-tool", "create", stage.path("conf.db"), SCHEMA], env=self.env)
+        database = stage.start("ovsdb-server", [
+            "ovsdb-server", stage.path("conf.db"), "--remote=p" + self.database, "--no-chdir",
+            "--unixctl=" + stage.path("dbctl")], env=self.env)
+        database.wait_for(lambda _output: os.path.exists(stage.path("db.sock")), 10, "socket")
+        # Without --legacy-mem, which --no-huge implies, the switch would add --in-memory, and refuse the two together.
+        memory = "--in-memory --single-file-segments" if wanted.huge else "--no-huge --legacy-mem -m 2048"
+        self._vsctl("--no-wait", "init")
+        self._vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                    f"other_config:pmd-cpu-mask={1 << wanted.cpu:#x}",
+                    f"other_config:dpdk-lcore-mask={1 << setup.LOAD_CPU:#x}",
+                    f'other_config:dpdk-extra="--no-pci --no-telemetry --file-prefix ovs {memory}"')
+        # Bridges bring interfaces of their own, which belong into a namespace that goes with the process.
+        self.switch = stage.start("ovs-vswitchd", [
+            "unshare", "--net", SWITCHD, self.database, "--no-chdir", "--unixctl=" + self.control], env=self.env)
+        self.switch.wait_for(lambda output: "DPDK Enabled - initialized" in output, 30, "DPDK")
+
+    @staticmethod
+    def _bridge(name):
+        return ["--", "add-br", name, "--", "set", "bridge", name, "datapath_type=netdev"]
+
+    @staticmethod
+    def _guest(bridge, name, path, number):
+        return ["--", "add-port", bridge, name, "--", "set", "Interface", name, "type=dpdkvhostuserclient",
+                f"options:vhost-server-path={path}", f"ofport_request={number}"]
+
+    def _check_ports(self, *names):
+        for name in names:
+            error = self._vsctl("get", "Interface", name, "error").strip()
+            if error != "[]":
+                raise Failure(f"ovs-vswitchd: port {name}: {error}")
+
+    def _configure_local(self, sockets):
+        self._vsctl(*self._bridge("br-int"), "fail_mode=secure",
+                    *self._guest("br-int", "p0", sockets[0], 1), *self._guest("br-int", "p1", sockets[1], 2))
+        self._check_ports("p0", "p1")
+
+    def _configure_tunnel(self, sockets):
+        """As with OpenStack and OVN: br-int has the policy and the tunnel, br-phy the underlay's address and device."""
+        self._vsctl(*self._bridge("br-phy"), "fail_mode=standalone",
+                    *self._guest("br-phy", "p1", sockets[1], 1),
+                    *self._bridge("br-int"), "fail_mode=secure", *self._guest("br-int", "p0", sockets[0], 1),
+                    "--", "add-port", "br-int", "vx", "--", "set", "Interface", "vx", "type=vxlan", "ofport_request=2",
+                    f"options:local_ip={setup.VTEP[0]}", f"options:remote_ip={setup.VTEP[1]}", "options:key=flow")
+        self._check_ports("p0", "p1", "vx")
+        inside = ["nsenter", f"--net=/proc/{self.switch.process.pid}/ns/net", "ip"]
+        self.stage.run([*inside, "addr", "add", f"{setup.VTEP[0]}/24", "dev", "br-phy"])
+        self.stage.run([*inside, "link", "set", "br-phy", "up"])
+        # It looks at the kernel's routes now and then, and would ask by ARP when the first packet comes.
+        self.switch.wait_for(lambda _output: "br-phy" in self._appctl("ovs/route/show"), 10, "route")
+        self._appctl("tnl/neigh/set", "br-phy", setup.VTEP[1], setup.UNDERLAY_MAC)
+
+    def _track(self, wanted):
+        if wanted.connections > CONNECTIONS:
+            self._appctl("dpctl/ct-set-maxconns", str(wanted.connections))
+        if wanted.idle_seconds:
+            times = [f"{name}={wanted.idle_seconds}" for name in ("udp_first", "udp_single", "udp_multiple")]
+            self._vsctl("--", "--id=@dp", "create", "Datapath", "datapath_version=0", "--", "set", "Open_vSwitch", ".",
+                        "datapaths:netdev=@dp")
+            self._vsctl("add-zone-tp", "netdev", "zone=1", *times)
+
+    def _vsctl(self, *arguments):
+        return self.stage.run(["ovs-vsctl", "--timeout=60", "--db=" + self.database, *arguments], env=self.env)
+
+    def _appctl(self, *arguments):
+        return self.stage.run(["ovs-appctl", "--timeout=20", "-t", self.control, *arguments], env=self.env)
+
+    def reset(self):
+        self.before = self._read()
+
+    def counters(self):
+        """Packets received, and the cycles that went into them."""
+        now = self._read()
+        return {key: now[key] - self.before[key] for key in now}
+
+    def _read(self):
+        text = self._appctl("dpif-netdev/pmd-stats-show")
+        values = {}
+        for key, label in (("packets", "packets received"), ("busyCycles", "processing cycles"),
+                           ("idleCycles", "idle cycles"), ("emcHits", "emc hits"),
+                           ("recirculated", "packet recirculations")):
+            found = re.search(rf"pmd thread.*?{label}: (\d+)", text, re.DOTALL)
+            if not found:
+                raise Failure(f"ovs-appctl: no {label!r} in pmd-stats-show")
+            values[key] = int(found.group(1))
+        return values
+
+    def connections(self):
+        return int(self._appctl("dpctl/ct-get-nconns"))
+
+    def version(self):
+        return machine.package_version("openvswitch-switch-dpdk")

@@ -1,0 +1,135 @@
+"""Sluice: two workloads in one Network; one may open connections, the other is open on a few ports."""
+
+import json
+import os
+import re
+
+import machine
+import setup
+from children import Failure
+
+NAME = "sluice"
+TITLE = "Sluice"
+
+
+def program(name):
+    return os.path.join(machine.ROOT, "build", name)
+
+
+def other_rules(count, first=0):
+    """Rules that no packet of the load matches: single addresses and prefixes, ranges of ports."""
+    for number in range(first, first + count):
+        remote = f"172.{16 + number // 65536 % 16}.{number // 256 % 256}.{number % 256}"
+        length = (32, 32, 28, 24)[number % 4]
+        if length < 32:
+            remote = f"172.{16 + number // 65536 % 16}.{number // 256 % 256}.{number % 256 & -(1 << 32 - length) & 255}"
+        low = 1 + number * 7 % 60000
+        yield {"direction": "ingress", "protocol": ("udp", "tcp")[number % 2], "ports": f"{low}-{low + number % 50}",
+               "remote": {"cidr": f"{remote}/{length}"}}
+
+
+def server_group(rules):
+    """The second workload's group; the rule that matters is in the middle."""
+    ports = "-".join(map(str, setup.SERVER_PORTS))
+    others = list(other_rules(rules - 1))
+    middle = len(others) // 2
+    return {"kind": "SecurityGroup", "name": "server", "rules": [
+        *others[:middle],
+        {"direction": "ingress", "protocol": "udp", "ports": ports, "remote": {"group": "client"}},
+        *others[middle:]]}
+
+
+def objects(wanted):
+    network = {"kind": "Network", "name": "blue", "vni": setup.VNI,
+               "subnets": [{"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"}]}
+    if wanted.idle_seconds:
+        network["connectionTracking"] = {"idleTimes": {"unreplied": wanted.idle_seconds,
+                                                       "replied": wanted.idle_seconds}}
+    node = {"kind": "Node", "name": "bench"}
+    made = [node, network, {"kind": "SecurityGroup", "name": "client", "rules": [{"direction": "egress"}]},
+            server_group(wanted.rules)]
+    if wanted.tunnel:
+        node |= {"vtep": setup.VTEP[0] + "/24", "uplink": {"devargs": f"net_vhost9,iface={wanted.sockets[1]},client=1"}}
+        made.append({"kind": "Node", "name": "far", "vtep": setup.VTEP[1] + "/24", "uplink": {"netdev": "up0"}})
+    for i, (name, group) in enumerate((("a", "client"), ("b", "server"))):
+        made.append({"kind": "Port", "name": name, "node": "far" if wanted.tunnel and i == 1 else "bench",
+                     "network": "blue", "mac": setup.MAC[i], "addresses": [setup.ADDRESS[i]],
+                     "securityGroups": [group],
+                     "device": {"vhostUser": {"path": wanted.sockets[i], "mode": "client"}}})
+    return made
+
+
+class Device:
+    """sluiced with one worker. counters() counts since reset()."""
+
+    def __init__(self, stage, wanted):
+        for name in ("sluiced", "sluice"):
+            if not os.path.exists(program(name)):
+                raise Failure(f"build/{name}: not built; run make first")
+        self.stage = stage
+        self.api = "unix:" + stage.path("api.sock")
+        self.daemon = stage.start("sluiced", [
+            program("sluiced"), "--node", "bench", "--api", self.api, "--state", stage.path("state.db"),
+            "--workers", str(wanted.cpu), "--idle", "spin" if wanted.spin else "sleep",
+            "--connections", str(max(1 << 20, wanted.connections))])
+        self.pid = self.daemon.process.pid
+        self.daemon.wait_for(lambda output: "ready" in output.splitlines(), 30, "ready")
+        self.apply("objects.yaml", objects(wanted))
+
+    def apply(self, name, values):
+        """Puts objects in force."""
+        path = self.stage.path(name)
+        with open(path, "w") as file:
+            file.write("\n---\n".join(map(json.dumps, values)) + "\n")
+        self.call("apply", "-f", path)
+
+    def call(self, *arguments):
+        return self.stage.run([program("sluice"), "--api", self.api, *arguments], 60)
+
+    def stats(self):
+        text = self.call("stats", "-o", "json")
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise Failure("sluice stats: not JSON") from None
+
+    def _read(self):
+        workers = self.stats().get("workers", [])
+        # 64-bit numbers may be written as strings.
+        return {key: sum(int(worker.get(key, 0)) for worker in workers) for key in ("packets", "busyCycles", "cycles")}
+
+    def reset(self):
+        self.before = self._read()
+
+    def counters(self):
+        """Packets received, and the cycles that went into them."""
+        now = self._read()
+        spent = {key: now[key] - self.before[key] for key in now}
+        spent["idleCycles"] = spent.pop("cycles") - spent["busyCycles"]
+        return spent
+
+    def connections(self):
+        return int(self.stats().get("connections", {}).get("current", 0))
+
+    def drops(self):
+        """Packets dropped since the start, by reason."""
+        found = {}
+        for worker in self.stats().get("workers", []):
+            for reason, count in worker.get("drops", {}).items():
+                found[reason] = found.get(reason, 0) + int(count)
+        return found
+
+    def table_bytes(self):
+        """Memory of the connection table that is in use: the mapping of its file."""
+        size, counted = 0, False
+        with open(f"/proc/{self.pid}/smaps") as file:
+            for line in file:
+                if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                    counted = "memfd:" in line and "flow" in line
+                # Huge pages are not in Rss.
+                elif counted and line.startswith(("Rss:", "Shared_Hugetlb:", "Private_Hugetlb:")):
+                    size += int(line.split()[1]) * 1024
+        return size
+
+    def version(self):
+        return self.call("version").split()[1]
