@@ -1,9 +1,10 @@
 """As many connections as the table has room for: memory, and whether filling and ageing hold up other packets."""
 
-import measure
+import dataclasses
+
 import report
 import setup
-from children import Stage
+from children import Failure, Stage
 from device import sluice
 from load import Load, lost, times
 
@@ -13,13 +14,15 @@ ROUNDS = 1
 HUGE_PAGES = 3072
 TABLE = 1 << 24
 CONNECTIONS = 16000000
-# Opened a second; without packets they end so many seconds later.
 RATE = 1200000
-IDLE = 25
+# Seconds without a packet after which connections end: first they have to stay, then to go, all at once.
+IDLE = (300, 5)
 # The others: connections that live on, and their packets a second while the table is filled, and while it empties.
 STREAM = 1000
 STREAM_RATES = (100000, 500000)
 PAUSE_MS = 1.0
+# Seconds in which that happens: ageing comes by each within 16.
+AGEING = 22
 
 
 def cases(bench):
@@ -40,9 +43,9 @@ def _phase(result, name, lines):
 
 
 def measure_case(bench, case):
-    wanted, idle = case["fill"], 5 if bench.quick else IDLE
+    wanted = case["fill"]
     with Stage(bench.logs("sluice")) as stage:
-        ready = setup.Setup(sockets=[stage.path("v0"), stage.path("v1")], connections=TABLE, idle_seconds=idle,
+        ready = setup.Setup(sockets=[stage.path("v0"), stage.path("v1")], connections=TABLE, idle_seconds=IDLE[0],
                             huge=bench.huge)
         device = sluice.Device(stage, ready)
         bench.versions["sluice"] = device.version()
@@ -63,17 +66,19 @@ def measure_case(bench, case):
         result["tableEmptyBytes"] = empty
         source.end()
 
-        # Nothing keeps them, so they end; others go on.
+        # Nothing keeps them, and soon nothing lets them stay; others go on.
         source = Load(stage, bench.load, ready, name="load-age", connections=STREAM, rate=STREAM_RATES[1],
                       latency=True)
         source.warm_up(0.5)
+        network = sluice.objects(dataclasses.replace(ready, idle_seconds=IDLE[1]))[1]
+        device.apply("network.json", [network])
         start = source.now()
-        source.sleep(idle + 3)
+        source.sleep(AGEING)
         _phase(result, "age", source.since(start))
         # Asking disturbs.
         while (left := device.connections()) > STREAM + wanted // 100:
-            if source.now() > start + 2 * idle + 30:
-                raise measure.Failure(f"{left} connections are left {source.now() - start:.0f} s later")
+            if source.now() > start + 4 * AGEING:
+                raise Failure(f"{left} connections are left {source.now() - start:.0f} s later")
             source.sleep(1)
         result["leftAfterAgeing"] = left
         source.sleep(0.5)
@@ -82,7 +87,7 @@ def measure_case(bench, case):
         _phase(result, "calm", source.since(start))
         source.check()
         if result["connections"] < wanted:
-            raise measure.Failure(f"holds {result['connections']} of {wanted} connections")
+            raise Failure(f"holds {result['connections']} of {wanted} connections")
         return [result]
 
 
