@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 
 import machine
 import setup
@@ -39,17 +40,28 @@ def server_group(rules):
         *others[middle:]]}
 
 
-def objects(wanted):
-    network = {"kind": "Network", "name": "blue", "vni": setup.VNI,
-               "subnets": [{"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"}]}
+def uplink(path):
+    """A vhost-user uplink. A sluiced that has none of its own takes DPDK's driver."""
+    done = subprocess.run([program("sluice"), "explain", "node.uplink"], capture_output=True, text=True, check=False)
+    if "vhostUser" in done.stdout:
+        return {"vhostUser": {"path": path, "mode": "client"}}
+    return {"devargs": f"net_vhost9,iface={path},client=1"}
+
+
+def network(wanted):
+    made = {"kind": "Network", "name": "blue", "vni": setup.VNI,
+            "subnets": [{"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"}]}
     if wanted.idle_seconds:
-        network["connectionTracking"] = {"idleTimes": {"unreplied": wanted.idle_seconds,
-                                                       "replied": wanted.idle_seconds}}
+        made["connectionTracking"] = {"idleTimes": {"unreplied": wanted.idle_seconds, "replied": wanted.idle_seconds}}
+    return made
+
+
+def objects(wanted):
     node = {"kind": "Node", "name": "bench"}
-    made = [node, network, {"kind": "SecurityGroup", "name": "client", "rules": [{"direction": "egress"}]},
+    made = [node, network(wanted), {"kind": "SecurityGroup", "name": "client", "rules": [{"direction": "egress"}]},
             server_group(wanted.rules)]
     if wanted.tunnel:
-        node |= {"vtep": setup.VTEP[0] + "/24", "uplink": {"devargs": f"net_vhost9,iface={wanted.sockets[1]},client=1"}}
+        node |= {"vtep": setup.VTEP[0] + "/24", "uplink": uplink(wanted.sockets[1])}
         made.append({"kind": "Node", "name": "far", "vtep": setup.VTEP[1] + "/24", "uplink": {"netdev": "up0"}})
     for i, (name, group) in enumerate((("a", "client"), ("b", "server"))):
         made.append({"kind": "Port", "name": name, "node": "far" if wanted.tunnel and i == 1 else "bench",

@@ -70,8 +70,7 @@ def measure_case(bench, case):
         source = Load(stage, bench.load, ready, name="load-age", connections=STREAM, rate=STREAM_RATES[1],
                       latency=True)
         source.warm_up(0.5)
-        network = sluice.objects(dataclasses.replace(ready, idle_seconds=IDLE[1]))[1]
-        device.apply("network.json", [network])
+        device.apply("network.json", [sluice.network(dataclasses.replace(ready, idle_seconds=IDLE[1]))])
         start = source.now()
         source.sleep(AGEING)
         _phase(result, "age", source.since(start))
