@@ -18,6 +18,7 @@ void port_init(struct port *port, const struct port_driver *driver, const char *
 	port->driver = driver;
 	snprintf(port->name, sizeof(port->name), "%s", name);
 	port->queues = queues;
+	port->send_queues = UINT32_MAX;
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->wake_fds[i] = -1;
 }

@@ -159,12 +159,16 @@ struct port {
 	char name[PORT_NAME_SIZE]; // of the Port object, or `uplink`
 	uint16_t queues;	   // queue pairs in use, at least 1
 	// Some queue's arm can return false with *fd -1: the worker then sleeps in short steps.
+	// Written by any thread, relaxed.
 	bool needs_polling;
 	// The interface behind it was removed: it stays down until the port is closed and opened
 	// anew. Set by a worker or driver thread, read by any.
 	bool gone;
 	// PORT_OFFLOAD_ bits. A guest's may change while it runs: written by any thread, relaxed.
 	uint32_t offloads;
+	// Queues on which the other end takes packets, a bit each: a guest may use fewer than the
+	// port has. Sending on another is lost. Written by any thread, relaxed.
+	uint32_t send_queues;
 	// Packets that send took and the device then refused (too large, no room for a copy), and
 	// packets from the device that were broken or found no buffer. Written by workers, read by
 	// any thread.

@@ -17,13 +17,29 @@ struct way_out {
 	enum drop_reason blocked; // why it takes no more in this turn
 };
 
-// The queue of `binding` that is this worker's, or -1.
-static int own_queue(const struct worker *worker, const struct port_binding *binding)
+// Finds the queue of `binding` that this worker sends on. Where it has none that the other end
+// takes packets on: -1, and whose one is.
+static int own_queue(const struct worker *worker, const struct port_binding *binding,
+		     uint32_t *owner)
 {
 	uint32_t workers = worker->engine->options.worker_count;
 	uint32_t queue = (worker->index + workers - binding->first_worker) % workers;
+	uint32_t all = UINT32_MAX >> (32 - binding->port->queues);
+	uint32_t used = __atomic_load_n(&binding->port->send_queues, __ATOMIC_RELAXED) & all;
+	uint32_t next;
 
-	return queue < binding->port->queues ? (int)queue : -1;
+	if (likely(used == all || !used)) {
+		*owner = binding->first_worker;
+		return queue < binding->port->queues ? (int)queue : -1;
+	}
+	for (next = queue; next < binding->port->queues; next += workers)
+		if (used & 1U << next)
+			return (int)next;
+	// Spread over those that there are.
+	for (next = queue % (uint32_t)__builtin_popcount(used); next; next--)
+		used &= used - 1;
+	*owner = (binding->first_worker + (uint32_t)__builtin_ctz(used)) % workers;
+	return -1;
 }
 
 // A packet, or `count` pieces of it, that goes no further.
@@ -142,7 +158,7 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 {
 	const struct port_binding *binding = tables_port(worker->tables, buffer->port);
 	struct way_out way = {.worker = worker};
-	uint32_t count = buffer->count;
+	uint32_t count = buffer->count, owner;
 	uint64_t flags = 0;
 	int queue;
 
@@ -166,10 +182,9 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
 	}
-	queue = own_queue(worker, binding);
+	queue = own_queue(worker, binding, &owner);
 	if (unlikely(queue < 0)) {
-		hand_over_transmit(worker, buffer->packets, count, buffer->port,
-				   binding->first_worker);
+		hand_over_transmit(worker, buffer->packets, count, buffer->port, owner);
 		return;
 	}
 	way.queue = (uint16_t)queue;
