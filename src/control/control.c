@@ -56,6 +56,7 @@ static int start(struct control *control, const struct control_options *options,
 	control->environment = (struct port_environment){
 		.pool = control->engine->pool,
 		.workers = control->engine->readers,
+		.base = control->base,
 	};
 	if (control->engine->offload)
 		control->environment.programs = flow_offload_programs(control->engine->offload);

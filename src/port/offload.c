@@ -229,42 +229,6 @@ enum offload_verdict offload_from_virtio(struct rte_mbuf *packet,
 	return inside && packet->ol_flags & PACKET_SEGMENTATION ? OFFLOAD_CUT : OFFLOAD_READY;
 }
 
-enum offload_verdict offload_from_vhost(struct rte_mbuf *packet)
-{
-	bool segmentation = packet->ol_flags & RTE_MBUF_F_RX_LRO;
-	bool checksum =
-		(packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
-	uint16_t size = packet->tso_segsz;
-	struct layout layout;
-	bool known;
-
-	packet_set_complete(packet);
-	if (!checksum)
-		return segmentation ? OFFLOAD_BROKEN : OFFLOAD_READY;
-	known = layout_find(packet, &layout);
-	if (known && is_regular(packet, &layout) && flags_set(packet, &layout, NULL)) {
-		if (!segmentation)
-			return OFFLOAD_READY;
-		// The library knows no other type for UDP.
-		return segmentation_accept(
-			packet, &layout, layout.protocol == IPPROTO_TCP ? REQUEST_TCP : REQUEST_UFO,
-			size);
-	}
-	packet_set_complete(packet);
-	if (segmentation || !known)
-		return OFFLOAD_BROKEN;
-	switch (layout.protocol) {
-	case IPPROTO_TCP:
-		return other_complete(packet, &layout, layout.l4, TCP_CHECKSUM);
-	case IPPROTO_UDP:
-		return other_complete(packet, &layout, layout.l4, UDP_CHECKSUM);
-	case IPPROTO_SCTP:
-		return other_complete(packet, &layout, layout.l4, SCTP_CHECKSUM);
-	default:
-		return OFFLOAD_BROKEN;
-	}
-}
-
 bool offload_to_virtio(struct rte_mbuf *packet, struct virtio_net_hdr *header)
 {
 	uint8_t *data = rte_pktmbuf_mtod(packet, uint8_t *);

@@ -126,10 +126,6 @@ enum offload_verdict {
 enum offload_verdict offload_from_virtio(struct rte_mbuf *packet,
 					 const struct virtio_net_hdr *header);
 
-// From what rte_vhost made of a guest's header (RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS). Never
-// OFFLOAD_CUT.
-enum offload_verdict offload_from_vhost(struct rte_mbuf *packet);
-
 // A virtio header for the packet, and the pseudo header's sum into its checksum field, as the Linux
 // kernel wants it. False: the flags contradict the packet.
 bool offload_to_virtio(struct rte_mbuf *packet, struct virtio_net_hdr *header);

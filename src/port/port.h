@@ -17,6 +17,7 @@
 #include "base/error.h"
 
 struct rte_mbuf;
+struct event_base;
 struct rte_mempool;
 struct port;
 struct port_landing;
@@ -85,6 +86,7 @@ struct port_environment {
 	struct rte_mempool *pool;     // for received packets; headroom RTE_PKTMBUF_HEADROOM
 	struct rte_rcu_qsbr *workers; // the workers' quiescent state; a sleeping worker is offline
 	const struct port_programs *programs; // NULL: there are none
+	struct event_base *base;	      // the control thread's; for vhost-user
 };
 
 // What a port finishes by itself in packets that it sends (port/offload.h).

@@ -1,90 +1,85 @@
-// vhost-user: the workload's virtio-net rings, shared memory over a Unix socket, by DPDK's vhost
-// library.
+// vhost-user: the workload's virtio-net rings, shared memory over a Unix socket.
 //
-// vhost_user/connection.c   who is at the other end
-// vhost_user/socket.c       the path of a socket that is made here
-// vhost_user/bus_error.c    a guest that takes its memory away
-// vhost_user/allowance.c    how many packet buffers a guest may take at a time
+// vhost_user/client.c      looks for a workload's socket
+// vhost_user/socket.c      the socket that is made here
+// vhost_user/connection.c  who is at the other end: messages and answers (message.c)
+// vhost_user/request.c     what each message does
+// vhost_user/guest.c       from what messages said of rings to what workers use
+// vhost_user/mapping.c     a guest's memory, as files (memory.c: addresses in it)
+// vhost_user/ring.h        a ring's frames
+// vhost_user/bus_error.c   a guest that takes its memory away
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <rte_log.h>
+#include <rte_arp.h>
 #include <rte_mbuf.h>
 
 #include "base/log.h"
-#include "port/landing.h"
-#include "port/offload.h"
 #include "port/vhost_user/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
 
-static inline int receive_vid(struct vhost_port *port, uint16_t queue)
+// The front-end asked for it after a migration: the guest is here now.
+static uint16_t announcement_take(struct vhost_port *port, struct rte_mbuf **packets)
 {
-	const struct guest *guest = __atomic_load_n(&port->active, __ATOMIC_ACQUIRE);
+	uint64_t wanted = __atomic_exchange_n(&port->announcement, 0, __ATOMIC_ACQUIRE);
+	struct rte_ether_addr mac;
 
-	if (!guest || !__atomic_load_n(&guest->tx_enabled[queue], __ATOMIC_ACQUIRE))
-		return -1;
-	return guest->vid;
+	memcpy(&mac, &wanted, sizeof(mac));
+	packets[0] = wanted ? rte_net_make_rarp_packet(port->environment->pool, &mac) : NULL;
+	return packets[0] != NULL;
 }
 
-// Takes packets off the ring. A guest's memory is copied once; what it said of a packet is held
-// against the copy.
-static uint16_t ring_take(struct vhost_port *port, uint16_t queue, int vid,
-			  struct rte_mbuf **packets, uint16_t count)
+static bool announcement_waits(const struct vhost_port *port, uint16_t queue)
 {
-	struct allowance *allowance = &port->queues[queue].allowance;
-	uint16_t received, taken = 0, i;
+	return queue == 0 && __atomic_load_n(&port->announcement, __ATOMIC_RELAXED);
+}
 
-	allowance_set(allowance, (uint32_t)count * LANDING_FRAME);
-	received = rte_vhost_dequeue_burst(vid, queue * 2 + 1, allowance->pool, packets, count);
-	if (unlikely(allowance->lost))
-		port_count_receive_error(&port->port, 1);
-	for (i = 0; i < received; i++) {
-		packets[taken] = packets[i];
-		if (unlikely(packets[i]->ol_flags) &&
-		    offload_from_vhost(packets[i]) != OFFLOAD_READY) {
-			rte_pktmbuf_free(packets[i]);
-			port_count_offload_error(&port->port, 1);
-			continue;
-		}
-		taken++;
-	}
-	return taken;
+// What the ring could not do, into the port's counters.
+static void errors_count(struct port *port, struct vhost_ring_errors *errors)
+{
+	if (errors->receive)
+		port_count_receive_error(port, errors->receive);
+	if (errors->offload)
+		port_count_offload_error(port, errors->offload);
+	if (errors->send)
+		port_count_send_error(port, errors->send);
 }
 
 static uint16_t vhost_receive(struct port *base, uint16_t queue, struct rte_mbuf **packets,
 			      uint16_t count)
 {
 	struct vhost_port *port = (struct vhost_port *)base;
-	struct vhost_queue *state = &port->queues[queue];
+	struct vhost_ring *ring = __atomic_load_n(&port->queues[queue].receive, __ATOMIC_ACQUIRE);
+	struct vhost_ring_errors errors = {0};
 	uint16_t taken = 0;
-	int vid;
 
-	if (unlikely(state->stashed && count)) {
-		packets[taken++] = state->stash;
-		state->stashed = 0;
-	}
-	vid = receive_vid(port, queue);
-	if (vid < 0 || taken == count)
+	if (unlikely(announcement_waits(port, queue)) && count)
+		taken = announcement_take(port, packets);
+	if (unlikely(!ring) || taken == count)
 		return taken;
-	return taken + ring_take(port, queue, vid, packets + taken, count - taken);
+	taken += vhost_ring_receive(ring, port->environment->pool, packets + taken, count - taken,
+				    &errors);
+	if (unlikely(errors.receive | errors.offload))
+		errors_count(base, &errors);
+	return taken;
 }
 
 static uint16_t vhost_send(struct port *base, uint16_t queue, struct rte_mbuf **packets,
 			   uint16_t count)
 {
 	struct vhost_port *port = (struct vhost_port *)base;
-	const struct guest *guest = __atomic_load_n(&port->active, __ATOMIC_ACQUIRE);
-	uint16_t ring, sent;
+	struct vhost_ring *ring = __atomic_load_n(&port->queues[queue].send, __ATOMIC_ACQUIRE);
+	struct vhost_ring_errors errors = {0};
+	uint16_t sent;
 
-	if (!guest)
+	if (unlikely(!ring))
 		return 0;
-	ring = __atomic_load_n(&guest->send_ring[queue], __ATOMIC_RELAXED);
-	if (ring == RING_NONE)
-		return 0;
-	sent = rte_vhost_enqueue_burst(guest->vid, ring, packets, count);
+	sent = vhost_ring_send(ring, packets, count, &errors);
+	if (unlikely(errors.send))
+		errors_count(base, &errors);
 	rte_pktmbuf_free_bulk(packets, sent);
 	return sent;
 }
@@ -94,50 +89,38 @@ static void vhost_disarm(struct port *base, uint16_t queue)
 	struct vhost_port *port = (struct vhost_port *)base;
 	struct vhost_queue *state = &port->queues[queue];
 	struct epoll_event events[GUESTS_MAX];
-	int vid = receive_vid(port, queue);
 
-	if (state->armed_vid < 0)
+	if (!state->armed)
 		return;
-	if (vid == state->armed_vid)
-		rte_vhost_enable_guest_notification(vid, queue * 2 + 1, 0);
-	state->armed_vid = -1;
+	// Meanwhile it may have gone.
+	if (state->armed == __atomic_load_n(&state->receive, __ATOMIC_ACQUIRE))
+		vhost_ring_disarm(state->armed);
+	state->armed = NULL;
 	epoll_wait(state->epoll_fd, events, GUESTS_MAX, 0);
-}
-
-// Looks by taking a packet: that holds for split and packed rings, and under the ring's lock.
-static bool ring_has_packet(struct vhost_port *port, uint16_t queue, int vid)
-{
-	struct vhost_queue *state = &port->queues[queue];
-
-	if (!state->stashed)
-		state->stashed = ring_take(port, queue, vid, &state->stash, 1);
-	return state->stashed;
 }
 
 static bool vhost_arm(struct port *base, uint16_t queue, int *fd)
 {
 	struct vhost_port *port = (struct vhost_port *)base;
 	struct vhost_queue *state = &port->queues[queue];
-	int vid, attempt;
+	struct vhost_ring *ring = __atomic_load_n(&state->receive, __ATOMIC_ACQUIRE);
 
 	*fd = -1;
-	if (state->stashed)
+	if (unlikely(announcement_waits(port, queue))) {
+		*fd = state->epoll_fd;
 		return false;
-	vid = receive_vid(port, queue);
-	if (vid < 0)
-		return true;
-	// Twice, because dequeue gives up at once where a vhost message is being handled; enabling
-	// waits for that.
-	for (attempt = 0; attempt < 2; attempt++) {
-		state->armed_vid = vid;
-		rte_vhost_enable_guest_notification(vid, queue * 2 + 1, 1);
-		// The guest must see the flag before we look at the ring for the last time.
-		rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (ring_has_packet(port, queue, vid)) {
-			vhost_disarm(base, queue);
-			return false;
-		}
 	}
+	if (!ring)
+		return true;
+	state->armed = ring;
+	if (!vhost_ring_arm(ring)) {
+		*fd = state->epoll_fd;
+		vhost_disarm(base, queue);
+		return false;
+	}
+	// A guest that gives no kicks has to be looked at.
+	if (unlikely(__atomic_load_n(&base->needs_polling, __ATOMIC_RELAXED)))
+		return false;
 	*fd = state->epoll_fd;
 	return true;
 }
@@ -149,82 +132,33 @@ static bool vhost_up(const struct port *base)
 	return __atomic_load_n(&port->active, __ATOMIC_ACQUIRE) != NULL;
 }
 
-static void vhost_free(struct vhost_port *port)
-{
-	vhost_kicks_close(port);
-	for (int queue = 0; queue < PORT_QUEUES_MAX; queue++) {
-		if (port->queues[queue].stashed)
-			rte_pktmbuf_free(port->queues[queue].stash);
-		if (port->queues[queue].epoll_fd >= 0)
-			close(port->queues[queue].epoll_fd);
-		allowance_close(&port->queues[queue].allowance);
-	}
-	free(port);
-}
-
-static void vhost_unregister(struct vhost_port *port)
-{
-	// Calls device_end for a guest that is running, and removes a server's socket.
-	if (port->registered)
-		rte_vhost_driver_unregister(port->path);
-	port->registered = false;
-}
-
-static int vhost_register(struct vhost_port *port, struct error *err)
-{
-	uint64_t flags = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
-
-	if (!port->server)
-		flags |= RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT;
-	if (rte_vhost_driver_register(port->path, flags) < 0)
-		return error_set(err, "%s: vhost-user socket cannot be registered", port->path);
-	port->registered = true;
-	if (rte_vhost_driver_callback_register(port->path, &vhost_connections) == 0)
-		return 0;
-	vhost_unregister(port);
-	return error_set(err, "%s: vhost-user cannot be set up", port->path);
-}
-
-// Looks for a workload that makes the socket. Not left to the library: its thread for that goes on
-// with a port that is unregistered in the moment when its connection ends (DPDK 22.11).
-static void client_connect(struct vhost_port *port)
-{
-	struct error err;
-
-	if (access(port->path, F_OK) < 0 || vhost_register(port, &err) < 0)
-		return;
-	if (rte_vhost_driver_start(port->path) < 0)
-		vhost_unregister(port);
-}
-
 static void vhost_check(struct port *base)
 {
 	struct vhost_port *port = (struct vhost_port *)base;
 
-	if (vhost_connections_broken(port)) {
+	if (!vhost_guests_check(port)) {
 		log_warning("the workload has taken its memory away", log_text("port", base->name),
 			    log_text("device", port->path));
 		port_set_gone(base);
 		return;
 	}
-	if (port->server || vhost_connections_any(port))
-		return;
-	vhost_unregister(port);
-	client_connect(port);
-}
-
-static void vhost_stop(struct vhost_port *port)
-{
-	vhost_unregister(port);
-	vhost_connections_end(port);
+	if (port->server)
+		vhost_socket_check(port);
+	else
+		vhost_client_again(port, false);
 }
 
 static void vhost_close(struct port *base)
 {
 	struct vhost_port *port = (struct vhost_port *)base;
 
-	vhost_stop(port);
-	vhost_free(port);
+	vhost_connections_close(port);
+	vhost_client_close(port);
+	vhost_socket_close(port);
+	for (int queue = 0; queue < PORT_QUEUES_MAX; queue++)
+		if (port->queues[queue].epoll_fd >= 0)
+			close(port->queues[queue].epoll_fd);
+	free(port);
 }
 
 static const struct port_driver vhost_driver = {
@@ -238,20 +172,6 @@ static const struct port_driver vhost_driver = {
 	.close = vhost_close,
 };
 
-static int vhost_start(struct vhost_port *port, const struct port_device *device, struct error *err)
-{
-	// Callbacks may come from now on.
-	vhost_connections_begin(port);
-	if (!port->server) {
-		client_connect(port);
-		return 0;
-	}
-	if (vhost_register(port, err) == 0 && vhost_socket_start(port->path, device, err) == 0)
-		return 0;
-	vhost_stop(port);
-	return -1;
-}
-
 int vhost_user_port_open(const char *name, const struct port_device *device,
 			 const struct port_environment *environment, struct port **result,
 			 struct error *err)
@@ -262,43 +182,32 @@ int vhost_user_port_open(const char *name, const struct port_device *device,
 	if (strlen(device->name) >= sizeof(port->path))
 		return error_set(err, "%s: path of a Unix socket is longer than %zu bytes",
 				 device->name, sizeof(port->path) - 1);
-	if (vhost_connections_known(device->name))
-		return error_set(err, "%s: another port has this socket", device->name);
-	if (device->server && vhost_socket_prepare(device->name, err) < 0)
-		return -1;
 	bus_error_guard();
-	// The library tells of every message; what matters is logged here.
-	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
-
 	port = calloc(1, sizeof(*port));
 	if (!port)
 		return error_errno(err, "%s", device->name);
 	port_init(&port->port, &vhost_driver, name, device->queues);
 	memcpy(port->path, device->name, strlen(device->name) + 1);
+	port->port.mtu = device->mtu;
 	port->server = device->server;
 	port->environment = environment;
-	for (i = 0; i < GUESTS_MAX; i++)
-		port->guests[i].vid = -1;
-	for (i = 0; i < PORT_QUEUES_MAX; i++) {
-		port->queues[i].armed_vid = -1;
+	TAILQ_INIT(&port->guests);
+	port->listener = -1;
+	port->watch = -1;
+	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->queues[i].epoll_fd = -1;
-	}
 	for (i = 0; i < device->queues; i++) {
 		port->queues[i].epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (port->queues[i].epoll_fd < 0) {
 			error_errno(err, "%s: epoll", port->path);
 			goto fail;
 		}
-		if (!allowance_open(&port->queues[i].allowance, environment->pool)) {
-			error_set(err, "%s: no memory", port->path);
-			goto fail;
-		}
 	}
-	if (vhost_start(port, device, err) < 0)
+	if (port->server ? vhost_socket_open(port, device, err) : vhost_client_open(port, err))
 		goto fail;
 	*result = &port->port;
 	return 0;
 fail:
-	vhost_free(port);
+	vhost_close(&port->port);
 	return -1;
 }

@@ -32,7 +32,8 @@
 #define JUDGEMENTS_MAX 32
 
 // Data room of a packet buffer: an Ethernet frame of usual size in one piece. Behind it are bytes
-// that nobody uses: completing a checksum, rte_vhost 22.11 may write one byte too far.
+// that nobody uses: completing a checksum, rte_vhost 22.11 (a net_vhost device) may write one byte
+// too far.
 #define PACKET_ROOM  RTE_MBUF_DEFAULT_BUF_SIZE
 #define PACKET_GUARD 64
 #define PACKET_CACHE 256
@@ -368,8 +369,7 @@ void engine_close(struct engine *engine)
 	if (engine->flows)
 		flow_table_close(engine->flows);
 	neighbours_close(&engine->neighbours);
-	// The pool stays: vhost threads and drivers may hold packets of it until their ports are
-	// closed.
+	// The pool stays: drivers may hold packets of it until their ports are closed.
 	free(engine);
 }
 

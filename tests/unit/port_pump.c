@@ -6,7 +6,9 @@
 // uplink. -s prints counters each second.
 
 #include <errno.h>
+#include <event2/event.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +161,18 @@ static void sleep_until_work(struct side sides[2], struct rte_rcu_qsbr *workers,
 			sides[i].port->driver->disarm(sides[i].port, queue);
 }
 
+// Ports have a control thread of their own.
+static void *control(void *base)
+{
+	while (!stop)
+		event_base_loop(base, EVLOOP_ONCE);
+	return NULL;
+}
+
+static void control_tick(evutil_socket_t fd, short what, void *context)
+{
+}
+
 static void report(const struct side sides[2])
 {
 	int i;
@@ -202,10 +216,13 @@ int main(int argc, char **argv)
 		       (char[]){"128"},
 		       (char[]){"--no-telemetry"},
 		       (char[]){"--log-level=4"}};
-	struct port_environment environment;
+	const struct timeval tick = {.tv_usec = 50000};
+	struct port_environment environment = {.base = event_base_new()};
 	struct port_device device = {.mtu = 1500, .queues = 1, .mode = PORT_MODE_NONE};
 	struct side sides[2] = {0};
 	static struct port_landing landing;
+	struct event *ticks;
+	pthread_t thread;
 	struct error err;
 	int option, i, seconds = 0, wake_fd, queue, status = 1;
 	bool statistics = false;
@@ -234,7 +251,9 @@ int main(int argc, char **argv)
 						   RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	environment.workers = calloc(1, rte_rcu_qsbr_get_memsize(1));
 	wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!environment.pool || !environment.workers || wake_fd < 0)
+	ticks = event_new(environment.base, -1, EV_PERSIST, control_tick, NULL);
+	if (!environment.pool || !environment.workers || wake_fd < 0 || !ticks ||
+	    event_add(ticks, &tick) < 0)
 		return 1;
 	rte_rcu_qsbr_init(environment.workers, 1);
 	rte_rcu_qsbr_thread_register(environment.workers, 0);
@@ -256,8 +275,13 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	rte_rcu_qsbr_thread_online(environment.workers, 0);
+	if (pthread_create(&thread, NULL, control, environment.base) != 0)
+		goto out;
 	run(sides, environment.workers, wake_fd, seconds, statistics);
 	report(sides);
+	rte_rcu_qsbr_thread_offline(environment.workers, 0);
+	stop = 1;
+	pthread_join(thread, NULL);
 	status = 0;
 out:
 	rte_rcu_qsbr_thread_offline(environment.workers, 0);
@@ -269,6 +293,8 @@ out:
 		fprintf(stderr, "%u mbufs leaked\n", rte_mempool_in_use_count(environment.pool));
 		status = 1;
 	}
+	event_free(ticks);
+	event_base_free(environment.base);
 	rte_mempool_free(environment.pool);
 	free(environment.workers);
 	close(wake_fd);

@@ -93,44 +93,6 @@ static void test_small_segmentation(void **state)
 	rte_pktmbuf_free(packet);
 }
 
-// What rte_vhost leaves in a mbuf.
-static enum offload_verdict vhost_verdict(const struct shape *shape, uint64_t flags, uint16_t size,
-					  uint64_t *result)
-{
-	struct rte_mbuf *packet = packet_make(shape->length, 2048);
-	enum offload_verdict verdict;
-
-	packet->ol_flags = flags;
-	packet->tso_segsz = size;
-	verdict = offload_from_vhost(packet);
-	*result = packet->ol_flags;
-	rte_pktmbuf_free(packet);
-	return verdict;
-}
-
-static void test_vhost(void **state)
-{
-	const uint64_t none = RTE_MBUF_F_RX_L4_CKSUM_NONE, lro = RTE_MBUF_F_RX_LRO | none;
-	struct shape shape = frame_build(0, true, 6, PAYLOAD);
-	uint64_t flags;
-
-	assert_int_equal(vhost_verdict(&shape, lro, 1428, &flags), OFFLOAD_READY);
-	assert_int_equal(flags,
-			 RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV6);
-	assert_int_equal(vhost_verdict(&shape, none, 0, &flags), OFFLOAD_READY);
-	assert_int_equal(flags, RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV6);
-	assert_int_equal(vhost_verdict(&shape, lro, 0, &flags), OFFLOAD_BROKEN);
-	assert_int_equal(vhost_verdict(&shape, RTE_MBUF_F_RX_LRO, 1428, &flags), OFFLOAD_BROKEN);
-	write16(offload_frame + 18, 100);
-	assert_int_equal(vhost_verdict(&shape, lro, 1428, &flags), OFFLOAD_BROKEN);
-	shape = frame_build(0, false, 17, PAYLOAD);
-	assert_int_equal(vhost_verdict(&shape, lro, 1480, &flags), OFFLOAD_READY);
-	assert_int_equal(flags, RTE_MBUF_F_TX_UDP_SEG | PACKET_UFO | RTE_MBUF_F_TX_UDP_CKSUM |
-					RTE_MBUF_F_TX_IPV4);
-	offload_frame[23] = 47;
-	assert_int_equal(vhost_verdict(&shape, none, 0, &flags), OFFLOAD_BROKEN);
-}
-
 static void test_to_virtio(void **state)
 {
 	static const uint8_t types[] = {VIRTIO_NET_HDR_GSO_TCPV4 | ECN,
@@ -213,7 +175,6 @@ int main(void)
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_segments_are_limited),
 		cmocka_unit_test(test_small_segmentation),
-		cmocka_unit_test(test_vhost),
 		cmocka_unit_test(test_to_virtio),
 		cmocka_unit_test(test_hostile),
 	};

@@ -1,366 +1,198 @@
-// Who is at the other end of a vhost-user socket: the library's callbacks.
+// A connection to a front-end: its messages are read and answered as they come, without waiting
+// for any. Whoever sends half of one, or does not read the answers, waits alone.
 
-#include <dirent.h>
 #include <errno.h>
-#include <linux/virtio_net.h>
-#include <pthread.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "port/vhost_user/bus_error.h"
+#include "port/vhost_user/features.h"
 #include "port/vhost_user/vhost_user.h"
 
-// Microseconds that the rest of a message may take once its header is there.
-#define PATIENCE 100000
+// Others are to have their turn, too.
+#define MESSAGES_A_TURN 16
 
-// The library gives callbacks a vid and no context: this is how they find their port. Workers never
-// come here.
-static LIST_HEAD(, vhost_port) ports = LIST_HEAD_INITIALIZER(ports);
-static pthread_mutex_t ports_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static struct vhost_port *port_of_path(const char *path)
+static void guest_close(struct vhost_guest *guest)
 {
-	struct vhost_port *port;
+	struct vhost_port *port = guest->port;
 
-	LIST_FOREACH(port, &ports, entry)
-	if (strcmp(port->path, path) == 0)
-		return port;
-	return NULL;
+	vhost_guest_end(guest);
+	TAILQ_REMOVE(&port->guests, guest, entry);
+	port->guest_count--;
+	if (guest->readable)
+		event_free(guest->readable);
+	if (guest->writable)
+		event_free(guest->writable);
+	vhost_message_clear(&guest->message);
+	close(guest->socket);
+	free(guest);
 }
 
-static struct vhost_port *port_of_vid(int vid)
+static void connection_end(struct vhost_guest *guest)
 {
-	char path[4096];
-	struct vhost_port *port;
+	struct vhost_port *port = guest->port;
 
-	if (rte_vhost_get_ifname(vid, path, sizeof(path)) < 0)
-		return NULL;
-	pthread_mutex_lock(&ports_mutex);
-	port = port_of_path(path);
-	pthread_mutex_unlock(&ports_mutex);
-	return port;
+	guest_close(guest);
+	if (!port->server && TAILQ_EMPTY(&port->guests))
+		vhost_client_again(port, true);
 }
 
-static struct guest *guest_of_vid(struct vhost_port *port, int vid)
+static void refusal_log(struct vhost_guest *guest, const struct error *err)
 {
-	int i;
-
-	for (i = 0; i < GUESTS_MAX; i++)
-		if (port->guests[i].vid == vid)
-			return &port->guests[i];
-	return NULL;
+	if (vhost_may_log(guest->port))
+		log_warning("request of a workload refused",
+			    log_text("port", guest->port->port.name),
+			    log_text("device", guest->port->path),
+			    log_text("request", vhost_request_name(guest->message.header.request)),
+			    log_text("reason", err->text));
 }
 
-static void kick_close(struct vhost_port *port, struct guest *guest, uint16_t queue)
+// Sends what is left of the answer; nothing is read before all of it has gone. False: nobody is
+// there to read it.
+static bool reply_send(struct vhost_guest *guest)
 {
-	int fd = guest->kick_fds[queue];
+	while (guest->reply_sent < guest->reply_size) {
+		ssize_t size =
+			send(guest->socket, guest->reply + guest->reply_sent,
+			     guest->reply_size - guest->reply_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (fd < 0)
-		return;
-	// The guest holds the same file description open, so closing alone would not take it out.
-	epoll_ctl(port->queues[queue].epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	close(fd);
-	guest->kick_fds[queue] = -1;
+		if (size < 0 && errno == EAGAIN) {
+			event_del(guest->readable);
+			return event_add(guest->writable, NULL) == 0;
+		}
+		if (size < 0 && errno != EINTR)
+			return false;
+		if (size > 0)
+			guest->reply_sent += (uint32_t)size;
+	}
+	return true;
 }
 
-static void kick_open(struct vhost_port *port, struct guest *guest, uint16_t queue)
+static bool reply(struct vhost_guest *guest)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-	struct rte_vhost_vring vring;
+	struct vhost_message_header *header = &guest->message.header;
 
-	kick_close(port, guest, queue);
-	if (rte_vhost_get_vhost_vring(guest->vid, queue * 2 + 1, &vring) < 0 || vring.kickfd < 0)
-		return;
-	guest->kick_fds[queue] = dup(vring.kickfd);
-	if (guest->kick_fds[queue] >= 0 && epoll_ctl(port->queues[queue].epoll_fd, EPOLL_CTL_ADD,
-						     guest->kick_fds[queue], &event) == 0)
-		return;
-	log_error("cannot watch for kicks", log_text("port", port->port.name),
-		  log_text("device", port->path), log_text("reason", strerror(errno)));
+	header->flags = VHOST_FLAG_VERSION | VHOST_FLAG_REPLY;
+	memcpy(guest->reply, header, sizeof(*header));
+	memcpy(guest->reply + sizeof(*header), &guest->message.payload, header->size);
+	guest->reply_size = (uint32_t)sizeof(*header) + header->size;
+	guest->reply_sent = 0;
+	return reply_send(guest);
 }
 
-static void send_rings_choose(struct vhost_port *port, struct guest *guest)
+// Handles the message that has come. False: the connection is to end.
+static bool message_take(struct vhost_guest *guest)
 {
-	uint16_t rings[PORT_QUEUES_MAX], count = 0, i, ring;
+	struct vhost_message *message = &guest->message;
+	bool wanted = message->header.flags & VHOST_FLAG_NEED_REPLY &&
+		      guest->protocol_features & FEATURE(PROTOCOL_REPLY_ACK);
+	enum vhost_answer answer;
+	struct error err;
+	bool go_on = true;
 
-	for (i = 0; i < port->port.queues; i++)
-		if (guest->rx_enabled[i])
-			rings[count++] = i * 2;
-	for (i = 0; i < port->port.queues; i++) {
-		ring = count ? rings[i % count] : RING_NONE;
-		__atomic_store_n(&guest->send_ring[i], ring, __ATOMIC_RELAXED);
+	answer = vhost_request_handle(guest, message, &err);
+	if (answer == VHOST_REFUSED)
+		refusal_log(guest, &err);
+	if (answer == VHOST_REPLY) {
+		go_on = reply(guest);
+	} else if (wanted) {
+		message->payload.number = answer == VHOST_REFUSED;
+		message->header.size = sizeof(message->payload.number);
+		go_on = reply(guest);
+	} else if (answer == VHOST_REFUSED) {
+		// There is no other way to say it.
+		go_on = false;
+	}
+	vhost_message_clear(message);
+	return go_on;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+	struct vhost_guest *guest = context;
+
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		struct error err;
+
+		switch (vhost_message_read(guest->socket, &guest->message, &err)) {
+		case VHOST_READ_PART:
+			return;
+		case VHOST_READ_WRONG:
+			refusal_log(guest, &err);
+			connection_end(guest);
+			return;
+		case VHOST_READ_END:
+			connection_end(guest);
+			return;
+		case VHOST_READ_MESSAGE:
+			break;
+		}
+		if (!message_take(guest)) {
+			connection_end(guest);
+			return;
+		}
+		if (guest->reply_sent < guest->reply_size)
+			return;
 	}
 }
 
-static void active_choose(struct vhost_port *port)
+static void on_writable(evutil_socket_t fd, short what, void *context)
 {
-	struct guest *best = NULL;
-	int i;
+	struct vhost_guest *guest = context;
 
-	for (i = 0; i < GUESTS_MAX; i++)
-		if (port->guests[i].running && (!best || port->guests[i].serial > best->serial))
-			best = &port->guests[i];
-	__atomic_store_n(&port->port.offloads, best ? best->offloads : 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&port->active, best, __ATOMIC_RELEASE);
-	port_wake(&port->port);
+	if (!reply_send(guest) ||
+	    (guest->reply_sent == guest->reply_size && event_add(guest->readable, NULL) < 0))
+		connection_end(guest);
 }
 
-// Without this answer a guest could be given more queues than the port polls, and lose what it
-// sends there. `message` begins with the vhost-user message: request, flags, size, payload.
-static enum rte_vhost_msg_result message_handle(int vid, void *message)
+// Who has connected and is not ready to send and receive makes room; the oldest first.
+static bool room_make(struct vhost_port *port)
 {
-	struct {
-		uint32_t request;
-		uint32_t flags;
-		uint32_t size;
-		uint64_t number;
-	} __attribute__((packed)) *header = message;
-	struct vhost_port *port;
+	struct vhost_guest *guest;
 
-	if (header->request != 17) // VHOST_USER_GET_QUEUE_NUM
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	port = port_of_vid(vid);
-	if (!port)
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	header->number = port->port.queues;
-	header->size = sizeof(header->number);
-	return RTE_VHOST_MSG_RESULT_REPLY;
-}
-
-static const struct rte_vhost_user_extern_ops message_operations = {
-	.pre_msg_handle = message_handle,
-};
-
-static bool is_socket_of(int fd, const char *path)
-{
-	struct sockaddr_un local = {0}, other = {0};
-	socklen_t local_size = sizeof(local) - 1, other_size = sizeof(other) - 1;
-
-	return (getsockname(fd, (struct sockaddr *)&local, &local_size) == 0 &&
-		local.sun_family == AF_UNIX && strcmp(local.sun_path, path) == 0) ||
-	       (getpeername(fd, (struct sockaddr *)&other, &other_size) == 0 &&
-		other.sun_family == AF_UNIX && strcmp(other.sun_path, path) == 0);
-}
-
-// The library reads and answers messages with calls that block, in one thread for all ports: who
-// sends half a message would hold up every other port, and the control thread when it closes this
-// one. The library does not give the connection's descriptor away, so it is looked for.
-static void patience_limit(const char *path)
-{
-	const struct timeval patience = {.tv_usec = PATIENCE};
-	DIR *directory = opendir("/proc/self/fd");
-	const struct dirent *entry;
-
-	while (directory && (entry = readdir(directory))) {
-		int fd = atoi(entry->d_name);
-
-		if (entry->d_name[0] == '.' || !is_socket_of(fd, path))
+	if (port->guest_count < GUESTS_MAX)
+		return true;
+	TAILQ_FOREACH(guest, &port->guests, entry)
+	{
+		if (guest->running)
 			continue;
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+		guest_close(guest);
+		return true;
 	}
-	if (directory)
-		closedir(directory);
+	return false;
 }
 
-static int connection_begin(int vid)
+void vhost_connection_open(struct vhost_port *port, int socket)
 {
-	struct vhost_port *port = port_of_vid(vid);
-	struct guest *guest;
-	int i;
+	struct event_base *base = port->environment->base;
+	struct vhost_guest *guest = room_make(port) ? calloc(1, sizeof(*guest)) : NULL;
 
-	guest = port ? guest_of_vid(port, -1) : NULL;
 	if (!guest) {
-		if (port)
+		close(socket);
+		if (vhost_may_log(port))
 			log_warning("workload refused", log_text("port", port->port.name),
 				    log_text("device", port->path),
 				    log_text("reason", "too many connections"),
 				    log_number("max", GUESTS_MAX));
-		return -1;
-	}
-	memset(guest, 0, sizeof(*guest));
-	guest->vid = vid;
-	for (i = 0; i < PORT_QUEUES_MAX; i++) {
-		guest->kick_fds[i] = -1;
-		guest->send_ring[i] = RING_NONE;
-	}
-	patience_limit(port->path);
-	return rte_vhost_extern_callback_register(vid, &message_operations, NULL);
-}
-
-static void connection_end(int vid)
-{
-	struct vhost_port *port = port_of_vid(vid);
-	struct guest *guest = port ? guest_of_vid(port, vid) : NULL;
-	uint16_t i;
-
-	if (!guest)
 		return;
-	for (i = 0; i < PORT_QUEUES_MAX; i++)
-		kick_close(port, guest, i);
-	__atomic_store_n(&guest->vid, -1, __ATOMIC_RELAXED);
-}
-
-// What the guest's driver finishes of a packet that it gets.
-static uint32_t offloads_negotiated(int vid)
-{
-	static const struct {
-		uint32_t feature;
-		uint32_t offload;
-	} table[] = {
-		{VIRTIO_NET_F_GUEST_TSO4, PORT_OFFLOAD_TSO4},
-		{VIRTIO_NET_F_GUEST_TSO6, PORT_OFFLOAD_TSO6},
-		{VIRTIO_NET_F_GUEST_UFO, PORT_OFFLOAD_UFO},
-	};
-	uint32_t offloads = PORT_OFFLOAD_CHECKSUM, i;
-	uint64_t features;
-
-	// The others need this one (virtio 1.2 section 5.1.3.1).
-	if (rte_vhost_get_negotiated_features(vid, &features) < 0 ||
-	    !(features & 1ULL << VIRTIO_NET_F_GUEST_CSUM))
-		return 0;
-	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (features & 1ULL << table[i].feature)
-			offloads |= table[i].offload;
-	return offloads;
-}
-
-static void regions_note(struct guest *guest)
-{
-	struct rte_vhost_memory *memory;
-
-	guest->region_count = 0;
-	if (rte_vhost_get_mem_table(guest->vid, &memory) < 0)
-		return;
-	for (uint32_t i = 0; i < memory->nregions && i < REGIONS_MAX; i++) {
-		guest->regions[i].start = memory->regions[i].mmap_addr;
-		guest->regions[i].size = memory->regions[i].mmap_size;
-		// An earlier mapping in this place is not this one.
-		bus_error_hit(guest->regions[i].start, guest->regions[i].size);
-		guest->region_count++;
 	}
-	free(memory);
+	guest->port = port;
+	guest->socket = socket;
+	for (uint32_t i = 0; i < RINGS_MAX; i++)
+		guest->vrings[i].kick_fd = guest->vrings[i].call_fd = -1;
+	TAILQ_INSERT_TAIL(&port->guests, guest, entry);
+	port->guest_count++;
+	guest->readable = event_new(base, socket, EV_READ | EV_PERSIST, on_readable, guest);
+	guest->writable = event_new(base, socket, EV_WRITE, on_writable, guest);
+	if (!guest->readable || !guest->writable || event_add(guest->readable, NULL) < 0)
+		guest_close(guest);
 }
 
-static int device_begin(int vid)
+void vhost_connections_close(struct vhost_port *port)
 {
-	struct vhost_port *port = port_of_vid(vid);
-	struct guest *guest = port ? guest_of_vid(port, vid) : NULL;
-
-	if (!guest)
-		return -1;
-	guest->running = true;
-	guest->serial = ++port->serials;
-	guest->offloads = offloads_negotiated(vid);
-	regions_note(guest);
-	active_choose(port);
-	log_info("workload connected", log_text("port", port->port.name),
-		 log_text("device", port->path));
-	return 0;
-}
-
-static void device_end(int vid)
-{
-	struct vhost_port *port = port_of_vid(vid);
-	struct guest *guest = port ? guest_of_vid(port, vid) : NULL;
-
-	if (!guest)
-		return;
-	guest->running = false;
-	active_choose(port);
-	// When this returns, the library unmaps the guest's memory and frees the rings.
-	if (port->environment->workers)
-		rte_rcu_qsbr_synchronize(port->environment->workers, RTE_QSBR_THRID_INVALID);
-	log_info("workload disconnected", log_text("port", port->port.name),
-		 log_text("device", port->path));
-}
-
-// Called with the rings' locks held, which workers wait for: must not wait for workers.
-static int ring_state_changed(int vid, uint16_t ring, int enable)
-{
-	struct vhost_port *port = port_of_vid(vid);
-	struct guest *guest = port ? guest_of_vid(port, vid) : NULL;
-	uint16_t queue = ring / 2;
-
-	if (!guest || queue >= port->port.queues)
-		return 0;
-	if (ring % 2 == 0) {
-		guest->rx_enabled[queue] = enable;
-		send_rings_choose(port, guest);
-		return 0;
-	}
-	if (enable)
-		kick_open(port, guest, queue);
-	else
-		kick_close(port, guest, queue);
-	__atomic_store_n(&guest->tx_enabled[queue], enable, __ATOMIC_RELEASE);
-	port_wake(&port->port);
-	return 0;
-}
-
-const struct rte_vhost_device_ops vhost_connections = {
-	.new_connection = connection_begin,
-	.destroy_connection = connection_end,
-	.new_device = device_begin,
-	.destroy_device = device_end,
-	.vring_state_changed = ring_state_changed,
-};
-
-void vhost_connections_begin(struct vhost_port *port)
-{
-	pthread_mutex_lock(&ports_mutex);
-	LIST_INSERT_HEAD(&ports, port, entry);
-	pthread_mutex_unlock(&ports_mutex);
-}
-
-void vhost_connections_end(struct vhost_port *port)
-{
-	pthread_mutex_lock(&ports_mutex);
-	LIST_REMOVE(port, entry);
-	pthread_mutex_unlock(&ports_mutex);
-}
-
-bool vhost_connections_known(const char *path)
-{
-	bool known;
-
-	pthread_mutex_lock(&ports_mutex);
-	known = port_of_path(path) != NULL;
-	pthread_mutex_unlock(&ports_mutex);
-	return known;
-}
-
-bool vhost_connections_any(const struct vhost_port *port)
-{
-	for (int i = 0; i < GUESTS_MAX; i++)
-		if (__atomic_load_n(&port->guests[i].vid, __ATOMIC_RELAXED) >= 0)
-			return true;
-	return false;
-}
-
-bool vhost_connections_broken(const struct vhost_port *port)
-{
-	bool broken = false;
-
-	for (int i = 0; i < GUESTS_MAX; i++) {
-		const struct guest *guest = &port->guests[i];
-
-		for (uint32_t j = 0; guest->running && j < guest->region_count; j++)
-			broken |= bus_error_hit(guest->regions[j].start, guest->regions[j].size);
-	}
-	return broken;
-}
-
-void vhost_kicks_close(struct vhost_port *port)
-{
-	for (int i = 0; i < GUESTS_MAX; i++)
-		for (uint16_t queue = 0; queue < PORT_QUEUES_MAX; queue++)
-			if (port->guests[i].vid >= 0)
-				kick_close(port, &port->guests[i], queue);
+	while (!TAILQ_EMPTY(&port->guests))
+		guest_close(TAILQ_FIRST(&port->guests));
 }

@@ -1,98 +1,174 @@
 // A vhost-user port's state, and what its parts offer each other.
 //
-// Threads: the library's own thread for events and the control thread (which connects to sockets
-// of workloads) call back on connections (connection.c); the control thread opens and closes;
-// workers only load `active` and what hangs on it. Callbacks for one path never run at the same
-// time, and rte_vhost_driver_unregister waits for them.
+// Threads: all of this is the control thread's, but for what the workers load: the rings of the
+// queues and what hangs on them. Those are constant while a worker can see them: whoever changes
+// anything about a ring takes it out of the workers' sight and waits for their quiescent state
+// (guest.c), and no worker ever waits for anybody.
 
 #pragma once
 
 #include <sys/queue.h>
-
-#include <rte_vhost.h>
+#include <time.h>
 
 #include "port/driver.h"
-#include "port/vhost_user/allowance.h"
+#include "port/vhost_user/memory.h"
+#include "port/vhost_user/message.h"
+#include "port/vhost_user/ring.h"
+
+struct event;
 
 // Connections to one socket at a time. More than one comes up when the other end starts anew before
-// its old connection is seen to be closed; the newest one that is ready carries the traffic.
+// its old connection is seen to be closed; the newest one that is ready carries the traffic. Who is
+// not ready makes room for who comes.
 #define GUESTS_MAX 4
-#define RING_NONE  UINT16_MAX
-// Of a guest's memory: what the library takes.
-#define REGIONS_MAX 8
+#define RINGS_MAX  (2 * PORT_QUEUES_MAX)
+
+// One virtqueue, as messages describe it. Even ones are what the guest receives by.
+struct vhost_vring {
+	uint32_t size; // in descriptors; 0: not said
+	uint32_t base;
+	bool has_address;
+	uint64_t descriptors, used, available; // the front-end's own addresses
+	int kick_fd, call_fd;		       // -1: none
+	bool started; // from the kick's descriptor on until its base is asked for
+	bool enabled;
+	bool failed;  // it can't be opened as it is: said once
+	bool broken;  // likewise, what the guest did to it
+	bool open;    // `ring` is in order
+	bool visible; // to workers
+	struct vhost_ring ring;
+};
 
 // The other end of one connection.
-struct guest {
-	int vid; // -1: free
-	bool running;
-	uint64_t serial;   // order in which they became ready
-	uint32_t offloads; // PORT_OFFLOAD_ bits
-	// Of each queue pair, is the guest's tx (rx) ring enabled? Read by workers.
-	bool tx_enabled[PORT_QUEUES_MAX];
-	bool rx_enabled[PORT_QUEUES_MAX];
-	// Virtqueue that a worker's queue sends to, or RING_NONE: a guest that uses fewer queues
-	// than the port has gets everything on those that it uses.
-	uint16_t send_ring[PORT_QUEUES_MAX];
-	// Our duplicates of the tx rings' kick descriptors: the library closes its own at any time.
-	int kick_fds[PORT_QUEUES_MAX];
-	// Where its memory is mapped, as long as it runs.
-	uint32_t region_count;
-	struct {
-		const void *start;
-		size_t size;
-	} regions[REGIONS_MAX];
+struct vhost_guest {
+	struct vhost_port *port;
+	TAILQ_ENTRY(vhost_guest) entry;
+	// connection.c
+	int socket;
+	struct event *readable, *writable;
+	struct vhost_message message;
+	uint8_t reply[sizeof(struct vhost_message_header) + sizeof(union vhost_payload)];
+	uint32_t reply_size, reply_sent;
+	// What is negotiated.
+	uint64_t features;
+	uint64_t protocol_features;
+	uint64_t status;
+	bool running;	 // can send and receive
+	uint64_t serial; // order in which they became so
+	struct vhost_memory memory;
+	struct vhost_log log;
+	void *log_map;
+	size_t log_map_size;
+	struct vhost_vring vrings[RINGS_MAX];
 };
 
 struct vhost_queue {
-	// Collects the kicks, edge-triggered: the eventfds in it are never read, so they can go at
-	// any time.
+	// For workers; NULL: none.
+	struct vhost_ring *receive;
+	struct vhost_ring *send;
+	// Whose kicks were asked for by arm. The worker's.
+	struct vhost_ring *armed;
+	// Collects the kicks, edge-triggered: the eventfds in it are never read, as they may block.
 	int epoll_fd;
-	// Packets that arm found on the ring.
-	uint16_t stashed;
-	struct rte_mbuf *stash;
-	// Whose notifications are on, since arm; -1: nobody's.
-	int armed_vid;
-	struct allowance allowance;
+	struct vhost_ring_errors errors;
 };
 
 struct vhost_port {
 	struct port port;
 	char path[108];
 	bool server;
-	bool registered; // at the library; control thread
-	uint64_t serials;
-	struct guest *active;
-	struct guest guests[GUESTS_MAX];
-	struct vhost_queue queues[PORT_QUEUES_MAX];
 	const struct port_environment *environment;
-	LIST_ENTRY(vhost_port) entry;
+	uint64_t serials;
+	struct vhost_guest *active; // any thread may ask whether there is one
+	// A MAC address to be announced, in the low 48 bits, and that there is one in the next.
+	uint64_t announcement;
+	TAILQ_HEAD(, vhost_guest) guests; // the oldest first
+	uint32_t guest_count;
+	time_t said; // when something that a guest does at will was last logged
+	// socket.c: what was made, so that nothing else is removed
+	int listener;
+	struct event *acceptable;
+	bool accepting;
+	uint64_t socket_device, socket_inode;
+	// client.c
+	int watch; // inotify
+	struct event *watched, *again;
+	uint32_t patience; // milliseconds to the next try; 0: what comes next is awaited
+	struct vhost_queue queues[PORT_QUEUES_MAX];
 };
+
+#define ANNOUNCEMENT (UINT64_C(1) << 48)
 
 // connection.c
 
-extern const struct rte_vhost_device_ops vhost_connections;
+// Somebody is at the other end of the socket, which is the port's now.
+void vhost_connection_open(struct vhost_port *port, int socket);
 
-// Makes the port known to the callbacks, and unknown again.
-void vhost_connections_begin(struct vhost_port *port);
-void vhost_connections_end(struct vhost_port *port);
+void vhost_connections_close(struct vhost_port *port);
 
-// Is there a port with this socket?
-bool vhost_connections_known(const char *path);
+// guest.c
 
-// Is somebody connected, ready or not?
-bool vhost_connections_any(const struct vhost_port *port);
+// Takes rings out of the workers' sight, waits until none uses them, and closes them; all may be
+// changed then. To be settled afterwards.
+void vhost_guest_pause(struct vhost_guest *guest, uint32_t first, uint32_t count);
 
-// Has a guest's memory gone?
-bool vhost_connections_broken(const struct vhost_port *port);
+// Opens what can be opened, and shows it to the workers if the guest has the port. -1: a ring that
+// is started can't be opened as it is described.
+int vhost_guest_settle(struct vhost_guest *guest, struct error *err);
 
-void vhost_kicks_close(struct vhost_port *port);
+// Forgets what is said of a ring but for its call descriptor. Paused.
+void vhost_vring_reset(struct vhost_vring *vring);
+
+// Guests can't fill the log: false if something was said of this port's in this second.
+bool vhost_may_log(struct vhost_port *port);
+
+// Gives all back that it has. It must not be the active one's any more when this returns.
+void vhost_guest_end(struct vhost_guest *guest);
+
+// The newest guest that is ready gets the port.
+void vhost_guests_choose(struct vhost_port *port);
+
+// Logs of what guests did to their rings, once each. False: a guest's memory has gone.
+bool vhost_guests_check(struct vhost_port *port);
+
+// request.c
+
+// What to answer: nothing, or the message's payload as changed, of `header.size` bytes.
+enum vhost_answer {
+	VHOST_DONE,
+	VHOST_REPLY,
+	VHOST_REFUSED, // `err` says why
+};
+
+enum vhost_answer vhost_request_handle(struct vhost_guest *guest, struct vhost_message *message,
+				       struct error *err);
+
+// mapping.c
+
+// Maps what a message describes. The descriptor stays the caller's.
+int vhost_region_map(struct vhost_region *region, const struct vhost_message_region *from, int fd,
+		     struct error *err);
+void vhost_region_unmap(struct vhost_region *region);
+void vhost_memory_unmap(struct vhost_memory *memory);
+
+int vhost_log_map(struct vhost_guest *guest, uint64_t size, uint64_t offset, int fd,
+		  struct error *err);
+void vhost_log_unmap(struct vhost_guest *guest);
 
 // socket.c
 
-// Makes sure that a server can have the path: removes a socket that nobody listens on, and says
-// what is wrong where the library would not.
-int vhost_socket_prepare(const char *path, struct error *err);
+// Makes the socket with the permissions and the user and group that the device has, and listens.
+int vhost_socket_open(struct vhost_port *port, const struct port_device *device, struct error *err);
+void vhost_socket_close(struct vhost_port *port);
 
-// Lets the library make a server's socket, and gives it the permissions and the user and group that
-// the device has. Nobody can connect before all of them hold.
-int vhost_socket_start(const char *path, const struct port_device *device, struct error *err);
+// Goes on where accepting had to pause.
+void vhost_socket_check(struct vhost_port *port);
+
+// client.c
+
+// Looks for a workload's socket until there is a connection.
+int vhost_client_open(struct vhost_port *port, struct error *err);
+void vhost_client_close(struct vhost_port *port);
+
+// The connection has ended, or a second has gone by.
+void vhost_client_again(struct vhost_port *port, bool ended);
