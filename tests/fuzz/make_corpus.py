@@ -401,6 +401,30 @@ def vhost_rings():
         yield f"ring{kind}", bytes((kind, size if packed else 3, 0, 1)) + image
 
 
+def front_ends():
+    """Steps of fuzz_vhost_user.c."""
+    def poke(place, data):
+        return struct.pack(">BHB", 5, place, len(data)) + data
+
+    def message(request, payload=b"", files=0):
+        return bytes([0, request, 8, len(payload), files]) + payload
+
+    def buffer(ring, write):
+        data = poke(ring * 0x2000, struct.pack("<QIHH", 0x108000 + ring * 0x1000, 1514, 2 * write, 0))
+        return data + poke(ring * 0x2000 + 0x1800, struct.pack("<HHH", 0, 1, 0))
+
+    rings = b"".join(bytes([4, index, 3]) for index in range(4))
+    yield "split", b"\3\x11\1" + rings + buffer(0, 1) + buffer(1, 0) + b"\6\7\6" + message(11, struct.pack("<II", 1, 0))
+    yield "packed", b"\3\x51\1" + rings + poke(0x2000, struct.pack("<QIHH", 0x108000, 100, 0, 0x80)) + b"\6\6"
+    yield "merged", b"\3\x33\1" + rings + buffer(0, 1) + b"\6" + message(39, struct.pack("<Q", 0)) + b"\6"
+    yield "slots", message(16, struct.pack("<Q", 0x1a00f)) + b"\3\x11\0" + rings + message(
+        37, struct.pack("<QQQQQ", 0, 0x200000, 4096, 0x7f0000200000, 0), 0x41) + b"\6" + message(
+        38, struct.pack("<QQQQQ", 0, 0x200000, 4096, 0x7f0000200000, 0))
+    yield "log", message(16, struct.pack("<Q", 0x1a00f)) + b"\3\x11\0" + rings + message(
+        6, struct.pack("<QQ", 4096, 0), 0x41) + message(2, struct.pack("<Q", 1 << 32 | 1 << 30 | 1 << 28 | 1 << 26)) + b"\6"
+    yield "asked", b"".join(message(request) for request in (1, 3, 15, 17, 36, 40, 34, 4))
+
+
 def write(directory, seeds):
     os.makedirs(directory, exist_ok=True)
     for name, data in seeds:
@@ -420,6 +444,7 @@ def main():
     write(os.path.join(root, "plane"), planes())
     write(os.path.join(root, "vhost_ring"), vhost_rings())
     write(os.path.join(root, "dhcp"), ((name, bytes([which]) + data) for name, which, data in services()))
+    write(os.path.join(root, "vhost_user"), front_ends())
     write(os.path.join(root, "yaml"), ((name, text.encode()) for name, text in documents()))
     # Preface and settings come from the fuzzer; in one piece.
     write(os.path.join(root, "rpc"), ((name, b"\1" + data) for name, data in calls()))

@@ -411,6 +411,32 @@ def test_a_guest_takes_its_memory_away(lab, guest_port, guests, mode):
     echoed(lab, port)
 
 
+def test_silent_connections(lab, guest_port, guests):
+    """Any number of those who say nothing, or half of something, before a guest and beside it."""
+    port = guest_port()
+    silent = []
+
+    def crowd():
+        for number in range(20):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(port.path))
+            silent.append(client)
+            client.sendall((message(3) + message(8, size=8))[:number])
+
+    try:
+        crowd()
+        guest = guests(port.path)
+        wait_up(lab, guest)
+        echoed(lab, port)
+        crowd()
+        echoed(lab, port)
+        assert state(lab) == "up"
+    finally:
+        for client in silent:
+            client.close()
+    echoed(lab, port)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_messages(lab, guest_port, guests, name):
     """They cost their sender the connection; other ports, and the next guest, don't notice."""
