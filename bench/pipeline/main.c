@@ -113,7 +113,7 @@ static void print(const struct pipeline_options *options, const struct measured 
 		       "from server %.1f",
 		       result->receive, result->look_up, result->apply, result->send,
 		       result->side[SIDE_CLIENT], result->side[SIDE_SERVER]);
-	puts(huge ? "" : "   (connections on ordinary pages)");
+	puts(huge ? "" : "   (no huge pages set aside for connections)");
 }
 
 int main(int argc, char **argv)
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
 	measure(&world, &options, results);
 	if (!options.turns)
 		for (uint32_t i = 0; i < options.workers; i++)
-			print(&options, &results[i], world.engine->flows->huge);
+			print(&options, &results[i], world.engine->flows->memory.reserved);
 	world_close(&world);
 	return 0;
 }
