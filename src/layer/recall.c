@@ -107,7 +107,8 @@ enum verdict recall_run(struct recall *recall, struct walk *walk, const struct r
 		walk->action = entry->action;
 		walk->rules[0] = entry->rules[0];
 		walk->rules[1] = entry->rules[1];
-		walk_count_allowed(walk);
+		if (walk->counts)
+			walk->counts->recalled++;
 	} else {
 		entry->generation = 0;
 		entry->key = key;

@@ -55,11 +55,9 @@ enum verdict walk_run(struct walk *walk)
 	return run(walk, false);
 }
 
-void walk_count_allowed(struct walk *walk)
+uint64_t walk_counts_get(const struct walk_counts *counts, unsigned int layer, enum verdict verdict)
 {
-	for (unsigned int i = 0; layers[i]; i++)
-		if (!walk->reply || layers[i]->kind != LAYER_OPENING)
-			count(walk, i, VERDICT_NEXT);
+	return counts->verdicts[layer][verdict] + (verdict == VERDICT_NEXT ? counts->recalled : 0);
 }
 
 enum verdict walk_run_sender(struct walk *walk)

@@ -25,7 +25,12 @@ enum verdict {
 // What a worker's layers have decided, by index in `layers`. Written by that worker only.
 struct walk_counts {
 	uint64_t verdicts[LAYER_MAX][WALK_VERDICTS];
+	uint64_t recalled; // walks that let a packet pass and were not made again
 };
+
+// With those that were recalled.
+uint64_t walk_counts_get(const struct walk_counts *counts, unsigned int layer,
+			 enum verdict verdict);
 
 // Where a packet came from.
 struct ingress {
@@ -94,9 +99,6 @@ extern const struct layer *const layers[];
 // Fills the walk's start from the packet: network, source. Returns VERDICT_DROP where there is
 // none.
 enum verdict walk_begin(struct walk *walk);
-
-// Counts a walk that would have allowed its packet as if it had been made.
-void walk_count_allowed(struct walk *walk);
 
 // Runs the layers of walk_begin's walk. VERDICT_NEXT: allowed, walk->action is complete.
 enum verdict walk_run(struct walk *walk);

@@ -185,9 +185,9 @@ static bool add_layers(const struct control *control, Sluice__V1__StatsResponse 
 			const struct walk_counts *counts =
 				engine_layer_counts(control->engine, worker);
 
-			stats->passed += counts->verdicts[i][VERDICT_NEXT];
-			stats->dropped += counts->verdicts[i][VERDICT_DROP];
-			stats->answered += counts->verdicts[i][VERDICT_ANSWER];
+			stats->passed += walk_counts_get(counts, i, VERDICT_NEXT);
+			stats->dropped += walk_counts_get(counts, i, VERDICT_DROP);
+			stats->answered += walk_counts_get(counts, i, VERDICT_ANSWER);
 		}
 		response->layers[response->n_layers++] = stats;
 	}

@@ -4,6 +4,7 @@
 #include "flow/state.h"
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/gateway/gateway.h"
+#include "layer/services/services.h"
 #include "worker/worker.h"
 
 static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -382,7 +383,7 @@ void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet
 		replicate_again(worker, mbuf, packet, ingress, hash);
 		return;
 	}
-	if (services_receive(worker, mbuf, packet, ingress))
+	if (services_concern(packet) && services_receive(worker, mbuf, packet, ingress))
 		return;
 	switch (packet->kind) {
 	case PACKET_ARP:

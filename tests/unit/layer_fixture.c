@@ -176,7 +176,10 @@ void fixture_check_recall(const struct layer_fixture *fixture, const struct walk
 		recall_reply(recalled, &packet.key, &reply);
 		assert_memory_equal(&reply, &expected, sizeof(reply));
 	}
-	assert_memory_equal(&counts[0], &counts[1], sizeof(counts[0]));
+	for (unsigned int layer = 0; layers[layer]; layer++)
+		for (unsigned int i = 0; i < WALK_VERDICTS; i++)
+			assert_int_equal(walk_counts_get(&counts[0], layer, i),
+					 walk_counts_get(&counts[1], layer, i));
 }
 
 enum verdict fixture_judge(const struct layer_fixture *fixture, const struct frame *frame,

@@ -14,10 +14,35 @@ enum service {
 	SERVICE_DROP,
 };
 
-// A packet from a workload's port; of a datagram that came in fragments, the first of them, which
-// is never answered. On SERVICE_DROP `*reason` says why. On others than SERVICE_NONE and
-// SERVICE_DROP `*about` says for a trace what it was. `schedule` may be NULL: then no advertisement
-// is too many.
+// Can a packet from a workload's port be for them at all? Most that are no plain packet of a
+// connection are not.
+static inline bool services_concern(const struct packet *packet)
+{
+	switch (packet->kind) {
+	case PACKET_ND:
+	case PACKET_FRAGMENT:
+		return true;
+	case PACKET_IP:
+		if (packet->key.protocol != IPPROTO_UDP)
+			return false;
+		switch (ntohs(packet->key.destination_port)) {
+		case DHCP_SERVER_PORT:
+		case DHCP_CLIENT_PORT:
+		case DHCPV6_SERVER_PORT:
+		case DHCPV6_CLIENT_PORT:
+			return true;
+		default:
+			return false;
+		}
+	default:
+		return false;
+	}
+}
+
+// A packet from a workload's port that concerns them; of a datagram that came in fragments, the
+// first of them, which is never answered. On SERVICE_DROP `*reason` says why. On others than
+// SERVICE_NONE and SERVICE_DROP `*about` says for a trace what it was. `schedule` may be NULL: then
+// no advertisement is too many.
 enum service services_from_port(const struct tables *tables, const struct endpoint *source,
 				struct rte_mbuf *mbuf, const struct packet *packet,
 				struct router_schedule *schedule, uint32_t now,
