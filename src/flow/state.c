@@ -63,7 +63,7 @@ void flow_state_open(struct flow_account *account, const struct packet *packet, 
 void flow_state_loosen(struct flow_account *account)
 {
 	// Those before them have none; there the state is the whole word.
-	if (flow_state_get(account) >= FLOW_STATE_SYN_SENT)
+	if (flow_state_has_numbers(account))
 		atomic_fetch_or_explicit(&account->state, FLOW_LOOSE, memory_order_relaxed);
 }
 

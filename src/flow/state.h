@@ -46,6 +46,12 @@ void flow_state_renew(struct flow_account *account, const struct packet *packet)
 bool flow_state_tolerates(struct flow_account *account, enum flow_direction_index direction,
 			  const struct packet *packet, bool near, bool pick_up);
 
+// Has its protocol numbers that are held against packets? Those before SYN_SENT have none.
+static inline bool flow_state_has_numbers(const struct flow_account *account)
+{
+	return flow_state_get(account) >= FLOW_STATE_SYN_SENT;
+}
+
 // From now on numbers are not held against anything, where the protocol has any.
 void flow_state_loosen(struct flow_account *account);
 

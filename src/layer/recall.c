@@ -1,40 +1,60 @@
 #include "layer/recall.h"
 
-static uint32_t slot_of(const struct recall_key *key)
+// An address and two bytes more.
+static inline uint64_t pack(const struct mac_address *mac, uint16_t more)
 {
-	const uint64_t *words = (const uint64_t *)(const void *)key;
-	uint64_t a = flow_hash_mix(words[1] ^ 0xa0761d6478bd642f, words[3] ^ 0xe7037ed1a0b428db);
-	uint64_t b = flow_hash_mix(words[0] ^ words[4] ^ 0x8ebc6af09c88c6e3,
-				   words[2] ^ words[5] ^ 0x589965cc75374cc3);
+	uint32_t first;
+	uint16_t last;
 
-	return (uint32_t)flow_hash_mix(a ^ words[6], b ^ 0x1d8e4e27c47d124f) & (RECALL_ENTRIES - 1);
+	memcpy(&first, mac->bytes, sizeof(first));
+	memcpy(&last, mac->bytes + sizeof(first), sizeof(last));
+	return first | (uint64_t)last << 32 | (uint64_t)more << 48;
 }
 
-static bool keys_equal(const struct recall_key *a, const struct recall_key *b)
+static uint16_t unpack(uint64_t word, struct mac_address *mac)
 {
-	const uint64_t *x = (const uint64_t *)(const void *)a;
-	const uint64_t *y = (const uint64_t *)(const void *)b;
+	uint32_t first = (uint32_t)word;
+	uint16_t last = (uint16_t)(word >> 32);
 
-	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) |
-		(x[5] ^ y[5]) | (x[6] ^ y[6])) == 0;
+	memcpy(mac->bytes, &first, sizeof(first));
+	memcpy(mac->bytes + sizeof(first), &last, sizeof(last));
+	return (uint16_t)(word >> 48);
 }
 
-static struct recall_key make_key(const struct walk *walk)
+static inline struct recall_key make_key(const struct walk *walk)
 {
 	const struct packet *packet = walk->packet;
+	const struct flow_key *key = &packet->key;
 
 	return (struct recall_key){
-		.source = packet->key.source,
-		.destination = packet->key.destination,
-		.destination_mac = packet->destination_mac,
-		.source_mac = packet->source_mac,
-		.port = walk->reply ? packet->key.source_port : packet->key.destination_port,
-		.network = packet->key.network,
-		.ingress = walk->ingress,
-		.protocol = packet->key.protocol,
-		.flags = packet->key.flags,
-		.reply = walk->reply,
+		.source = key->source,
+		.destination = key->destination,
+		.to = pack(&packet->destination_mac,
+			   walk->reply ? key->source_port : key->destination_port),
+		.from = pack(&packet->source_mac, key->network),
+		.what = walk->ingress.port | (uint64_t)walk->ingress.peer << 16 |
+			(uint64_t)key->protocol << 32 | (uint64_t)key->flags << 40 |
+			(uint64_t)walk->reply << 48,
 	};
+}
+
+static inline uint32_t slot_of(const struct recall_key *key)
+{
+	uint64_t a = flow_hash_mix(key->source.halves[1] ^ 0xa0761d6478bd642f,
+				   key->destination.halves[1] ^ key->what ^ 0xe7037ed1a0b428db);
+	uint64_t b = flow_hash_mix(key->source.halves[0] ^ key->to ^ 0x8ebc6af09c88c6e3,
+				   key->destination.halves[0] ^ key->from ^ 0x589965cc75374cc3);
+
+	return (uint32_t)((a ^ b) >> 32) & (RECALL_ENTRIES - 1);
+}
+
+static inline bool keys_equal(const struct recall_key *a, const struct recall_key *b)
+{
+	return ((a->source.halves[0] ^ b->source.halves[0]) |
+		(a->source.halves[1] ^ b->source.halves[1]) |
+		(a->destination.halves[0] ^ b->destination.halves[0]) |
+		(a->destination.halves[1] ^ b->destination.halves[1]) | (a->to ^ b->to) |
+		(a->from ^ b->from) | (a->what ^ b->what)) == 0;
 }
 
 // Judges a packet that has of the real one what is compared.
@@ -44,23 +64,22 @@ static enum verdict decide(struct recalled *entry, struct walk *walk)
 	struct packet packet = {
 		.key = {.source = entry->key.source,
 			.destination = entry->key.destination,
-			.network = entry->key.network,
-			.protocol = entry->key.protocol,
-			.flags = entry->key.flags},
-		.destination_mac = entry->key.destination_mac,
-		.source_mac = entry->key.source_mac,
+			.protocol = (uint8_t)(entry->key.what >> 32),
+			.flags = (uint8_t)(entry->key.what >> 40)},
 		.source = entry->key.source,
 		.destination = entry->key.destination,
 		.kind = PACKET_IP,
 		.ttl = 64,
 	};
 	struct flow_direction reply = {.generation = 0};
+	uint16_t port = unpack(entry->key.to, &packet.destination_mac);
 	enum verdict verdict;
 
+	packet.key.network = unpack(entry->key.from, &packet.source_mac);
 	if (walk->reply)
-		packet.key.source_port = entry->key.port;
+		packet.key.source_port = port;
 	else
-		packet.key.destination_port = entry->key.port;
+		packet.key.destination_port = port;
 	walk->packet = &packet;
 	verdict = walk_run(walk);
 	if (verdict == VERDICT_NEXT) {
@@ -69,7 +88,7 @@ static enum verdict decide(struct recalled *entry, struct walk *walk)
 		entry->rules[1] = walk->rules[1];
 		entry->generation = walk->generation;
 	}
-	if (verdict == VERDICT_NEXT && !walk->reply && !(entry->key.flags & FLOW_KEY_ONE_WAY)) {
+	if (verdict == VERDICT_NEXT && !walk->reply && !(packet.key.flags & FLOW_KEY_ONE_WAY)) {
 		walk_predict_reply(walk, &reply);
 		entry->reply_network = reply.key.network;
 		entry->reply_ingress = reply.ingress;

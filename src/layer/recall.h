@@ -10,19 +10,15 @@
 
 #define RECALL_ENTRIES 1024 // a power of two
 
-// What layers look at. No padding: all bytes are compared.
+// What layers look at, in words that are compared.
 struct recall_key {
 	struct ip_address source, destination;
-	struct mac_address destination_mac, source_mac;
-	uint16_t port; // where the connection is opened to, as in a flow key
-	uint16_t network;
-	struct ingress ingress;
-	uint8_t protocol;
-	uint8_t flags; // of the flow key
-	uint16_t reply;
+	uint64_t to;   // destination MAC address, and the port that the connection is opened to
+	uint64_t from; // source MAC address, and the network
+	uint64_t what; // port and node of ingress, protocol, flags of the flow key, a reply or not
 };
 
-_Static_assert(sizeof(struct recall_key) == 56, "a recall key has no padding");
+_Static_assert(sizeof(struct recall_key) == 56, "seven words");
 
 struct recalled {
 	struct recall_key key;
