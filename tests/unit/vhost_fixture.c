@@ -1,5 +1,7 @@
 #include "vhost_fixture.h"
 
+#include <sched.h>
+
 #include <rte_eal.h>
 
 #define POOL_SIZE 1023
@@ -149,10 +151,14 @@ int vhost_tests_run(const char *name, const struct CMUnitTest *tests, size_t cou
 	char *eal[] = {(char[]){"vhost_test"},	(char[]){"--no-pci"},	    (char[]){"--no-huge"},
 		       (char[]){"--no-shconf"}, (char[]){"--no-telemetry"}, (char[]){"-m"},
 		       (char[]){"32"},		(char[]){"--log-level=4"},  NULL};
+	cpu_set_t all;
 	int failed;
 
 	if (rte_eal_init(8, eal) < 0)
 		return 1;
+	// DPDK has bound this thread to one CPU, whatever else runs there.
+	memset(&all, 0xff, sizeof(all));
+	sched_setaffinity(0, sizeof(all), &all);
 	vhost_pool = rte_pktmbuf_pool_create("packets", POOL_SIZE, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 					     SOCKET_ID_ANY);
 	if (!vhost_pool)
