@@ -58,6 +58,7 @@ static void test_call(void **state)
 			assert_int_equal(receive_some(&fixture, 32), count);
 			assert_int_equal(driver_calls(&fixture.driver), 0);
 			take_all(&fixture);
+			assert_int_equal(receive_some(&fixture, 32), 0);
 			driver_want_call(&fixture.driver, true);
 			assert_int_equal(receive_some(&fixture, 32), 0);
 			assert_int_equal(driver_calls(&fixture.driver), 0);
@@ -79,6 +80,40 @@ static void test_call(void **state)
 		assert_int_equal(driver_calls(&fixture.driver), 0);
 		fixture_close(&fixture);
 	}
+}
+
+// A guest that begins to wait while its buffers are given back is called at the next turn, or
+// before the worker sleeps, or at the ring's end.
+static void test_call_late(void **state)
+{
+	struct vhost_fixture fixture;
+
+	for (uint32_t mode = 0; mode < vhost_modes_count; mode++)
+		for (uint32_t round = 0; round < 90; round++) {
+			if (round == 0) {
+				fixture_open(&fixture, vhost_modes[mode], 16);
+				fixture.ring.called = true;
+			}
+			driver_want_call(&fixture.driver, false);
+			add_one(&fixture, false);
+			add_one(&fixture, false);
+			driver_show(&fixture.driver);
+			assert_int_equal(receive_some(&fixture, 32), 2);
+			assert_int_equal(driver_calls(&fixture.driver), 0);
+			driver_want_call(&fixture.driver, true);
+			if (round % 3 == 0)
+				assert_int_equal(receive_some(&fixture, 32), 0);
+			else if (round % 3 == 1)
+				assert_true(vhost_ring_arm(&fixture.ring));
+			else
+				vhost_ring_base(&fixture.ring);
+			assert_int_equal(driver_calls(&fixture.driver), 1);
+			assert_int_equal(receive_some(&fixture, 32), 0);
+			assert_int_equal(driver_calls(&fixture.driver), 0);
+			take_all(&fixture);
+			if (round == 89)
+				fixture_close(&fixture);
+		}
 }
 
 // Kicks are asked for by arm, and it says if that came too late.
@@ -337,9 +372,10 @@ static void test_log(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_call),	   cmocka_unit_test(test_arm),
-		cmocka_unit_test(test_base),	   cmocka_unit_test(test_open),
-		cmocka_unit_test(test_unfinished), cmocka_unit_test(test_log),
+		cmocka_unit_test(test_call), cmocka_unit_test(test_call_late),
+		cmocka_unit_test(test_arm),  cmocka_unit_test(test_base),
+		cmocka_unit_test(test_open), cmocka_unit_test(test_unfinished),
+		cmocka_unit_test(test_log),
 	};
 
 	return vhost_tests_run("vhost_wake", tests, RTE_DIM(tests));

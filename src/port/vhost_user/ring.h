@@ -95,6 +95,7 @@ struct vhost_ring {
 	uint16_t next;
 	bool wrap;	     // packed: the wrap counter there
 	bool called;	     // the guest was called, or left alone, since the ring was opened
+	uint32_t uncalled;   // places given back for which it may still have to be called
 	uint8_t fault;	     // enum vhost_ring_fault; read by any thread
 	uint16_t avail_seen; // split: the guest's index when it was last looked at
 	// The region that was last used: nearly always the next one, too.
@@ -114,15 +115,16 @@ int vhost_ring_open(struct vhost_ring *ring, const struct vhost_ring_setup *setu
 		    struct error *err);
 
 // For VHOST_USER_GET_VRING_BASE; all buffers before it have been given back.
-uint32_t vhost_ring_base(const struct vhost_ring *ring);
+uint32_t vhost_ring_base(struct vhost_ring *ring);
 
 // Why the ring is broken, in words; NULL if it is not. Any thread.
 const char *vhost_ring_broken(const struct vhost_ring *ring);
 
 // Takes up to `count` frames of a transmit queue into buffers of `pool`, as port.h's `receive`
 // promises: a chain of buffers for large ones, at most LANDING_FRAME; what the header says held
-// against the frame (port/offload.h). Gives the guest's buffers back, and calls it if it wants.
-// Fewer than `count` say nothing about how many there are.
+// against the frame (port/offload.h). Gives the guest's buffers back, and calls it if it wants:
+// now, or at the next time or arm if that it wants could not be seen yet. Fewer than `count` say
+// nothing about how many there are.
 uint16_t vhost_ring_receive(struct vhost_ring *ring, struct rte_mempool *pool,
 			    struct rte_mbuf **packets, uint16_t count,
 			    struct vhost_ring_errors *errors);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <rte_mbuf.h>
-#include <rte_vect.h>
 
 #include "port/vhost_user/ring/packed.h"
 #include "port/vhost_user/ring/split.h"
@@ -11,11 +10,6 @@
 struct copy_16 {
 	uint64_t words[2];
 } __attribute__((packed, aligned(1), may_alias));
-
-static inline void copy_16(uint8_t *to, const uint8_t *from)
-{
-	*(struct copy_16 *)to = *(const struct copy_16 *)from;
-}
 
 // All is read before anything is written, so that the processor need not wait.
 static inline void copy_64(uint8_t *to, const uint8_t *from)
@@ -62,7 +56,7 @@ static __rte_always_inline void packet_begin(struct rte_mbuf *packet, uint32_t s
 	packet->tx_offload = 0;
 }
 
-// The guest sees what was given back, and is called if it wants.
+// The guest sees what was given back.
 static __rte_always_inline void ring_end(struct vhost_ring *ring, const struct ring_burst *burst,
 					 bool packed)
 {
@@ -74,5 +68,4 @@ static __rte_always_inline void ring_end(struct vhost_ring *ring, const struct r
 		split_publish(ring, burst);
 	if (unlikely(ring->log))
 		ring_log_given(ring, from, burst->given);
-	ring_call(ring, burst->given);
 }

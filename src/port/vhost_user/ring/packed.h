@@ -33,6 +33,11 @@ static inline bool packed_is_available(uint16_t flags, bool wrap)
 	return (flags & (PACKED_AVAIL | PACKED_USED)) == (wrap ? PACKED_AVAIL : PACKED_USED);
 }
 
+static inline bool packed_is_empty(const struct vhost_ring *ring, struct ring_place at)
+{
+	return !packed_is_available(guest_read16(&ring->packed[at.index].flags), at.wrap);
+}
+
 static inline void packed_advance(const struct vhost_ring *ring, struct ring_place *at,
 				  uint16_t places)
 {

@@ -167,3 +167,14 @@ void ring_log_given(const struct vhost_ring *ring, struct ring_place from, uint3
 
 // Calls the guest, if it wants to be for the `places` before the ring's next one.
 void ring_call(struct vhost_ring *ring, uint32_t places);
+
+// The same, for a ring that is looked at in each turn: that the guest sees the places before we
+// look whether it waits for them takes a fence, which costs most where much was just written. So
+// what can be seen without it is enough for now, and the rest follows at the next turn.
+void ring_call_soon(struct vhost_ring *ring, uint32_t places);
+
+static inline void ring_settle(struct vhost_ring *ring)
+{
+	if (ring->uncalled)
+		ring_call(ring, 0);
+}

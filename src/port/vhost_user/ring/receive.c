@@ -163,6 +163,12 @@ static __rte_noinline bool receive_chain(struct vhost_ring *ring, struct ring_bu
 	return true;
 }
 
+static __rte_always_inline bool is_empty(const struct vhost_ring *ring, struct ring_place at,
+					 bool packed)
+{
+	return packed ? packed_is_empty(ring, at) : split_is_empty(ring, at);
+}
+
 static __rte_always_inline uint16_t receive(struct vhost_ring *ring, struct rte_mempool *pool,
 					    struct rte_mbuf **packets, uint16_t count,
 					    struct vhost_ring_errors *errors, bool packed)
@@ -182,14 +188,20 @@ static __rte_always_inline uint16_t receive(struct vhost_ring *ring, struct rte_
 							      packets + taken, errors, packed));
 			if (unlikely(got < i))
 				break;
+		} else if (is_empty(ring, burst.at, packed) ||
+			   !receive_chain(ring, &burst, pool, packets, &taken, errors)) {
+			break;
 		} else {
-			if (!receive_chain(ring, &burst, pool, packets, &taken, errors))
-				break;
 			i = 1;
 		}
+		// The guest's index is not looked at again for what it adds meanwhile.
+		if (is_empty(ring, burst.at, packed))
+			break;
 	}
-	if (likely(burst.given))
+	if (likely(burst.given)) {
 		ring_end(ring, &burst, packed);
+		ring_call_soon(ring, burst.given);
+	}
 	return taken;
 }
 
@@ -197,6 +209,7 @@ uint16_t vhost_ring_receive(struct vhost_ring *ring, struct rte_mempool *pool,
 			    struct rte_mbuf **packets, uint16_t count,
 			    struct vhost_ring_errors *errors)
 {
+	ring_settle(ring);
 	if (unlikely(ring->fault))
 		return 0;
 	if (ring->is_packed)

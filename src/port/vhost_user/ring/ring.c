@@ -101,8 +101,9 @@ int vhost_ring_open(struct vhost_ring *ring, const struct vhost_ring_setup *setu
 	return 0;
 }
 
-uint32_t vhost_ring_base(const struct vhost_ring *ring)
+uint32_t vhost_ring_base(struct vhost_ring *ring)
 {
+	ring_settle(ring);
 	if (!ring->is_packed)
 		return ring->next;
 	// The same for what was taken and what was given back.
@@ -181,22 +182,38 @@ static bool packed_wants_call(const struct vhost_ring *ring, uint32_t places)
 	return (uint16_t)(ring->next - event - 1) < places;
 }
 
-void ring_call(struct vhost_ring *ring, uint32_t places)
+// Calls it, if it can be seen to want so.
+static void call(struct vhost_ring *ring)
 {
 	uint64_t one = 1;
-	bool wanted;
 
-	if (ring->call_fd < 0)
-		return;
-	// It sees the buffers before we look whether it waits for them.
-	rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
-	wanted = ring->is_packed ? packed_wants_call(ring, places) : split_wants_call(ring, places);
-	if (likely(!wanted && ring->called))
+	if (ring->called && !(ring->is_packed ? packed_wants_call(ring, ring->uncalled)
+					      : split_wants_call(ring, ring->uncalled)))
 		return;
 	ring->called = true;
+	ring->uncalled = 0;
 	// It can only fail when the counter is full, and then the guest is called anyway.
 	if (write(ring->call_fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+void ring_call(struct vhost_ring *ring, uint32_t places)
+{
+	if (ring->call_fd < 0)
+		return;
+	ring->uncalled += places;
+	// It sees the buffers before we look whether it waits for them.
+	rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
+	call(ring);
+	ring->uncalled = 0;
+}
+
+void ring_call_soon(struct vhost_ring *ring, uint32_t places)
+{
+	if (ring->call_fd < 0)
+		return;
+	ring->uncalled += places;
+	call(ring);
 }
 
 static uint16_t *split_avail_event(struct vhost_ring *ring)
@@ -206,6 +223,7 @@ static uint16_t *split_avail_event(struct vhost_ring *ring)
 
 bool vhost_ring_arm(struct vhost_ring *ring)
 {
+	ring_settle(ring);
 	if (unlikely(ring->fault))
 		return true;
 	if (!ring->is_packed && ring->event_index) {

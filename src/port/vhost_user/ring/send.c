@@ -159,8 +159,10 @@ static __rte_always_inline uint16_t send_burst(struct vhost_ring *ring, struct r
 			errors->send++;
 		taken++;
 	}
-	if (likely(burst.given))
+	if (likely(burst.given)) {
 		ring_end(ring, &burst, packed);
+		ring_call(ring, burst.given);
+	}
 	return taken;
 }
 

@@ -38,6 +38,12 @@ static inline uint16_t split_available(struct vhost_ring *ring, uint16_t index, 
 	return RTE_MIN(count, wanted);
 }
 
+// Is nothing more there, as far as was seen?
+static inline bool split_is_empty(const struct vhost_ring *ring, struct ring_place at)
+{
+	return ring->avail_seen == at.index;
+}
+
 // A buffer of two descriptors, the first for the header, in the table or in one of their own.
 bool split_slot_pair(struct vhost_ring *ring, struct split_descriptor first, uint16_t direction,
 		     struct ring_slot *slot);
