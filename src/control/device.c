@@ -81,6 +81,9 @@ void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device
 	case SLUICE__V1__UPLINK__DEVICE_PCI:
 		set_name(device, PORT_DEVICE_PCI, from->pci);
 		break;
+	case SLUICE__V1__UPLINK__DEVICE_VHOST_USER:
+		set_vhost_user(device, from->vhost_user);
+		break;
 	case SLUICE__V1__UPLINK__DEVICE_DEVARGS:
 	default:
 		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);

@@ -18,6 +18,7 @@
 #include <rte_mbuf.h>
 
 #include "base/log.h"
+#include "port/offload.h"
 #include "port/vhost_user/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
 
@@ -48,6 +49,23 @@ static void errors_count(struct port *port, struct vhost_ring_errors *errors)
 		port_count_send_error(port, errors->send);
 }
 
+// From an uplink nothing may come that is to be cut, and it was not offered.
+static uint16_t whole_keep(struct rte_mbuf **packets, uint16_t count,
+			   struct vhost_ring_errors *errors)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < count; i++) {
+		if (likely(!(packets[i]->ol_flags & PACKET_SEGMENTATION))) {
+			packets[kept++] = packets[i];
+			continue;
+		}
+		rte_pktmbuf_free(packets[i]);
+		errors->offload++;
+	}
+	return kept;
+}
+
 static uint16_t vhost_receive(struct port *base, uint16_t queue, struct rte_mbuf **packets,
 			      uint16_t count)
 {
@@ -62,6 +80,8 @@ static uint16_t vhost_receive(struct port *base, uint16_t queue, struct rte_mbuf
 		return taken;
 	taken += vhost_ring_receive(ring, port->environment->pool, packets + taken, count - taken,
 				    &errors);
+	if (unlikely(port->uplink))
+		taken = whole_keep(packets, taken, &errors);
 	if (unlikely(errors.receive | errors.offload))
 		errors_count(base, &errors);
 	return taken;
@@ -172,6 +192,26 @@ static const struct port_driver vhost_driver = {
 	.close = vhost_close,
 };
 
+// The other end has a MAC address of its own; this end's, as an uplink, follows from the tunnel
+// address, so that a restart changes nothing: 06:53 and an IPv4 address, 0e and a hash of an IPv6
+// one.
+static struct mac_address uplink_mac(const struct ip_address *vtep)
+{
+	struct mac_address mac = {{0x06, 0x53}};
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	if (ip_is_v4(vtep)) {
+		memcpy(mac.bytes + 2, vtep->bytes + 12, 4);
+		return mac;
+	}
+	for (int i = 0; i < 16; i++)
+		hash = (hash ^ vtep->bytes[i]) * UINT64_C(0x100000001b3);
+	mac.bytes[0] = 0x0e;
+	for (int i = 1; i < 6; i++)
+		mac.bytes[i] = (uint8_t)(hash >> (8 * i + 16));
+	return mac;
+}
+
 int vhost_user_port_open(const char *name, const struct port_device *device,
 			 const struct port_environment *environment, struct port **result,
 			 struct error *err)
@@ -190,6 +230,9 @@ int vhost_user_port_open(const char *name, const struct port_device *device,
 	memcpy(port->path, device->name, strlen(device->name) + 1);
 	port->port.mtu = device->mtu;
 	port->server = device->server;
+	port->uplink = device->uplink;
+	if (device->uplink)
+		port->port.mac = uplink_mac(&device->vtep);
 	port->environment = environment;
 	TAILQ_INIT(&port->guests);
 	port->listener = -1;

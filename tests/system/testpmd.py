@@ -14,13 +14,16 @@ class Guest:
     """`server`: it makes the socket. Other options are the virtio-user device's, as packed_vq=1."""
 
     def __init__(self, path, server=False, queues=1, memory=128, **options):
-        self.directory = netns.directory()
         device = ",".join([f"net_virtio_user0,path={path},queues={queues}"] + (["server=1"] if server else [])
                           + [f"{key}={value}" for key, value in options.items()])
+        self._start([device], memory, "--forward-mode=5tswap", "--port-topology=loop", f"--rxq={queues}",
+                    f"--txq={queues}")
+
+    def _start(self, devices, memory, *arguments):
+        self.directory = netns.directory()
         command = ["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", "dpdk-testpmd", "-l", "0,1", "--no-pci", "--no-huge",
-                   "--no-shconf", "-m", str(memory), f"--vdev={device}", "--", "-i", "--total-num-mbufs=4096",
-                   "--forward-mode=5tswap", "--port-topology=loop", "--auto-start", f"--rxq={queues}",
-                   f"--txq={queues}"]
+                   "--no-shconf", "-m", str(memory), *(f"--vdev={device}" for device in devices), "--", "-i",
+                   "--total-num-mbufs=4096", "--auto-start", *arguments]
         self.log = open(self.directory / "log", "w", encoding="utf-8")
         environment = {**os.environ, "XDG_RUNTIME_DIR": str(self.directory)}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log,
@@ -60,3 +63,11 @@ class Guest:
         self.process.stdin.close()
         self.log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Wire(Guest):
+    """Between two vhost-user ports: what comes from one goes to the other as it is."""
+
+    def __init__(self, paths):  # pylint: disable=super-init-not-called
+        self._start([f"net_virtio_user{number},path={path},queues=1" for number, path in enumerate(paths)], 128,
+                    "--forward-mode=io", "--port-topology=paired")

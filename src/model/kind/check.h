@@ -101,6 +101,10 @@ void check_permissions(struct check *check, const Sluice__V1__Object *object, co
 		       const char *text);
 void check_account(struct check *check, const Sluice__V1__Object *object, const char *field,
 		   const char *what, const char *text);
+// `path`: of the field that it is.
+void check_vhost_user(struct check *check, const Sluice__V1__Object *object, const char *path,
+		      const char *node, const Sluice__V1__VhostUser *vhost_user,
+		      uint32_t queues_max);
 // A tag on the device of another Port.
 void check_vlan(struct check *check, const Sluice__V1__Object *object, const char *field,
 		const char *node, const char *port, uint32_t id);

@@ -241,3 +241,28 @@ void check_account(struct check *check, const Sluice__V1__Object *object, const 
 		problems_add(check->problems, object, field, "'%s' is no %s's name or number", text,
 			     what);
 }
+
+void check_vhost_user(struct check *check, const Sluice__V1__Object *object, const char *path,
+		      const char *node, const Sluice__V1__VhostUser *vhost_user,
+		      uint32_t queues_max)
+{
+	check_socket(check, object, CHECK_PATH("%s.path", path), node, vhost_user->path);
+	if (vhost_user->has_queues_case &&
+	    (vhost_user->queues < 1 || vhost_user->queues > queues_max))
+		problems_add(check->problems, object, CHECK_PATH("%s.queues", path),
+			     queues_max > 1 ? "%u is not 1 to %u" : "%u is not %u",
+			     vhost_user->queues, queues_max);
+	check_permissions(check, object, CHECK_PATH("%s.permissions", path),
+			  vhost_user->permissions);
+	check_account(check, object, CHECK_PATH("%s.owner", path), "user", vhost_user->owner);
+	check_account(check, object, CHECK_PATH("%s.group", path), "group", vhost_user->group);
+	if (vhost_user->mode == SLUICE__V1__VHOST_USER_MODE__VHOST_USER_MODE_SERVER)
+		return;
+	if (*vhost_user->permissions || *vhost_user->owner || *vhost_user->group)
+		problems_add(check->problems, object,
+			     CHECK_PATH("%s.%s", path,
+					*vhost_user->permissions ? "permissions"
+					: *vhost_user->owner	 ? "owner"
+								 : "group"),
+			     "only with mode: server, where Sluice makes the socket");
+}

@@ -79,6 +79,9 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 	case SLUICE__V1__UPLINK__DEVICE_DEVARGS:
 		check_devargs(check, object, "uplink.devargs", node, uplink->devargs);
 		break;
+	case SLUICE__V1__UPLINK__DEVICE_VHOST_USER:
+		check_vhost_user(check, object, "uplink.vhostUser", node, uplink->vhost_user, 1);
+		break;
 	default: // reported by the check that all messages have
 		break;
 	}

@@ -177,28 +177,6 @@ static void twice_check(struct check *check, const Sluice__V1__Object *object, c
 	key_map_free(seen);
 }
 
-static void vhost_user_check(struct check *check, const Sluice__V1__Object *object)
-{
-	const Sluice__V1__VhostUser *vhost_user = object->port->device->vhost_user;
-
-	check_socket(check, object, "device.vhostUser.path", object->port->node, vhost_user->path);
-	if (vhost_user->has_queues_case &&
-	    (vhost_user->queues < 1 || vhost_user->queues > QUEUES_MAX))
-		problems_add(check->problems, object, "device.vhostUser.queues",
-			     "%u is not 1 to %d", vhost_user->queues, QUEUES_MAX);
-	check_permissions(check, object, "device.vhostUser.permissions", vhost_user->permissions);
-	check_account(check, object, "device.vhostUser.owner", "user", vhost_user->owner);
-	check_account(check, object, "device.vhostUser.group", "group", vhost_user->group);
-	if (vhost_user->mode == SLUICE__V1__VHOST_USER_MODE__VHOST_USER_MODE_SERVER)
-		return;
-	if (*vhost_user->permissions || *vhost_user->owner || *vhost_user->group)
-		problems_add(check->problems, object,
-			     *vhost_user->permissions ? "device.vhostUser.permissions"
-			     : *vhost_user->owner     ? "device.vhostUser.owner"
-						      : "device.vhostUser.group",
-			     "only with mode: server, where Sluice makes the socket");
-}
-
 static const Sluice__V1__Network *network_of(struct check *check, const Sluice__V1__Port *port)
 {
 	const Sluice__V1__Object *object =
@@ -258,7 +236,8 @@ static void device_check(struct check *check, const Sluice__V1__Object *object,
 	}
 	switch (device->device_case) {
 	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
-		vhost_user_check(check, object);
+		check_vhost_user(check, object, "device.vhostUser", node, device->vhost_user,
+				 QUEUES_MAX);
 		break;
 	case SLUICE__V1__DEVICE__DEVICE_TAP:
 		check_netns(check, object, "device.tap.netns", device->tap->netns);

@@ -2,7 +2,7 @@
 
 // Of the control virtqueue's features: it is the front-end's own, which asks whether its back-end
 // has anything against it.
-const uint64_t vhost_features =
+static const uint64_t all =
 	FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_MTU) |
 	FEATURE(VIRTIO_NET_F_GSO) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) |
 	FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN) |
@@ -16,6 +16,17 @@ const uint64_t vhost_features =
 	FEATURE(FEATURE_PROTOCOL) | FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_RING_PACKED) |
 	FEATURE(FEATURE_IN_ORDER) | FEATURE(FEATURE_GUEST_USO4) | FEATURE(FEATURE_GUEST_USO6) |
 	FEATURE(FEATURE_HOST_USO);
+
+// From an uplink nothing comes that is still to be cut (port.h).
+static const uint64_t not_uplink = FEATURE(VIRTIO_NET_F_GSO) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |
+				   FEATURE(VIRTIO_NET_F_HOST_TSO6) |
+				   FEATURE(VIRTIO_NET_F_HOST_ECN) | FEATURE(VIRTIO_NET_F_HOST_UFO) |
+				   FEATURE(FEATURE_HOST_USO);
+
+uint64_t vhost_features(bool uplink)
+{
+	return uplink ? all & ~not_uplink : all;
+}
 
 const uint64_t vhost_protocol_features =
 	FEATURE(PROTOCOL_MQ) | FEATURE(PROTOCOL_LOG_SHMFD) | FEATURE(PROTOCOL_RARP) |

@@ -5,6 +5,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "port/port.h"
@@ -28,7 +29,8 @@
 #define PROTOCOL_CONFIGURE_MEM_SLOTS 15
 #define PROTOCOL_STATUS		     16
 
-extern const uint64_t vhost_features;
+// `uplink`: whoever is there leads to other nodes.
+uint64_t vhost_features(bool uplink);
 extern const uint64_t vhost_protocol_features;
 
 // What the guest's driver finishes of a packet that it gets, as PORT_OFFLOAD_ bits.

@@ -32,10 +32,11 @@ static bool any_started(const struct vhost_guest *guest)
 static int features_set(struct vhost_guest *guest, uint64_t features, struct error *err)
 {
 	uint64_t change = guest->features ^ features;
+	uint64_t strange = features & ~vhost_features(guest->port->uplink);
 
-	if (features & ~vhost_features)
+	if (strange)
 		return error_set(err, "features that were not offered: 0x%llx",
-				 (unsigned long long)(features & ~vhost_features));
+				 (unsigned long long)strange);
 	// At the begin and end of a live migration this one changes under traffic.
 	if (change & ~FEATURE(FEATURE_LOG_ALL) && any_started(guest))
 		return error_set(err, "other features while rings are in use");
@@ -347,7 +348,7 @@ static int handle(struct vhost_guest *guest, struct vhost_message *message, stru
 {
 	switch (message->header.request) {
 	case VHOST_GET_FEATURES:
-		return number_answer(message, vhost_features);
+		return number_answer(message, vhost_features(guest->port->uplink));
 	case VHOST_SET_FEATURES:
 		return features_set(guest, message->payload.number, err);
 	case VHOST_GET_PROTOCOL_FEATURES:

@@ -77,6 +77,7 @@ struct vhost_port {
 	struct port port;
 	char path[108];
 	bool server;
+	bool uplink;
 	const struct port_environment *environment;
 	uint64_t serials;
 	struct vhost_guest *active; // any thread may ask whether there is one
