@@ -54,6 +54,7 @@ static int try_connect(struct vhost_port *port)
 	// It never waits: where the other end's queue is full it fails.
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
 		watch_end(port);
+		port->patience = 0;
 		vhost_connection_open(port, fd);
 		return 0;
 	}
@@ -71,10 +72,11 @@ static void attempt(struct vhost_port *port)
 	problem = try_connect(port);
 	if (problem == 0 || problem == ENOENT)
 		return;
+	if (port->patience >= PATIENCE_END)
+		return;
 	// Most likely it is about to listen. Later on, once a second will do.
 	port->patience = port->patience ? port->patience * 2 : PATIENCE;
-	if (port->patience < PATIENCE_END)
-		later(port, port->patience);
+	later(port, port->patience);
 }
 
 static void on_watched(evutil_socket_t fd, short what, void *context)

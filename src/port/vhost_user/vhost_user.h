@@ -94,7 +94,7 @@ struct vhost_port {
 	// client.c
 	int watch; // inotify
 	struct event *watched, *again;
-	uint32_t patience; // milliseconds to the next try; 0: what comes next is awaited
+	uint32_t patience; // milliseconds from the last try to the next
 	struct vhost_queue queues[PORT_QUEUES_MAX];
 };
 
