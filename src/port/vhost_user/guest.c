@@ -266,13 +266,18 @@ bool vhost_guests_check(struct vhost_port *port)
 	for (uint32_t i = 0; port->active && i < 2U * port->port.queues; i++) {
 		struct vhost_vring *vring = &port->active->vrings[i];
 		const char *reason = vring->visible ? vhost_ring_broken(&vring->ring) : NULL;
+		struct error err;
 
+		// Its memory is not there, and nothing has come in its place.
+		if (vring->failed && ring_open(port->active, vring, &err) < 0)
+			reason = err.text;
 		if (!reason || vring->broken)
 			continue;
 		vring->broken = true;
-		log_warning("a workload has broken its ring", log_text("port", port->port.name),
-			    log_text("device", port->path), log_number("ring", i),
-			    log_text("reason", reason));
+		log_warning(vring->failed ? "ring of a workload not usable"
+					  : "a workload has broken its ring",
+			    log_text("port", port->port.name), log_text("device", port->path),
+			    log_number("ring", i), log_text("reason", reason));
 	}
 	return whole;
 }

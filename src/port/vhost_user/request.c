@@ -99,26 +99,32 @@ static bool overlaps(uint64_t start, uint64_t size, uint64_t other, uint64_t oth
 	return start < other + other_size && other < start + size;
 }
 
-static int region_add(struct vhost_memory *memory, const struct vhost_message_region *from, int fd,
-		      struct error *err)
+// Rings that lie in what is missing now wait for what comes next: a front-end that changes its
+// memory takes regions away before it adds others in their place.
+static int memory_settle(struct vhost_guest *guest)
 {
-	if (memory->count == VHOST_REGIONS_MAX)
-		return error_set(err, "more than %d regions", VHOST_REGIONS_MAX);
-	for (uint32_t i = 0; i < memory->count; i++)
-		if (overlaps(from->guest, from->size, memory->regions[i].guest,
-			     memory->regions[i].size) ||
-		    overlaps(from->user, from->size, memory->regions[i].user,
-			     memory->regions[i].size))
-			return error_set(err, "regions that overlap");
-	if (vhost_region_map(&memory->regions[memory->count], from, fd, err) < 0)
-		return -1;
-	memory->count++;
+	struct error ignored;
+
+	vhost_guest_settle(guest, &ignored);
 	return 0;
+}
+
+static bool region_overlaps(const struct vhost_region *region,
+			    const struct vhost_message_region *other)
+{
+	return overlaps(region->guest, region->size, other->guest, other->size) ||
+	       overlaps(region->user, region->size, other->user, other->size);
+}
+
+static void region_drop(struct vhost_memory *memory, uint32_t index)
+{
+	vhost_region_unmap(&memory->regions[index]);
+	memory->regions[index] = memory->regions[--memory->count];
 }
 
 static int memory_set(struct vhost_guest *guest, struct vhost_message *message, struct error *err)
 {
-	uint32_t count = message->payload.memory.count;
+	uint32_t count = message->payload.memory.count, i, j;
 	struct vhost_memory memory = {0}, old;
 
 	if (count > VHOST_REGIONS_MAX ||
@@ -127,53 +133,69 @@ static int memory_set(struct vhost_guest *guest, struct vhost_message *message, 
 	if (message->fd_count != count)
 		return error_set(err, "%u file descriptors for %u regions", message->fd_count,
 				 count);
-	for (uint32_t i = 0; i < count; i++)
-		if (region_add(&memory, &message->payload.memory.regions[i], message->fds[i], err) <
-		    0) {
+	for (i = 0; i < count; i++) {
+		const struct vhost_message_region *from = &message->payload.memory.regions[i];
+
+		for (j = 0; j < i; j++)
+			if (region_overlaps(&memory.regions[j], from))
+				break;
+		if (j < i ? error_set(err, "overlaps region %u", j)
+			  : vhost_region_map(&memory.regions[i], from, message->fds[i], err)) {
 			vhost_memory_unmap(&memory);
 			return error_prefix(err, "region %u", i);
 		}
+		memory.count++;
+	}
 	vhost_guest_pause(guest, 0, RINGS_MAX);
 	old = guest->memory;
 	guest->memory = memory;
 	vhost_memory_unmap(&old);
-	return vhost_guest_settle(guest, err);
+	return memory_settle(guest);
 }
 
+// What is in its place goes: QEMU 7.2 adds each region once for each queue pair, and one of them
+// may do so while others have not yet removed what was there before.
 static int region_insert(struct vhost_guest *guest, const struct vhost_message *message,
 			 struct error *err)
 {
+	const struct vhost_message_region *from = &message->payload.slot.region;
+	struct vhost_memory *memory = &guest->memory;
+	uint32_t i, kept = 0;
+	struct vhost_region region;
+
 	if (message->fd_count != 1)
 		return error_set(err, "no file descriptor");
-	// Rings keep what they know of the memory: it is not changed under them.
-	vhost_guest_pause(guest, 0, RINGS_MAX);
-	if (region_add(&guest->memory, &message->payload.slot.region, message->fds[0], err) < 0) {
-		struct error other;
-
-		vhost_guest_settle(guest, &other);
+	for (i = 0; i < memory->count; i++)
+		kept += !region_overlaps(&memory->regions[i], from);
+	if (kept == VHOST_REGIONS_MAX)
+		return error_set(err, "more than %d regions", VHOST_REGIONS_MAX);
+	if (vhost_region_map(&region, from, message->fds[0], err) < 0)
 		return -1;
-	}
-	return vhost_guest_settle(guest, err);
+	vhost_guest_pause(guest, 0, RINGS_MAX);
+	for (i = memory->count; i-- > 0;)
+		if (region_overlaps(&memory->regions[i], from))
+			region_drop(memory, i);
+	memory->regions[memory->count++] = region;
+	return memory_settle(guest);
 }
 
-static int region_remove(struct vhost_guest *guest, const struct vhost_message *message,
-			 struct error *err)
+// One that is not there may have gone with what took its place.
+static int region_remove(struct vhost_guest *guest, const struct vhost_message *message)
 {
 	const struct vhost_message_region *wanted = &message->payload.slot.region;
 	struct vhost_memory *memory = &guest->memory;
 
 	for (uint32_t i = 0; i < memory->count; i++) {
-		struct vhost_region *region = &memory->regions[i];
+		const struct vhost_region *region = &memory->regions[i];
 
 		if (region->guest != wanted->guest || region->user != wanted->user ||
 		    region->size != wanted->size)
 			continue;
 		vhost_guest_pause(guest, 0, RINGS_MAX);
-		vhost_region_unmap(region);
-		memory->regions[i] = memory->regions[--memory->count];
-		return vhost_guest_settle(guest, err);
+		region_drop(memory, i);
+		return memory_settle(guest);
 	}
-	return error_set(err, "no such region");
+	return 0;
 }
 
 static int log_set(struct vhost_guest *guest, struct vhost_message *message, struct error *err)
@@ -378,7 +400,7 @@ static int handle(struct vhost_guest *guest, struct vhost_message *message, stru
 	case VHOST_ADD_MEM_REG:
 		return region_insert(guest, message, err);
 	case VHOST_REM_MEM_REG:
-		return region_remove(guest, message, err);
+		return region_remove(guest, message);
 	case VHOST_SET_LOG_BASE:
 		// It has an answer of its own.
 		return log_set(guest, message, err) < 0 ? -1 : number_answer(message, 0);
