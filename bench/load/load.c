@@ -6,12 +6,16 @@
 #include <stdlib.h>
 
 #include <rte_cycles.h>
+#include <rte_pause.h>
 
 // After the last packet: how long one may be on its way, and until when all must have come.
-#define DRAIN_IDLE_MS 200
-#define DRAIN_MS      3000
+#define DRAIN_IDLE_MS 1000
+#define DRAIN_MS      5000
 // Between looks at the clock's larger tasks.
 #define ROUNDS 64
+// A round takes at least so many ticks: who looks at rings all the time takes their cache lines
+// away from the device, which then is slower. Not where latency is measured.
+#define ROUND_TICKS 1000
 
 bool load_init(struct load *load, const struct options *options, struct port *ports[SIDES])
 {
@@ -113,7 +117,8 @@ static bool frame_arrived(struct load *load, unsigned int side, const uint8_t *f
 	return true;
 }
 
-static void end_receive(struct load *load, unsigned int side, uint64_t now)
+// True: something came.
+static bool end_receive(struct load *load, unsigned int side, uint64_t now)
 {
 	struct end *end = &load->ends[side];
 	struct port *port = end->port;
@@ -124,10 +129,10 @@ static void end_receive(struct load *load, unsigned int side, uint64_t now)
 	unsigned int count, looked_at;
 
 	if (!segment_queue_has_room(&end->queue))
-		return;
+		return false;
 	count = port->operations->receive(port, frames, lengths, look);
 	if (count == 0)
-		return;
+		return false;
 	if (options->latency)
 		now = rte_rdtsc();
 	end->received += count;
@@ -135,6 +140,7 @@ static void end_receive(struct load *load, unsigned int side, uint64_t now)
 	for (unsigned int i = 0; i < looked_at; i++)
 		end->received -= !frame_arrived(load, side, frames[i], lengths[i], now);
 	port->operations->release(port);
+	return true;
 }
 
 static void neighbour_send(struct end *end)
@@ -150,22 +156,26 @@ static void neighbour_send(struct end *end)
 	end->neighbour_length = 0;
 }
 
-static void end_send(struct load *load, unsigned int side, uint64_t now, bool draining)
+// True: something was sent.
+static bool end_send(struct load *load, unsigned int side, uint64_t now, bool draining)
 {
 	struct end *end = &load->ends[side];
 	struct port *port = end->port;
 	struct burst burst = {.count = 0};
-	unsigned int wanted = draining ? 0 : load->mode->due(load, side, now);
+	// It is asked in any case: also when nothing new begins, what was lost is sent again (TCP).
+	unsigned int wanted = load->mode->due(load, side, now);
 
+	if (draining)
+		wanted = 0;
 	if (end->neighbour_length != 0)
 		neighbour_send(end);
 	wanted += end->queue.count;
 	if (wanted == 0)
-		return;
+		return false;
 	burst.room = port->operations->take(port, burst.frames,
 					    wanted < PORT_BURST ? wanted : PORT_BURST);
 	if (burst.room == 0)
-		return;
+		return false;
 	if (load->options->latency)
 		now = rte_rdtsc();
 	burst_add_queued(load, end, &burst, now);
@@ -173,6 +183,7 @@ static void end_send(struct load *load, unsigned int side, uint64_t now, bool dr
 		load->mode->fill(load, side, &burst, now);
 	port->operations->send(port, burst.lengths, burst.count);
 	end->sent += burst.count;
+	return burst.count > 0;
 }
 
 // Has everything come, or will nothing come any more? `arrived` and `since` remember.
@@ -232,16 +243,23 @@ bool load_run(struct load *load, const volatile sig_atomic_t *stopping)
 {
 	const uint64_t interval = load->hz / 1000 * load->options->interval_ms;
 	const double seconds = load->options->seconds;
+	const uint64_t least = load->options->latency ? 0 : ROUND_TICKS;
 	uint64_t now = rte_rdtsc(), next = now + interval, end;
 
 	load->start = now;
 	end = seconds > 0 ? now + (uint64_t)(seconds * (double)load->hz) : UINT64_MAX;
 	for (unsigned int round = 0; !*stopping && now < end; round++) {
+		bool busy = false;
+
 		now = rte_rdtsc();
 		for (unsigned int side = 0; side < SIDES; side++) {
-			end_receive(load, side, now);
-			end_send(load, side, now, false);
+			busy |= end_receive(load, side, now);
+			busy |= end_send(load, side, now, false);
 		}
+		if (busy)
+			load->busy += rte_rdtsc() - now;
+		while (rte_rdtsc() - now < least)
+			rte_pause();
 		if (round % ROUNDS != 0 || now < next)
 			continue;
 		next = now + interval;

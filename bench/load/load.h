@@ -91,6 +91,8 @@ struct load {
 	struct opening opening;
 	uint64_t hz;
 	uint64_t start;
+	// Of rounds that received or sent something, in ticks.
+	uint64_t busy;
 	uint64_t opened;
 	uint64_t answered;
 	uint64_t closed;
@@ -118,7 +120,8 @@ static inline unsigned int pace_due(struct pace *pace, uint64_t now, uint64_t hz
 
 	if (pace->rate == 0)
 		return wanted;
-	pace->credit += (now - pace->last) * pace->rate;
+	// It begins with the first question.
+	pace->credit += pace->last ? (now - pace->last) * pace->rate : 0;
 	pace->last = now;
 	if (pace->credit > most)
 		pace->credit = most;

@@ -43,8 +43,8 @@ void load_report(struct load *load, uint64_t now, bool final)
 	for (unsigned int side = 0; side < SIDES; side++)
 		port_print(load, side);
 	printf("], \"opened\": %" PRIu64 ", \"answered\": %" PRIu64 ", \"closed\": %" PRIu64
-	       ", \"latency\": ",
-	       load->opened, load->answered, load->closed);
+	       ", \"busyCycles\": %" PRIu64 ", \"latency\": ",
+	       load->opened, load->answered, load->closed, load->busy);
 	if (final)
 		histogram_merge(&load->total, &load->interval);
 	latency_print(load, final ? &load->total : &load->interval);

@@ -18,7 +18,7 @@ def run(*options):
     return subprocess.run([LOAD, *EAL, "--", *map(str, options)], capture_output=True, text=True, check=False, timeout=60)
 
 
-def measure(sockets, *options, eal=(), seconds=1):
+def measure(sockets, *options, eal=(), seconds=0.7):
     """Lets it run for some seconds between two devices' sockets; all lines, the last one final."""
     ports = [] if eal else [word for path in sockets for word in ("--vhost-user", f"path={path}")]
     done = subprocess.run(["setpriv", "--pdeathsig", "KILL", LOAD, *EAL, *eal, "--", *ports, "--seconds", str(seconds),
