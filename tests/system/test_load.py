@@ -143,7 +143,7 @@ def test_packets_are_well_formed(bridge, family, options):
 @pytest.fixture(scope="module")
 def lab(make_lab):
     lab = make_lab(options=["--connections", "131072", "--memory", "64"])
-    lab.network("blue", 1)
+    lab.network("blue", 1, gateway=False)
     lab.group("client", {"direction": "egress"})
     lab.group("server", *[{"direction": "ingress", "protocol": protocol, "ports": "5000", "remote": {"group": "client"}}
                           for protocol in ("udp", "tcp")])
@@ -168,6 +168,12 @@ def through(lab, *options, family="v4", **arguments):
     return final, {reason: count for reason, count in drops.items() if count}
 
 
+def assert_dropped(final, drops):
+    """What is missed was dropped. A full ring may also have dropped a word or two of Sluice's own."""
+    missed = sum(port["lost"] for port in final["ports"])
+    assert 0 <= sum(drops.values()) - missed <= 3, (missed, drops)
+
+
 @pytest.mark.parametrize("options", [["--latency"], ["--check"]], ids=["by sequence number", "by count"])
 def test_refused_packets_are_lost(lab, options):
     """Ten connections go to a port that is closed: they never open, and each of their packets is missed."""
@@ -175,7 +181,7 @@ def test_refused_packets_are_lost(lab, options):
     assert final["opened"] == 64000
     # Before the device is ready, and at a full ring on a busy machine, also others.
     assert drops["security-group-ingress"] >= 10
-    assert sum(port["lost"] for port in final["ports"]) == sum(drops.values())
+    assert_dropped(final, drops)
     assert [port["unexpected"] for port in final["ports"]] == [0, 0]
 
 
@@ -187,7 +193,7 @@ def test_tcp_is_tcp(lab, family):
     final, drops = through(lab, "--protocol", "tcp", "--connections", 500, "--rate", 5000, "--check", family=family)
     assert final["opened"] == 500
     assert not [reason for reason in drops if reason.startswith("tcp")]
-    assert sum(port["lost"] for port in final["ports"]) == sum(drops.values())
+    assert_dropped(final, drops)
 
 
 VTEPS = {"v4": ["192.0.2.1", "192.0.2.2"], "v6": ["2001:db8::1", "2001:db8::2"]}
