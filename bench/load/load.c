@@ -8,9 +8,8 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
-// After the last packet: how long one may be on its way, and until when all must have come.
-#define DRAIN_IDLE_MS 1000
-#define DRAIN_MS      5000
+// Times --drain, after which all that is on its way must have come.
+#define DRAINS_MAX 10
 // Between looks at the clock's larger tasks.
 #define ROUNDS 64
 // A round takes at least so many ticks: who looks at rings all the time takes their cache lines
@@ -197,7 +196,7 @@ static bool drain_is_over(const struct load *load, uint64_t now, uint64_t end, u
 		*arrived = received;
 		*since = now;
 	}
-	if (now > end || now - *since > load->hz / 1000 * DRAIN_IDLE_MS)
+	if (now > end || now - *since > load->hz / 1000 * load->options->drain_ms)
 		return true;
 	return ends[0].queue.count + ends[1].queue.count == 0 && ends[0].sent == ends[1].received &&
 	       ends[1].sent == ends[0].received;
@@ -206,7 +205,7 @@ static bool drain_is_over(const struct load *load, uint64_t now, uint64_t end, u
 static void load_drain(struct load *load)
 {
 	uint64_t now = rte_rdtsc(), since = now, arrived = 0;
-	const uint64_t end = now + load->hz / 1000 * DRAIN_MS;
+	const uint64_t end = now + load->hz / 1000 * load->options->drain_ms * DRAINS_MAX;
 
 	while (!drain_is_over(load, now, end, &arrived, &since)) {
 		now = rte_rdtsc();

@@ -44,6 +44,7 @@ static const char usage[] =
 	"  --tunnel vni=N,local=IP,remote=IP,local-mac=MAC[,remote-mac=MAC]\n"
 	"                         port 1 is an underlay and speaks VXLAN\n"
 	"  --interval MS          between lines (20)\n"
+	"  --drain MS             at the end: wait so long for a packet that is missing (200)\n"
 	"  --opening SECONDS      stream: begin after that even if connections are not open\n"
 	"  --seconds S            end after that\n";
 
@@ -246,6 +247,7 @@ void options_read(struct options *options, int argc, char **argv)
 		ADDRESS,
 		TUNNEL,
 		INTERVAL,
+		DRAIN,
 		OPENING,
 		SECONDS,
 		HELP,
@@ -268,6 +270,7 @@ void options_read(struct options *options, int argc, char **argv)
 		{"address", required_argument, NULL, ADDRESS},
 		{"tunnel", required_argument, NULL, TUNNEL},
 		{"interval", required_argument, NULL, INTERVAL},
+		{"drain", required_argument, NULL, DRAIN},
 		{"opening", required_argument, NULL, OPENING},
 		{"seconds", required_argument, NULL, SECONDS},
 		{"help", no_argument, NULL, HELP},
@@ -282,6 +285,7 @@ void options_read(struct options *options, int argc, char **argv)
 		.exchanges = 1,
 		.active = 1024,
 		.interval_ms = 20,
+		.drain_ms = 200,
 		.mac = {{{0x52, 0x54, 0, 0, 0, 1}}, {{0x52, 0x54, 0, 0, 0, 2}}},
 	};
 	opterr = 0;
@@ -347,6 +351,9 @@ void options_read(struct options *options, int argc, char **argv)
 		case INTERVAL:
 			options->interval_ms =
 				(unsigned int)number_read("interval", optarg, 1, 3600000);
+			break;
+		case DRAIN:
+			options->drain_ms = (unsigned int)number_read("drain", optarg, 1, 60000);
 			break;
 		case OPENING:
 			options->opening_seconds = seconds_read("opening", optarg);

@@ -61,6 +61,8 @@ struct options {
 	// Connections at a time.
 	uint32_t active;
 	unsigned int interval_ms;
+	// At the end: for how long a packet may be on its way.
+	unsigned int drain_ms;
 	// Seconds; 0: no limit.
 	double seconds;
 	double opening_seconds;

