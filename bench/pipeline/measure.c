@@ -1,7 +1,23 @@
 // Rounds of packets through the pipeline, timed by the time stamp counter. The fast path's own
-// source is part of this file, so that its steps can be timed one by one.
+// source is part of this file once more, with its steps one after the other, so that they can be
+// timed one by one.
+
+#include "worker/worker.h"
+
+#define fast_path_receive staged_receive
+#define fast_path_again	  staged_again
+#define fast_path_forward staged_forward
+#define LOOK_UP_BEHIND	  ((uint32_t)PORT_BURST)
+
+void staged_receive(struct worker *worker, const struct poll_entry *from, struct rte_mbuf **mbufs,
+		    uint32_t count);
+void staged_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
+void staged_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    struct ingress ingress, struct flow_action action, struct flow_hash hash);
 
 #include "worker/fast_path.c"
+
+#undef fast_path_receive
 
 #include <sched.h>
 
@@ -151,7 +167,7 @@ static void turn_by_stage(struct runner *runner, enum side side, struct rte_mbuf
 
 	burst_receive(worker, &from, mbufs, PORT_BURST);
 	received = rte_rdtsc();
-	burst_look_up(worker, worker->burst.count);
+	burst_look_up(worker);
 	found = rte_rdtsc();
 	burst_apply(worker);
 	applied = rte_rdtsc();

@@ -210,10 +210,10 @@ flow_reference flow_table_candidate_beyond(const struct flow_table *table,
 					   const struct flow_bucket *home, uint16_t signature);
 
 static inline flow_reference flow_table_candidate(const struct flow_table *table,
-						  struct flow_hash hash)
+						  const struct flow_bucket *bucket,
+						  uint16_t signature)
 {
-	const struct flow_bucket *bucket = flow_table_bucket(table, hash);
-	uint32_t match = flow_bucket_match(bucket, hash.signature);
+	uint32_t match = flow_bucket_match(bucket, signature);
 
 	for (; match; match &= match - 1) {
 		flow_reference reference = atomic_load_explicit(

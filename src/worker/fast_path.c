@@ -16,20 +16,31 @@
 #include "port/offload.h"
 #include "worker/worker.h"
 
+// In packets.
 #define PREFETCH_AHEAD 4
-#define LOOK_UP_BEHIND 8
+#ifndef LOOK_UP_BEHIND // bench/pipeline has its own
+#define LOOK_UP_BEHIND 8u
+#endif
 
 // ---- step 2: who may it be?
 
-// For the packets before `end`. The buckets are in the cache by now; the connections come.
-static void burst_look_up(struct worker *worker, uint32_t end)
+// The bucket is in the cache by now; the connection comes.
+static inline void look_up(struct worker *worker, uint32_t place)
 {
 	struct burst *burst = &worker->burst;
-	uint32_t i = burst->looked_up;
 
-	for (; i < end; i++)
-		burst->references[i] = flow_table_candidate(worker->flows, burst->hashes[i]);
-	burst->looked_up = i;
+	burst->references[place] = flow_table_candidate(worker->flows, burst->buckets[place],
+							burst->hashes[place].signature);
+}
+
+// The rest of the burst.
+static void burst_look_up(struct worker *worker)
+{
+	struct burst *burst = &worker->burst;
+	uint32_t first = RTE_MAX(burst->count, LOOK_UP_BEHIND) - LOOK_UP_BEHIND;
+
+	for (uint32_t i = first; i < burst->count; i++)
+		look_up(worker, i);
 }
 
 // ---- step 1: what is it?
@@ -46,20 +57,27 @@ static inline void burst_add(struct worker *worker, struct rte_mbuf *mbuf, const
 
 	packet->key.network = network;
 	hash = flow_hash(&worker->flows->secret, &packet->key);
-	rte_prefetch0(flow_table_bucket(worker->flows, hash));
+	burst->buckets[place] = flow_table_bucket(worker->flows, hash);
+	rte_prefetch0(burst->buckets[place]);
 	burst->hashes[place] = hash;
 	burst->ingress[place] = flow_ingress_make(ingress, (const struct mac_address *)frame,
 						  (const struct mac_address *)(frame + 6));
 	burst->mbufs[place] = mbuf;
 	burst->count = place + 1;
-	if (place >= burst->looked_up + LOOK_UP_BEHIND)
-		burst_look_up(worker, burst->looked_up + 1);
+	if (place >= LOOK_UP_BEHIND)
+		look_up(worker, place - LOOK_UP_BEHIND);
 }
 
-static enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *mbuf)
+// Into the next place of the burst.
+static inline enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *mbuf)
 {
-	return packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf),
-			    mbuf->pkt_len, &burst->packets[burst->count]);
+	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	uint32_t available = rte_pktmbuf_data_len(mbuf), length = mbuf->pkt_len;
+	struct packet *packet = &burst->packets[burst->count];
+
+	if (likely(packet_parse_plain(frame, available, length, packet)))
+		return DROP_NONE;
+	return packet_parse(frame, available, length, packet);
 }
 
 static uint16_t port_network(const struct tables *tables, uint16_t port)
@@ -74,7 +92,8 @@ static __attribute__((noinline)) void receive_any(struct worker *worker, struct 
 {
 	struct burst *burst = &worker->burst;
 	struct packet *packet = &burst->packets[burst->count];
-	enum drop_reason reason = parse_next(burst, mbuf);
+	enum drop_reason reason = packet_parse(rte_pktmbuf_mtod(mbuf, const uint8_t *),
+					       rte_pktmbuf_data_len(mbuf), mbuf->pkt_len, packet);
 
 	if (unlikely(packet->l3_offset > ETHERNET_HEADER_SIZE)) {
 		port = vlan_receive(worker, mbuf, packet, port);
@@ -335,7 +354,6 @@ static void burst_apply(struct worker *worker)
 			  burst->hashes[i]);
 	}
 	burst->count = 0;
-	burst->looked_up = 0;
 }
 
 // ---- a burst
@@ -350,10 +368,9 @@ static void burst_run(struct worker *worker)
 			slow_path(worker, burst->mbufs[i], &burst->packets[i],
 				  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
 		burst->count = 0;
-		burst->looked_up = 0;
 		return;
 	}
-	burst_look_up(worker, burst->count);
+	burst_look_up(worker);
 	burst_apply(worker);
 }
 

@@ -59,13 +59,13 @@ struct held_packet {
 // A burst on its way through the fast path.
 struct burst {
 	uint32_t count;
-	uint32_t looked_up; // the first so many
 	// Received with a tag, and counted for the port that has the VLAN.
 	uint32_t elsewhere_packets;
 	uint64_t elsewhere_bytes;
 	struct rte_mbuf *mbufs[PORT_BURST];
 	flow_ingress ingress[PORT_BURST];
 	struct flow_hash hashes[PORT_BURST];
+	const struct flow_bucket *buckets[PORT_BURST];
 	flow_reference references[PORT_BURST];
 	struct packet packets[PORT_BURST];
 };

@@ -148,7 +148,8 @@ def play(world, observer, name, data, seed, number):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_trace_says_what_happens(one_lab, seed):
     family = "v4" if seed % 4 else "v6"
-    lab = one_lab(underlay=family)
+    # Two workers hand over to each other what is the other's.
+    lab = one_lab(underlay=family, options=["--workers", "0,1" if seed % 2 else "0"])
     lab.add_node("b", {"v4": "192.0.2.2/24", "v6": "2001:db8::2/64"}[family], uplink={"netdev": "up0"})
     world = random_world.make(seed, lab)
     for workload in lab.workloads.values():
