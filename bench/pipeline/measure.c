@@ -150,8 +150,8 @@ static void turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
 
 // The name is what valgrind is told to look at.
 void pipeline_measured_turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST]);
-__attribute__((noinline, noclone)) void
-pipeline_measured_turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
+__attribute__((noinline)) void pipeline_measured_turn(struct runner *runner,
+						      struct rte_mbuf *mbufs[2][PORT_BURST])
 {
 	turn(runner, mbufs);
 }
