@@ -4,31 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/line_match.h"
 #include "cli/terminal.h"
 #include "model/memory.h"
 #include "model/print.h"
 
-// Longer objects are shown as all removed and all added.
-#define LINES_MAX 2000
+// Of longer objects only what is near a difference is shown.
+#define WHOLE_MAX 200
+#define NEAR	  6
 
-struct lines {
-	char *text; // with zero bytes for line ends
-	char **list;
-	size_t count;
-};
-
-static struct lines object_lines(const Sluice__V1__Object *object)
+static struct text_lines object_lines(const Sluice__V1__Object *object, char **text)
 {
-	struct lines lines = {0};
+	struct text_lines lines = {0};
 	size_t capacity = 0;
 	size_t size;
-	FILE *file = open_memstream(&lines.text, &size);
+	FILE *file = open_memstream(text, &size);
 
 	memory_required(file);
 	if (object)
 		object_print(file, object, NULL, PRINT_YAML, 0);
 	fclose(file);
-	for (char *line = lines.text; line && *line;) {
+	for (char *line = *text; line && *line;) {
 		char *end = strchr(line, '\n');
 
 		lines.list = memory_grow(lines.list, lines.count, &capacity, sizeof(*lines.list));
@@ -38,13 +34,8 @@ static struct lines object_lines(const Sluice__V1__Object *object)
 		*end = 0;
 		line = end + 1;
 	}
+	lines.stays = memory_new((lines.count + 1) * sizeof(*lines.stays));
 	return lines;
-}
-
-static void lines_free(struct lines *lines)
-{
-	free(lines->text);
-	free(lines->list);
 }
 
 static void line_print(char sign, enum style style, const char *text)
@@ -52,49 +43,51 @@ static void line_print(char sign, enum style style, const char *text)
 	printf("%s%c %s%s\n", style_begin(stdout, style), sign, text, style_end(stdout));
 }
 
-// The longest common subsequence stays, the rest goes or comes.
-static void lines_compare(const struct lines *before, const struct lines *after)
+// Lines that are the same in both; `first` and `last` tell that nothing is before or behind them.
+static void same_print(char *const *lines, size_t count, bool whole, bool first, bool last)
 {
-	size_t width = after->count + 1;
-	size_t i = 0, j = 0;
-	uint16_t *common = NULL;
+	size_t head = first ? 0 : NEAR, tail = last ? 0 : NEAR;
 
-	if (before->count <= LINES_MAX && after->count <= LINES_MAX) {
-		common = memory_new((before->count + 1) * width * sizeof(*common));
-		for (size_t b = before->count; b-- > 0;)
-			for (size_t a = after->count; a-- > 0;) {
-				uint16_t down = common[(b + 1) * width + a],
-					 right = common[b * width + a + 1];
-
-				if (strcmp(before->list[b], after->list[a]) == 0)
-					common[b * width + a] =
-						(uint16_t)(common[(b + 1) * width + a + 1] + 1);
-				else
-					common[b * width + a] = down > right ? down : right;
-			}
-	}
-	while (i < before->count || j < after->count) {
-		if (common && i < before->count && j < after->count &&
-		    strcmp(before->list[i], after->list[j]) == 0) {
-			printf("  %s\n", before->list[i]);
-			i++;
-			j++;
-		} else if (i < before->count &&
-			   (j == after->count || !common ||
-			    common[(i + 1) * width + j] >= common[i * width + j + 1])) {
-			line_print('-', STYLE_BAD, before->list[i++]);
-		} else {
-			line_print('+', STYLE_GOOD, after->list[j++]);
+	for (size_t i = 0; i < count; i++) {
+		if (!whole && i == head && count > head + tail + 1) {
+			printf("  ... %zu lines as they are\n", count - head - tail);
+			i = count - tail - 1;
+			continue;
 		}
+		printf("  %s\n", lines[i]);
 	}
-	free(common);
+}
+
+static void lines_print(const struct text_lines *before, const struct text_lines *after)
+{
+	bool whole = before->count <= WHOLE_MAX && after->count <= WHOLE_MAX;
+
+	for (size_t i = 0, j = 0; i < before->count || j < after->count;) {
+		size_t start = i;
+
+		while (i < before->count && before->stays[i])
+			i++;
+		j += i - start;
+		same_print(before->list + start, i - start, whole, start == 0, i == before->count);
+		while (i < before->count && !before->stays[i])
+			line_print('-', STYLE_BAD, before->list[i++]);
+		while (j < after->count && !after->stays[j])
+			line_print('+', STYLE_GOOD, after->list[j++]);
+	}
 }
 
 void difference_print(const Sluice__V1__Object *before, const Sluice__V1__Object *after)
 {
-	struct lines left = object_lines(before), right = object_lines(after);
+	char *left_text = NULL, *right_text = NULL;
+	struct text_lines left = object_lines(before, &left_text);
+	struct text_lines right = object_lines(after, &right_text);
 
-	lines_compare(&left, &right);
-	lines_free(&left);
-	lines_free(&right);
+	line_match(&left, &right);
+	lines_print(&left, &right);
+	free(left.list);
+	free(left.stays);
+	free(left_text);
+	free(right.list);
+	free(right.stays);
+	free(right_text);
 }

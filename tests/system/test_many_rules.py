@@ -2,6 +2,7 @@
 of such a group through the command line, the API, the store and the connection table."""
 
 import ipaddress
+import json
 import random
 
 import pytest
@@ -120,6 +121,12 @@ def test_objects(lab):
     assert len(group["rules"]) == RULES
     assert group["rules"][12345]["ports"] == lab.many[12345]["ports"]
     revision = node.json("history", "--limit", "1")["revision"]
+    # Of so many lines the one is shown that differs, and what is near it.
+    changed = [*lab.many]
+    changed[30000] = {**changed[30000], "ports": "7"}
+    lines = node.ok("diff", "-f", "-", input=json.dumps({**group, "rules": changed})).splitlines()
+    assert [line for line in lines if line[0] in "+-"] == [f"-     ports: {lab.many[30000]['ports']}", '+     ports: "7"']
+    assert len(lines) < 20
     lab.apply(lab.group("many", *lab.many[1:]))
     assert len(node.json("get", "securityGroup", "many")["rules"]) == RULES - 1
     node.ok("rollback", revision)

@@ -515,12 +515,25 @@ static void test_rule_texts(void **state)
 	assert_false(rule_ports_parse("1-2-3", &first, &last));
 }
 
+static void check_limit(const char *yaml, const char *problem)
+{
+	struct object_set *set = set_read(yaml);
+	struct problems problems = {0};
+	char *text;
+
+	set_check(set, NULL, &problems);
+	text = problems_text(&problems);
+	if (!strstr(text, problem))
+		fail_msg("%s instead of %s", text, problem);
+	free(text);
+	problems_clear(&problems);
+	object_set_free(set);
+}
+
 // One more than there may be.
 static void test_limits(void **state)
 {
-	struct problems problems = {0};
-	struct object_set *set;
-	char yaml[1024], *text;
+	char yaml[16384];
 	size_t used;
 
 	used = (size_t)snprintf(yaml, sizeof(yaml),
@@ -529,13 +542,13 @@ static void test_limits(void **state)
 	for (uint32_t i = 0; i < 64; i++)
 		used += (size_t)snprintf(yaml + used, sizeof(yaml) - used, "web, ");
 	snprintf(yaml + used, sizeof(yaml) - used, "web]}");
-	set = set_read(yaml);
-	set_check(set, NULL, &problems);
-	text = problems_text(&problems);
-	assert_non_null(strstr(text, "Port/n: securityGroups: more than 64\n"));
-	free(text);
-	problems_clear(&problems);
-	object_set_free(set);
+	check_limit(yaml, "Port/n: securityGroups: more than 64\n");
+	used = (size_t)snprintf(yaml, sizeof(yaml), "{kind: Network, name: n, vni: 77, subnets: [");
+	for (uint32_t i = 0; i < 257; i++)
+		used += (size_t)snprintf(yaml + used, sizeof(yaml) - used,
+					 "%s{cidr: 10.%u.%u.0/24}", i ? ", " : "", i >> 8, i & 255);
+	snprintf(yaml + used, sizeof(yaml) - used, "]}");
+	check_limit(yaml, "Network/n: subnets: more than 256\n");
 }
 
 int main(void)

@@ -14,6 +14,7 @@
 // 30 days.
 #define IDLE_TIME_MAX 2592000
 
+#define SUBNETS_MAX    256 // what asks for a gateway is held against each of them
 #define SUBNETS_V6_MAX 16
 
 #define PACKET_RATE_MAX 1000000
@@ -230,6 +231,9 @@ void network_check(struct check *check)
 			subnet_check(check, object, s, &list);
 		for (size_t s = first; s < list.count; s++)
 			v6 += !prefix_is_v4(&list.entries[s].prefix);
+		if (network->n_subnets > SUBNETS_MAX)
+			problems_add(check->problems, object, "subnets", "more than %d",
+				     SUBNETS_MAX);
 		if (v6 > SUBNETS_V6_MAX)
 			problems_add(check->problems, object, "subnets",
 				     "more than %d of IPv6: router advertisements have no room for "
