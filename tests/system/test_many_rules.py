@@ -125,7 +125,7 @@ def test_objects(lab):
     changed = [*lab.many]
     changed[30000] = {**changed[30000], "ports": "7"}
     lines = node.ok("diff", "-f", "-", input=json.dumps({**group, "rules": changed})).splitlines()
-    assert [line for line in lines if line[0] in "+-"] == [f"-     ports: {lab.many[30000]['ports']}", '+     ports: "7"']
+    assert [line for line in lines if line[0] in "+-"] == [f'-     ports: "{lab.many[30000]["ports"]}"', '+     ports: "7"']
     assert len(lines) < 20
     lab.apply(lab.group("many", *lab.many[1:]))
     assert len(node.json("get", "securityGroup", "many")["rules"]) == RULES - 1
