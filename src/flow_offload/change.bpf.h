@@ -91,25 +91,40 @@ static __always_inline bool store16(struct __sk_buff *skb, __u32 offset, __u32 v
 	return bpf_skb_store_bytes(skb, offset, &word, sizeof(word), 0) == 0;
 }
 
-// As tunnel_encapsulate does it (layer/tunnel/tunnel.h), with the lengths of the whole: who cuts it
-// gives each segment its own.
-static __always_inline bool encapsulate_ipv4(struct __sk_buff *skb,
-					     const struct offload_direction *direction)
+// `sum`: of the IPv4 header without its length.
+static __always_inline bool store_lengths_ipv4(struct __sk_buff *skb, __u32 size, __u32 sum)
 {
-	__u32 size = skb->len + OFFLOAD_OUTER_V4 - ETH_HLEN, sum;
-
-	sum = direction->header_sum + bpf_htons((__u16)size);
+	sum += bpf_htons((__u16)size);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
-	return make_room(skb, OFFLOAD_OUTER_V4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) &&
-	       bpf_skb_store_bytes(skb, 0, direction->header, OFFLOAD_OUTER_V4 + ETH_HLEN, 0) ==
-		       0 &&
-	       store16(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, tot_len),
+	return store16(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, tot_len),
 		       bpf_htons((__u16)size)) &&
 	       store16(skb, ETH_HLEN + __builtin_offsetof(struct iphdr, check), ~sum) &&
 	       store16(skb,
 		       ETH_HLEN + sizeof(struct iphdr) + __builtin_offsetof(struct udphdr, len),
 		       bpf_htons((__u16)(size - sizeof(struct iphdr))));
+}
+
+static __always_inline bool store_lengths_ipv6(struct __sk_buff *skb, __u32 size)
+{
+	return store16(skb, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, payload_len),
+		       bpf_htons((__u16)size)) &&
+	       store16(skb,
+		       ETH_HLEN + sizeof(struct ipv6hdr) + __builtin_offsetof(struct udphdr, len),
+		       bpf_htons((__u16)size));
+}
+
+// As tunnel_encapsulate does it (layer/tunnel/tunnel.h), with the lengths of the whole: who cuts it
+// gives each segment its own.
+static __always_inline bool encapsulate_ipv4(struct __sk_buff *skb,
+					     const struct offload_direction *direction)
+{
+	__u32 size = skb->len + OFFLOAD_OUTER_V4 - ETH_HLEN;
+
+	return make_room(skb, OFFLOAD_OUTER_V4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) &&
+	       bpf_skb_store_bytes(skb, 0, direction->header, OFFLOAD_OUTER_V4 + ETH_HLEN, 0) ==
+		       0 &&
+	       store_lengths_ipv4(skb, size, direction->header_sum);
 }
 
 static __always_inline bool encapsulate_ipv6(struct __sk_buff *skb,
@@ -120,11 +135,7 @@ static __always_inline bool encapsulate_ipv6(struct __sk_buff *skb,
 	return make_room(skb, OFFLOAD_OUTER_V6, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) &&
 	       bpf_skb_store_bytes(skb, 0, direction->header, OFFLOAD_OUTER_V6 + ETH_HLEN, 0) ==
 		       0 &&
-	       store16(skb, ETH_HLEN + __builtin_offsetof(struct ipv6hdr, payload_len),
-		       bpf_htons((__u16)size)) &&
-	       store16(skb,
-		       ETH_HLEN + sizeof(struct ipv6hdr) + __builtin_offsetof(struct udphdr, len),
-		       bpf_htons((__u16)size));
+	       store_lengths_ipv6(skb, size);
 }
 
 static __always_inline bool encapsulate(struct __sk_buff *skb,
@@ -132,4 +143,35 @@ static __always_inline bool encapsulate(struct __sk_buff *skb,
 {
 	return direction->outer_out == OFFLOAD_OUTER_V4 ? encapsulate_ipv4(skb, direction)
 							: encapsulate_ipv6(skb, direction);
+}
+
+// A large send with outer headers that the kernel takes for part of it: they come off and are put
+// before it anew, as a tunnel's. The lengths were those of a segment.
+static __always_inline bool encapsulate_again(struct __sk_buff *skb)
+{
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP), inner_v4;
+	__u8 headers[OFFLOAD_HEADER_MAX];
+	struct iphdr *ip = (struct iphdr *)(headers + ETH_HLEN);
+	__u32 outer = v4 ? OFFLOAD_OUTER_V4 : OFFLOAD_OUTER_V6, size = skb->len - ETH_HLEN, sum;
+	__u16 length, check;
+
+	if (v4 ? bpf_skb_load_bytes(skb, 0, headers, OFFLOAD_OUTER_V4 + ETH_HLEN) < 0
+	       : bpf_skb_load_bytes(skb, 0, headers, OFFLOAD_OUTER_V6 + ETH_HLEN) < 0)
+		return false;
+	inner_v4 = v4 ? headers[OFFLOAD_OUTER_V4 + 12] == ETH_P_IP >> 8
+		      : headers[OFFLOAD_OUTER_V6 + 12] == ETH_P_IP >> 8;
+	if (bpf_skb_adjust_room(skb, -(int)outer, BPF_ADJ_ROOM_MAC,
+				FIXED | (inner_v4 ? DECAP_L3_IPV4 : DECAP_L3_IPV6)) < 0 ||
+	    !make_room(skb, outer,
+		       v4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+		return false;
+	if (!v4)
+		return bpf_skb_store_bytes(skb, 0, headers, OFFLOAD_OUTER_V6 + ETH_HLEN, 0) == 0 &&
+		       store_lengths_ipv6(skb, size - sizeof(struct ipv6hdr));
+	// RFC 1624
+	__builtin_memcpy(&length, &ip->tot_len, sizeof(length));
+	__builtin_memcpy(&check, &ip->check, sizeof(check));
+	sum = (__u16)~check + (__u32)(__u16)~length;
+	return bpf_skb_store_bytes(skb, 0, headers, OFFLOAD_OUTER_V4 + ETH_HLEN, 0) == 0 &&
+	       store_lengths_ipv4(skb, size, sum);
 }

@@ -16,6 +16,9 @@
 #define OFFLOAD_OUTER_V6   70
 #define OFFLOAD_HEADER_MAX (OFFLOAD_OUTER_V6 + 14)
 
+// The mark of what Sluice sends by an uplink with the program for it.
+#define OFFLOAD_MARK 0x536c7563
+
 // Finds a direction of a connection. No padding. Its value: the slot's number times 2, and the
 // direction.
 struct offload_key {

@@ -323,4 +323,15 @@ int offload_forward(struct __sk_buff *skb)
 	return (int)bpf_redirect(direction->interface, 0);
 }
 
+// At the uplink's egress hook, where most packets may be the host's: a large send in a tunnel that
+// comes from Sluice's socket, whose virtio header can't say so.
+SEC("tc")
+int offload_tunnel_send(struct __sk_buff *skb)
+{
+	if (skb->mark != OFFLOAD_MARK)
+		return TCX_NEXT;
+	skb->mark = 0;
+	return !skb->gso_size || encapsulate_again(skb) ? TCX_NEXT : TC_ACT_SHOT;
+}
+
 char terms[] SEC("license") = "Apache-2.0";

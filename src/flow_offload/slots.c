@@ -407,6 +407,8 @@ static int open_programs(struct flow_offload *offload, struct error *err)
 		bpf_program__fd(offload->programs->progs.offload_decide_tunnel);
 	offload->fds.filters = bpf_map__fd(offload->programs->maps.offload_filters);
 	offload->fds.forward = bpf_program__fd(offload->programs->progs.offload_forward);
+	offload->fds.tunnel_send = bpf_program__fd(offload->programs->progs.offload_tunnel_send);
+	offload->fds.mark = OFFLOAD_MARK;
 	offload->keys_fd = bpf_map__fd(offload->programs->maps.offload_keys);
 	offload->barrier_fd = bpf_map__fd(offload->programs->maps.offload_barrier);
 	offload->spare_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "spare", 4, 4, 1, &options);

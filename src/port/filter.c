@@ -23,6 +23,7 @@
 #define NO_CONDITION UINT16_MAX
 // Since 6.6; bookworm's headers are older.
 #define TCX_INGRESS 46
+#define TCX_EGRESS  47
 #define TCX_NEXT    (-1)
 
 static void rule_add(struct filter_rule *rule, uint16_t offset, uint8_t size, uint32_t value)
@@ -254,17 +255,29 @@ int filter_load_xdp(const struct filter *filter, int map_fd, struct error *err)
 	return program_load(BPF_PROG_TYPE_XDP, BPF_XDP, &assembler, err);
 }
 
-int filter_attach_ingress(int program, unsigned int interface_index, struct error *err)
+static int attach(int program, unsigned int interface_index, uint32_t hook)
 {
 	union bpf_attr attributes;
-	int link;
 
 	memset(&attributes, 0, sizeof(attributes));
 	attributes.link_create.prog_fd = (uint32_t)program;
 	attributes.link_create.target_ifindex = interface_index;
-	attributes.link_create.attach_type = TCX_INGRESS;
-	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
+	attributes.link_create.attach_type = hook;
+	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
+}
+
+int filter_attach_ingress(int program, unsigned int interface_index, struct error *err)
+{
+	int link = attach(program, interface_index, TCX_INGRESS);
+
 	return link < 0 ? error_errno(err, "BPF program at ingress") : link;
+}
+
+int filter_attach_egress(int program, unsigned int interface_index, struct error *err)
+{
+	int link = attach(program, interface_index, TCX_EGRESS);
+
+	return link < 0 ? error_errno(err, "BPF program at egress") : link;
 }
 
 int filter_keep_from_kernel(const struct filter *filter, unsigned int interface_index,

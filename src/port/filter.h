@@ -47,10 +47,11 @@ int filter_load_socket(const struct filter *filter, struct error *err);
 // rest to the kernel. Returns its descriptor, or -1.
 int filter_load_xdp(const struct filter *filter, int map_fd, struct error *err);
 
-// Attaches a program (type SCHED_CLS) at an interface's ingress hook, behind those that are there.
-// Returns a descriptor that holds it for as long as it is open, or -1 where the kernel (before 6.6)
-// can't.
+// Attaches a program (type SCHED_CLS) at an interface's ingress or egress hook, behind those that
+// are there. Returns a descriptor that holds it for as long as it is open, or -1 where the kernel
+// (before 6.6) can't.
 int filter_attach_ingress(int program, unsigned int interface_index, struct error *err);
+int filter_attach_egress(int program, unsigned int interface_index, struct error *err);
 
 // Loads and attaches a program that keeps Sluice's packets from the kernel's network stack, behind
 // packet sockets. Returns a descriptor that holds it for as long as it is open, or -1 where the

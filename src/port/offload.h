@@ -35,6 +35,9 @@
 #define PACKET_UFO_BIT 40
 #define PACKET_UFO     (UINT64_C(1) << PACKET_UFO_BIT)
 
+// l2_len of a packet in VXLAN: UDP, VXLAN and Ethernet headers.
+#define PACKET_TUNNEL_BETWEEN 30
+
 // Fragments of fewer bytes are not accepted.
 #define UFO_FRAGMENT_MIN 256
 

@@ -78,6 +78,8 @@ static void packet_close(struct port *base)
 		queue_free(port->queues[i]);
 	if (port->forward_fd >= 0)
 		close(port->forward_fd);
+	if (port->tunnel_fd >= 0)
+		close(port->tunnel_fd);
 	if (port->guard_fd >= 0)
 		close(port->guard_fd);
 	if (port->promiscuous_fd >= 0)
@@ -224,6 +226,21 @@ static int programs_enter(struct packet_port *port, const struct port_programs *
 	return 0;
 }
 
+// Where that can't be, Sluice cuts what is to go into tunnels.
+static void tunnel_attach(struct packet_port *port, const struct port_programs *programs)
+{
+	struct error why;
+	int i;
+
+	for (i = 0; i < port->port.queues; i++)
+		if (setsockopt(port->queues[i]->fd, SOL_SOCKET, SO_MARK, &programs->mark,
+			       sizeof(programs->mark)) < 0)
+			return;
+	port->tunnel_fd = filter_attach_egress(programs->tunnel_send, port->interface_index, &why);
+	if (port->tunnel_fd >= 0)
+		port->port.offloads |= PORT_OFFLOAD_TUNNEL_TSO;
+}
+
 // Where that can't be, all packets come to Sluice. The program at the ingress hook must stand
 // before the guard, which passes nothing on.
 static void programs_attach(struct packet_port *port, const char *name,
@@ -259,7 +276,7 @@ int packet_port_open(const char *name, const struct port_device *device,
 	if (kernel_has_uso())
 		port->port.offloads |= PORT_OFFLOAD_USO;
 	port->uplink = device->uplink;
-	port->guard_fd = port->forward_fd = -1;
+	port->guard_fd = port->forward_fd = port->tunnel_fd = -1;
 	port->promiscuous_fd = interface_hold_promiscuous(interface, err);
 	if (port->promiscuous_fd < 0)
 		goto fail;
@@ -272,6 +289,8 @@ int packet_port_open(const char *name, const struct port_device *device,
 	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
 	if (environment->programs)
 		programs_attach(port, interface->name, environment->programs, &filter);
+	if (environment->programs && port->uplink)
+		tunnel_attach(port, environment->programs);
 	port->guard_fd = filter_keep_from_kernel(&filter, interface->index, &guard);
 	if (port->guard_fd < 0)
 		log_warning("the host's kernel sees Sluice's packets too", log_text("port", name),

@@ -73,12 +73,15 @@ struct port_device {
 
 // Programs that forward connections in the kernel, by file descriptor (flow_offload/): at a packet
 // socket, at that of the uplink, and at the interface's ingress. What the one of the uplink does
-// not forward goes through the filter in `filters`, an array of one program.
+// not forward goes through the filter in `filters`, an array of one program. `tunnel_send`, at the
+// uplink's egress, makes a tunnel's of large sends with outer headers that have this mark.
 struct port_programs {
 	int decide;
 	int decide_tunnel;
 	int filters;
 	int forward;
+	int tunnel_send;
+	uint32_t mark;
 };
 
 // What drivers may use, for all ports alike. Outlives the ports: they keep the pointer.
@@ -125,7 +128,7 @@ struct port_driver {
 	// Receives up to `count` packets; each is whole in its mbuf chain, all headers in the first
 	// segment (at least 256 bytes of the packet, or all of it). It is complete, or says in the
 	// form of port/offload.h what is missing, and that was checked. From an uplink it is never
-	// to be cut.
+	// to be cut, but for TCP in a tunnel.
 	uint16_t (*receive)(struct port *port, uint16_t queue, struct rte_mbuf **packets,
 			    uint16_t count);
 

@@ -155,12 +155,23 @@ static void cut(struct rte_mbuf *mbuf, uint32_t end)
 	}
 }
 
+// What came as a large send in a tunnel was checked by where its headers must be: are they there?
+static bool is_as_announced(const struct rte_mbuf *mbuf, const struct packet *packet)
+{
+	return packet->kind == PACKET_IP && packet->key.protocol == IPPROTO_TCP &&
+	       packet->l3_offset == mbuf->l2_len &&
+	       packet->l4_offset == mbuf->l2_len + mbuf->l3_len &&
+	       packet->l3_offset + packet->ip_length == mbuf->pkt_len &&
+	       ip_is_v4(&packet->source) == !!(mbuf->ol_flags & RTE_MBUF_F_TX_IPV4);
+}
+
 // From the underlay: outer headers off, then as any other.
 static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 {
 	struct burst *burst = &worker->burst;
 	enum drop_reason reason = parse_next(burst, mbuf);
 	struct packet *outer_packet = &burst->packets[burst->count];
+	bool segments = mbuf->ol_flags & PACKET_SEGMENTATION;
 	struct tunnel_outer outer;
 
 	if (likely(reason == DROP_NONE)) {
@@ -173,6 +184,9 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			if (unlikely(mbuf->ol_flags & PACKET_UNFINISHED))
 				packet_decapsulate(mbuf, (uint16_t)outer.offset);
 			reason = parse_next(burst, mbuf);
+			if (unlikely(segments && reason == DROP_NONE &&
+				     !is_as_announced(mbuf, outer_packet)))
+				reason = DROP_OFFLOAD;
 			if (unlikely(outer_packet->l3_offset > ETHERNET_HEADER_SIZE) &&
 			    !vlan_receive(worker, mbuf, outer_packet, PORT_UPLINK))
 				return;
@@ -244,6 +258,9 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 				hold_packet(worker, mbuf, packet, ingress, neighbour, &hash);
 				return;
 			}
+			if (unlikely(mbuf->ol_flags & PACKET_SEGMENTATION))
+				atomic_store_explicit(&neighbour->whole, worker->now,
+						      memory_order_relaxed);
 		}
 		if (action.flags & FLOW_ACTION_ROUTE) {
 			if (unlikely(packet->ttl <= 1)) {

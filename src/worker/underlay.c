@@ -6,7 +6,7 @@
 #include "packet/header.h"
 #include "worker/worker.h"
 
-// For so long after the kernel has sent something, there may be errors about it.
+// For so long after a large send there may be errors about it.
 #define WHOLE_SECONDS 2
 
 static void learn(struct worker *worker, const struct address_resolution *message)
@@ -62,6 +62,16 @@ void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t
 		transmit_add(worker, mbufs[i], PORT_UPLINK);
 }
 
+// Larger than the uplink's MTU is only what is cut where it leaves the host: perhaps behind a
+// router there.
+static bool sends_whole(const struct worker *worker, const struct neighbour *next_hop)
+{
+	uint32_t whole = atomic_load_explicit(&next_hop->whole, memory_order_relaxed);
+
+	return worker->now - whole <= WHOLE_SECONDS ||
+	       worker->now - offload_next_hop_used(worker, next_hop) <= WHOLE_SECONDS;
+}
+
 // A router of the underlay has dropped a tunnel packet. The next one that is too large is refused
 // here, where its sender can be told.
 bool underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf,
@@ -71,10 +81,7 @@ bool underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf,
 	struct neighbour *path = peer->path;
 	uint32_t mtu = outer->mtu;
 
-	// Sluice itself sends nothing larger than the uplink's MTU.
-	if (outer->whole &&
-	    (!peer->next_hop ||
-	     worker->now - offload_next_hop_used(worker, peer->next_hop) > WHOLE_SECONDS))
+	if (outer->whole && (!peer->next_hop || !sends_whole(worker, peer->next_hop)))
 		return false;
 	worker_say(worker, "underlay", "the way to node %s carries %u bytes", peer->name, mtu);
 	if (!worker->trace && mtu <= atomic_load_explicit(&path->path_mtu, memory_order_relaxed)) {

@@ -29,17 +29,18 @@ def populate(lab):
     for name, node, network in (("client", "a", "blue"), ("near", "b", "blue"), ("far", "b", "red")):
         lab.workload(name, node, network, kernel=True, veth=True, securityGroups=["any"])
     lab.workload("machine", "b", "blue", kernel=True, machine=True, securityGroups=["any"])
-    lab.workload("tap", "b", "blue", kernel=True, securityGroups=["any"])
+    for name, node in (("own", "a"), ("tap", "b")):
+        lab.workload(name, node, "blue", kernel=True, securityGroups=["any"])
     lab.up()
-    for node, name in (("a", "client"), ("b", "near"), ("b", "far"), ("b", "machine"), ("b", "tap")):
+    for node, name in (("a", "client"), ("a", "own"), ("b", "near"), ("b", "far"), ("b", "machine"), ("b", "tap")):
         eventually(lambda node=node, name=name: lab.nodes[node].stats()["ports"][name]["state"] == "up")
     return lab
 
 
 @pytest.fixture(scope="module", params=[("v4", "0"), ("v6", "0,1")], ids=["underlay v4, one worker", "underlay v6, two workers"])
 def lab(make_lab, request):
-    """`near` is in the client's network, the way to `far` is routed, `machine` is behind a tap; `tap` is no interface for
-    this, so that only one of the nodes can."""
+    """`near` is in the client's network, the way to `far` is routed, `machine` is behind a tap; `own` and `tap` are no
+    interfaces for this, so that only one of the nodes can, or none."""
     underlay, workers = request.param
     lab = make_lab(nodes=("a", "b"), underlay=underlay, options=["--workers", workers])
     lab.add_node("c", OTHERS[underlay]["c"], uplink={"netdev": "up0"})
@@ -180,6 +181,26 @@ def test_only_one_of_the_nodes(lab, family, sender, receiver):
         stream.cut()
 
 
+def test_large_sends_of_none(lab, family):
+    """What goes through Sluice on both nodes is still not cut between them."""
+    stream = Stream(lab, lab["tap"], family, "own")
+    try:
+        stream.goes_on()
+        before = {node: lab.nodes[node].stats() for node in "ab"}
+        drops = lab.drops()
+        stream.goes_on(SMALL)
+        after = {node: lab.nodes[node].stats() for node in "ab"}
+        assert not stream.offloaded("a") and not stream.offloaded("b")
+        stream.end()
+        assert {key: count for key, count in lab.drops().items() if key[1] in ("offload", "receive-error")} == {
+            key: count for key, count in drops.items() if key[1] in ("offload", "receive-error")}
+        for node, way in (("a", "tx"), ("b", "rx")):
+            packets = grown(before[node], after[node], "uplink", way + "Packets")
+            assert grown(before[node], after[node], "uplink", way + "Bytes") > packets * 4000
+    finally:
+        stream.cut()
+
+
 def test_datagrams(lab, datagrams):
     """Sizes from nothing to the MTU; each is counted once, on both nodes."""
     datagrams.until_offloaded()
@@ -270,10 +291,7 @@ def test_a_node_starts_anew(lab, family, node):
                 eventually(lambda name=name: lab.nodes[node].stats()["ports"][name]["state"] == "up")
     finally:
         stream.cut()
-    tap = lab["tap"]
-    if node == "b":
-        eventually(lambda: netns.run("ip", "-n", tap.netns, "link", "show", "eth0"))
-        tap.configure()
+    lab["own" if node == "a" else "tap"].configure()
     stream = Stream(lab, lab["near"], family)
     try:
         eventually(stream.offloaded)

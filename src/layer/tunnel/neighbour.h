@@ -38,6 +38,7 @@ struct neighbour {
 	uint32_t probes;	   // since the last answer
 	_Atomic uint32_t path_mtu; // bytes of an IP packet of the underlay, or PATH_MTU_ANY
 	_Atomic uint32_t path_learned; // second
+	_Atomic uint32_t whole;	       // second of the last large send that went by it
 	// The control thread's, as in struct numbers: seen since neighbours_begin, new since then.
 	bool taken;
 	bool kept;

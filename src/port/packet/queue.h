@@ -49,6 +49,7 @@ struct packet_port {
 	int promiscuous_fd;
 	int guard_fd;	// keeps Sluice's packets from the kernel; -1: none
 	int forward_fd; // forwards connections; likewise
+	int tunnel_fd;	// an uplink's: sends tunnel packets whole; likewise
 	bool down;
 	struct packet_queue *queues[PORT_QUEUES_MAX];
 };

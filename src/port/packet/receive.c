@@ -65,6 +65,14 @@ static bool tag_restore(const struct msghdr *message, struct rte_mbuf *packet)
 	return true;
 }
 
+// At an uplink outer headers are read and removed once for each packet. TCP right behind a tunnel's
+// is then as any large send.
+static bool may_stay_whole(const struct rte_mbuf *packet)
+{
+	return packet->ol_flags & RTE_MBUF_F_TX_TCP_SEG && packet->ol_flags & PACKET_TUNNELLED &&
+	       packet->l2_len == PACKET_TUNNEL_BETWEEN;
+}
+
 // The frame in slot `index`, whose buffers begin at `first`. NULL: it was lost, and counted.
 static struct rte_mbuf *slot_take(struct packet_port *port, struct packet_queue *queue,
 				  struct port_landing *landing, uint16_t index, uint16_t each,
@@ -98,9 +106,8 @@ static struct rte_mbuf *slot_take(struct packet_port *port, struct packet_queue 
 		port_count_offload_error(&port->port, 1);
 		return NULL;
 	}
-	// Outer headers are read and removed once for each packet.
 	if (port->uplink && packet->ol_flags & PACKET_SEGMENTATION)
-		*verdict = OFFLOAD_CUT;
+		*verdict = may_stay_whole(packet) ? OFFLOAD_READY : OFFLOAD_CUT;
 	return packet;
 }
 
