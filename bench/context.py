@@ -1,6 +1,7 @@
 """What all scenarios of one run share."""
 
 import os
+import time
 
 
 class Bench:
@@ -18,6 +19,8 @@ class Bench:
         self.huge = True
         self.seconds = options.seconds or (0.5 if options.quick else 2)
         self.warm_up = 0.3 if options.quick else 1
+        # Monotonic time from which on no further round is begun.
+        self.hurry_at = time.monotonic() + 0.8 * 60 * options.minutes
         self.versions = {}
         self.found = {}
         self.where = ""

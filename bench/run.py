@@ -74,6 +74,8 @@ def arguments():
                         help=f"times that each case is measured ({ROUNDS}; some scenarios have fewer)")
     parser.add_argument("--seconds", type=between(float, 0.2, 60, "a number of seconds"), metavar="S",
                         help="undisturbed seconds wanted of a measured rate (2); at most twice as long is tried")
+    parser.add_argument("--minutes", type=between(float, 1, 1000, "a number of minutes"), default=25, metavar="M",
+                        help="when four fifths of this time are over, scenarios have one round only (25)")
     parser.add_argument("--quick", action="store_true", help="one short round with fewer cases: tells nothing but that "
                         "it works")
     parser.add_argument("--add", action="store_true", help="keep the results of other scenarios that are in the file")
@@ -95,10 +97,14 @@ def name_of(case):
 
 
 def measure_scenario(bench, module, rounds):
-    """All samples of a scenario, its cases taking turns, and what could not be measured."""
+    """All samples of a scenario, its cases taking turns, what could not be measured, the cases, and rounds made."""
     samples, failures, cases = [], [], module.cases(bench)
     bench.found.clear()
     for number in range(1, rounds + 1):
+        if number > 1 and time.monotonic() > bench.hurry_at:
+            say(f"{module.NAME}: it takes long, so it has {number - 1} of {rounds} rounds")
+            rounds = number - 1
+            break
         for case in cases:
             what = f"{module.NAME}, round {number}: {name_of(case)}"
             bench.where = "-".join(map(str, (module.NAME, *(v for k, v in case.items() if k != "device"))))
@@ -124,7 +130,7 @@ def measure_scenario(bench, module, rounds):
         if "speeds" in sample:
             sample["quiet"] = is_quiet(sample, bench.speed)
             sample["speedPercent"] = 100 * bench.speed.part(sample.pop("speeds"))
-    return samples, failures, cases
+    return samples, failures, cases, rounds
 
 
 def empty(module):
@@ -140,7 +146,7 @@ def run_scenario(bench, module, rounds, result):
         bench.huge = pages.enough()
         if not bench.huge:
             say(f"{module.NAME}: too few huge pages, ordinary ones are used; all are slower")
-        samples, failures, cases = measure_scenario(bench, module, rounds)
+        samples, failures, cases, rounds = measure_scenario(bench, module, rounds)
     entries = report.summarize(samples, cases)
     rows = []
     if entries:
