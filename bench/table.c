@@ -149,7 +149,8 @@ static uint64_t find_burst(const struct flow_key *keys)
 		rte_prefetch0(flow_table_bucket(table, hashes[i]));
 	}
 	for (uint32_t i = 0; i < BURST; i++)
-		references[i] = flow_table_candidate(table, hashes[i]);
+		references[i] = flow_table_candidate(table, flow_table_bucket(table, hashes[i]),
+						     hashes[i].signature);
 	for (uint32_t i = 0; i < BURST; i++) {
 		struct flow *flow = flow_table_get(table, references[i]);
 

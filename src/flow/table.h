@@ -226,7 +226,7 @@ static inline flow_reference flow_table_candidate(const struct flow_table *table
 		return reference;
 	}
 	if (unlikely(atomic_load_explicit(&bucket->overflow, memory_order_relaxed)))
-		return flow_table_candidate_beyond(table, bucket, hash.signature);
+		return flow_table_candidate_beyond(table, bucket, signature);
 	return 0;
 }
 
