@@ -1,6 +1,7 @@
 """What a guest on a vhost-user port leaves to its device, and what it takes unfinished: by the features that it
 negotiated, on all kinds of rings."""
 
+import contextlib
 import queue
 import subprocess
 import threading
@@ -64,7 +65,16 @@ class Guest:
 
 @pytest.fixture(scope="module")
 def lab(make_lab):
-    lab = make_lab(nodes=("a", "b"), underlay="v4")
+    return guest_lab(make_lab)
+
+
+@pytest.fixture(scope="module")
+def lab_without_programs(make_lab):
+    return guest_lab(make_lab, options=["--flow-offload", "off"])
+
+
+def guest_lab(make_lab, **options):
+    lab = make_lab(nodes=("a", "b"), underlay="v4", **options)
     # Frames of the tests' own come in the middle of a stream.
     lab.network("blue", 1, mtu=MTU, connectionTracking={"midStreamPickup": True})
     lab.workload("near", "a", "blue")
@@ -79,7 +89,13 @@ def lab(make_lab):
 
 @pytest.fixture
 def start(lab):
-    """Starts a guest; it ends with the test, and the port is down then."""
+    with starting(lab) as begin:
+        yield begin
+
+
+@contextlib.contextmanager
+def starting(lab):
+    """Starts guests; they end with the body, and the port is down then."""
     running = []
 
     def state():
@@ -121,14 +137,23 @@ def of_port(wire, port, count):
 
 @pytest.mark.parametrize("ring", RINGS)
 def test_segmentation_is_left_to_sluice(lab, start, ring, family):
-    """Near: in one piece. Behind a tunnel: in segments with right checksums."""
-    guest, near, far = start(ring), lab["near"], lab["far"]
+    """Near and behind a tunnel: in one piece, which the uplink's kernel carries as such."""
+    guest = start(ring)
     port = fresh_port()
-    with_segmentation(guest, large(lab["guest"], near, family, 50000, port), family)
-    frame = of_port(near.wire, port, 1)[0]
-    assert bytes(frame[TCP].payload) == content(50000)
-    with_segmentation(guest, large(lab["guest"], far, family, 50000, port), family)
-    frames = of_port(far.wire, port, 50)
+    for workload in (lab["near"], lab["far"]):
+        with_segmentation(guest, large(lab["guest"], workload, family, 50000, port), family)
+        frame = of_port(workload.wire, port, 1)[0]
+        assert bytes(frame[TCP].payload) == content(50000)
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_segments_for_a_tunnel(lab_without_programs, ring, family):
+    """Where no program tells the uplink's kernel what is in the tunnel: in segments with right checksums."""
+    lab, port = lab_without_programs, fresh_port()
+    far = lab["far"]
+    with starting(lab) as start:
+        with_segmentation(start(ring), large(lab["guest"], far, family, 50000, port), family)
+        frames = of_port(far.wire, port, 50)
     assert b"".join(bytes(frame[TCP].payload) for frame in frames) == content(50000)
     assert [frame[TCP].seq for frame in frames] == [1000 + i * 1000 for i in range(50)]
     assert ["P" in frame[TCP].flags for frame in frames] == [False] * 49 + [True]
