@@ -33,7 +33,7 @@ class Device:
         before = len(self.child.output())
         self.child.write("show fwd stats all")
         found = self.child.wait_for(
-            lambda output: re.search(r"total cycles=(\d+) / total \w+ packets=(\d+)", output[before:]), 10,
+            lambda output: re.search(r"total cycles=(\d+) / total \w+ packets=(\d+)", output[before:]), 30,
             "statistics")
         return {"packets": int(found.group(2)), "busyCycles": int(found.group(1))}
 
