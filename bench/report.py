@@ -89,9 +89,10 @@ def advantage(entry, base):
         return None, ""
     cycles = median(base, "cyclesPerPacket") / median(entry, "cyclesPerPacket")
     rates = median(entry, "packetsPerSecond") / median(base, "packetsPerSecond")
+    disturbed = "; ~ disturbed" if entry["disturbed"] or base["disturbed"] else ""
     if min(median(entry, "busyPercent"), median(base, "busyPercent")) < BUSY_PERCENT:
-        return cycles, f"by cycles, the load was the limit ({rates:.2f} by rates)"
-    return rates, f"{cycles:.2f} by cycles"
+        return cycles, f"by cycles, the load was the limit ({rates:.2f} by rates){disturbed}"
+    return rates, f"{cycles:.2f} by cycles{disturbed}"
 
 
 def number(value):

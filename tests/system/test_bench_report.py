@@ -50,6 +50,7 @@ def test_a_quiet_device_is_not_compared_with_a_disturbed_one(bench):
                          samples("ovs", 1000, [1e6] * 4, 900))
     assert [entry["disturbed"] for entry in entries] == [True, True, False]
     assert entries[1]["packetsPerSecond"]["median"] == 2.5e6
+    assert "disturbed" in bench.report.advantage(*entries[:2])[1]
 
 
 def test_rates_decide_where_both_were_busy(bench):
