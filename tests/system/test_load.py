@@ -81,11 +81,13 @@ def test_ports_of_dpdk(wire):
 
 def test_new_connections(wire):
     """Each is opened and answered once; those that stay are kept busy, and are none of the new ones."""
-    *_lines, final = load.measure(wire.sockets, "--mode", "new", "--rate", 5000, "--hold", 200, "--keep", 1000,
-                                  until=lambda line: line["answered"] > 500)
+    *lines, final = load.measure(wire.sockets, "--mode", "new", "--rate", 5000, "--hold", 200, "--keep", 1000,
+                                 until=lambda line: line["answered"] > 500)
     assert final["opened"] - 200 == final["answered"] > 0
     assert final["ports"][0]["sent"] > final["opened"], "nothing was kept busy"
-    assert [port["lost"] for port in final["ports"]] == [0, 0]
+    # What came before both ports were up went nowhere.
+    before = next(line for line in lines if line["phase"] == "steady")
+    assert [port["lost"] for port in final["ports"]] <= [port["lost"] for port in before["ports"]]
 
 
 def some_closed(line):
