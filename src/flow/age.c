@@ -93,7 +93,7 @@ static uint32_t look(struct flow_table *table, uint32_t worker, uint32_t now, st
 			*step->due[i] = flow_due_time(own, flow, now);
 			continue;
 		}
-		__builtin_prefetch(&flow->direction[FLOW_REPLY], 1);
+		flow_prefetch_write(&flow->direction[FLOW_REPLY]);
 		step->references[ended++] = reference;
 	}
 	if (!ended)

@@ -122,7 +122,7 @@ static void prefetch_group(const struct flow_table *table, uint32_t shard, uint3
 	const struct flow_bucket *buckets = flow_table_group(table, shard, group);
 
 	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
-		__builtin_prefetch(&buckets[b], 1);
+		flow_prefetch_write(&buckets[b]);
 }
 
 void flow_table_grow(struct flow_table *table, uint32_t worker)

@@ -177,9 +177,9 @@ static void expect_place(const struct flow_table *table, uint32_t number)
 {
 	const struct flow *flow = &table->flows[number];
 
-	__builtin_prefetch(&flow->direction[FLOW_ORIGINAL], 1);
-	__builtin_prefetch(&flow->direction[FLOW_REPLY], 1);
-	__builtin_prefetch(&flow->account, 1);
+	flow_prefetch_write(&flow->direction[FLOW_ORIGINAL]);
+	flow_prefetch_write(&flow->direction[FLOW_REPLY]);
+	flow_prefetch_write(&flow->account);
 }
 
 // A number for a new connection: the oldest that was given back, or a fresh one.

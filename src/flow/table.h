@@ -32,7 +32,7 @@
 #define FLOW_BUCKET_SLOTS      8
 #define FLOW_GROUP_BUCKETS     16
 #define FLOW_GROUP_SLOTS       (FLOW_BUCKET_SLOTS * FLOW_GROUP_BUCKETS)
-#define FLOW_TABLE_LAYOUT      3
+#define FLOW_TABLE_LAYOUT      4
 
 // When groups are split, the next bit of each key's hash decides. What the bucket has of the hash
 // is bits 2 to 7, and the signature, which is bits 8 to 23; so no key is read for it.
@@ -243,7 +243,7 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 // Brings near what adding a connection with this reply key will need, if it is done soon.
 static inline void flow_table_expect(const struct flow_table *table, const struct flow_key *reply)
 {
-	__builtin_prefetch(flow_table_bucket(table, flow_hash(&table->secret, reply)), 1);
+	flow_prefetch_write(flow_table_bucket(table, flow_hash(&table->secret, reply)));
 }
 
 // Adds a connection. `flow` has keys, ingress, actions and account filled; its reply key is entered
