@@ -72,9 +72,10 @@ static bool map(struct flow_memory *memory)
 
 // A huge page in one step where the kernel can: the first page makes the file's memory there be,
 // and the rest is put beside it. No setting of the system's for huge pages in such files is needed.
-static void bring_in(const struct flow_memory *memory, char *at, size_t size)
+// Not where this comes late: who uses the pages already would wait for the end.
+static void bring_in(const struct flow_memory *memory, char *at, size_t size, bool late)
 {
-	if (!memory->reserved && !flow_memory_small_pages && size == STEP) {
+	if (!memory->reserved && !flow_memory_small_pages && size == STEP && !late) {
 		*(volatile char *)at = 0;
 		if (madvise(at, size, MADV_COLLAPSE) == 0)
 			return;
@@ -96,7 +97,7 @@ static bool bring_next(struct flow_memory *memory, struct flow_memory_part *part
 	if (part->ready >= wanted)
 		return false;
 	step = part->size - part->ready < STEP ? part->size - part->ready : STEP;
-	bring_in(memory, part->start + part->ready, step);
+	bring_in(memory, part->start + part->ready, step, part->ready < used);
 	part->ready += step;
 	return true;
 }
