@@ -12,10 +12,9 @@ class Stream:
 
     def __init__(self, lab, to, family, client="client"):
         self.lab, self.family, self.to = lab, family, to
-        listening = to.server(80, family)
-        self.client = lab[client].connect(to, 80, family)
-        self.server, _ = listening.accept()
-        listening.close()
+        with to.server(80, family) as listening:
+            self.client = lab[client].connect(to, 80, family)
+            self.server, _ = listening.accept()
         self.server.settimeout(20)
         self.port = self.client.getsockname()[1]
         self.received = 0
