@@ -254,7 +254,8 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 						     "the packet waits for it"
 						   : "its MAC address is known");
 			} else if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
-							   &next_hop))) {
+							   &next_hop) ||
+					    (worker->held_count && hold_has(worker, neighbour)))) {
 				hold_packet(worker, mbuf, packet, ingress, neighbour, &hash);
 				return;
 			}

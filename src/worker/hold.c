@@ -59,13 +59,21 @@ static void give_up(struct worker *worker, struct rte_mbuf *mbuf)
 	worker_reject(worker, mbuf, &packet, ingress, DROP_NEIGHBOUR_UNRESOLVED);
 }
 
+bool hold_has(const struct worker *worker, const struct neighbour *neighbour)
+{
+	for (uint32_t i = 0; i < worker->held_count; i++)
+		if (worker->held[i].neighbour == neighbour)
+			return true;
+	return false;
+}
+
 // In the order in which they came: those that can go on, those that waited too long, and the rest.
 void hold_turn(struct worker *worker, bool new_second)
 {
 	uint32_t learned =
 		atomic_load_explicit(&worker->engine->neighbours.learned, memory_order_relaxed);
 	uint32_t kept = 0, count = worker->held_count;
-	struct rte_mbuf *again[PORT_BURST];
+	struct rte_mbuf *again[HOLD_MAX];
 	uint32_t ready = 0;
 
 	if (count == 0 || (learned == worker->held_learned && !new_second))
@@ -74,20 +82,16 @@ void hold_turn(struct worker *worker, bool new_second)
 	for (uint32_t i = 0; i < count; i++) {
 		struct held_packet held = worker->held[i];
 
-		if (ready < PORT_BURST &&
-		    atomic_load_explicit(&held.neighbour->mac, memory_order_relaxed)) {
+		if (atomic_load_explicit(&held.neighbour->mac, memory_order_relaxed))
 			again[ready++] = held.mbuf;
-		} else if ((int32_t)(worker->now - held.until) > 0) {
+		else if ((int32_t)(worker->now - held.until) > 0)
 			give_up(worker, held.mbuf);
-		} else {
+		else
 			worker->held[kept++] = held;
-		}
 	}
 	worker->held_count = kept;
-	if (ready == PORT_BURST)
-		worker->held_learned--;
-	if (ready)
-		fast_path_again(worker, again, ready);
+	for (uint32_t i = 0; i < ready; i += PORT_BURST)
+		fast_path_again(worker, again + i, RTE_MIN(ready - i, (uint32_t)PORT_BURST));
 }
 
 void hold_free(struct worker *worker)

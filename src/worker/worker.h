@@ -310,6 +310,8 @@ void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const stru
 // hold.c: `hash` of a packet whose connection has counted it, else NULL.
 void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		 struct ingress ingress, struct neighbour *neighbour, const struct flow_hash *hash);
+// Does a packet wait for it still? Those that come now go behind it, even if the answer is there.
+bool hold_has(const struct worker *worker, const struct neighbour *neighbour);
 void hold_turn(struct worker *worker, bool new_second);
 void hold_free(struct worker *worker);
 

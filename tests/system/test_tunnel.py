@@ -1,5 +1,7 @@
 """VXLAN on the wire: the test plays the other nodes, on the far end of the node's uplink."""
 
+import signal
+
 import pytest
 
 import netns
@@ -10,7 +12,7 @@ from packets import (ARP, BROADCAST, TCP, UDP, VXLAN, Ether, ICMPv6ND_NS, IPv6Ex
 
 MDNS = "01:00:5e:00:00:fb"
 MACS = {"b": "52:55:00:00:00:02", "c": "52:55:00:00:00:03", "late": "52:55:00:00:00:04",
-        "stranger": "52:55:00:00:00:99"}
+        "later": "52:55:00:00:00:06", "stranger": "52:55:00:00:00:99"}
 
 
 class Underlay:
@@ -57,7 +59,7 @@ def lab(make_lab, request):
     lab.network("red", 2)
     lab.network("local", 3, vni=0)
     prefix = UNDERLAYS[request.param]
-    for number, name in ((2, "b"), (3, "c"), (4, "late"), (5, "never")):
+    for number, name in ((2, "b"), (3, "c"), (4, "late"), (5, "never"), (6, "later")):
         address = prefix.replace("0/", f"{number}/") if request.param == "v4" else prefix.replace("::/", f"::{number}/")
         lab.add_node(name, address, uplink={"netdev": "up0"})
     far = {"v4": "198.51.100.7/24", "v6": "2001:db8:77::7/64"}[request.param]
@@ -70,7 +72,7 @@ def lab(make_lab, request):
     lab.workload("red", "a", "red")
     lab.workload("closed", "a", "blue", securityGroups=["ssh"])
     lab.workload("local", "a", "local")
-    for node in ("b", "c", "late", "never", "far", "foreign", "bare"):
+    for node in ("b", "c", "late", "later", "never", "far", "foreign", "bare"):
         lab.workload(f"on-{node}", node, "blue")
     lab.workload("red-on-b", "b", "red")
     lab.workload("local-on-b", "b", "local")
@@ -344,6 +346,25 @@ def test_first_packets_wait_for_the_next_hop(lab, underlay):
     seen = []
     underlay.wire.wait_for(lambda frame: seen.append(frame) or underlay.is_tunnel(frame, more))
     assert not [frame for frame in seen if underlay.asked(frame, "late")]
+
+
+def test_nobody_overtakes_who_waits_for_the_next_hop(lab, underlay):
+    """The answer and further packets are there in one turn of the worker: they go behind those that wait."""
+    one, node = lab["one"], lab.nodes["a"]
+    frames = [one.frame(lab["on-later"], udp(), family) for family in ("v4", "v6", "v4")]
+    underlay.wire.drain()
+    one.send(frames[0])
+    underlay.wire.wait_for(lambda frame: underlay.asked(frame, "later"))
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        underlay.wire.send(who_has(underlay.a, MACS["later"], underlay.address("later")))
+        for frame in frames[1:]:
+            one.send(frame)
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+    for frame in frames:
+        got = underlay.wire.wait_for(underlay.is_tunnel)
+        assert got.dst == MACS["later"] and bytes(got[VXLAN].payload) == bytes(frame)
 
 
 def test_next_hop_that_never_answers(lab, underlay):
