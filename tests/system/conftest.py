@@ -94,3 +94,4 @@ def pytest_runtest_makereport(item, call):
         for lab in Lab.live:
             for node in lab.nodes.values():
                 report.sections.append((f"log of node {node.name}", node.text()[-4000:]))
+                report.sections.append((f"stats of node {node.name}", node.run("stats").stdout))
