@@ -3,8 +3,10 @@
 
 #include "vhost_fixture.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 static void add_usual(struct vhost_fixture *fixture, bool write)
 {
@@ -299,6 +301,26 @@ static void test_packed_loop(void **state)
 
 // ---- changes while it is read
 
+// The eventfd is the guest's as well: it blocks who writes, and takes no more.
+static void test_call_blocks(void **state)
+{
+	for (uint32_t mode = 0; mode < vhost_modes_count; mode++) {
+		struct vhost_fixture fixture;
+		uint64_t full = UINT64_MAX - 1;
+
+		fixture_open(&fixture, vhost_modes[mode], 16);
+		assert_int_equal(fcntl(fixture.driver.call_fd, F_SETFL, 0), 0);
+		assert_int_equal(write(fixture.driver.call_fd, &full, sizeof(full)), sizeof(full));
+		alarm(20);
+		for (int i = 0; i < 4; i++)
+			add_usual(&fixture, true);
+		driver_show(&fixture.driver);
+		assert_int_equal(turn(&fixture, true), 4);
+		alarm(0);
+		fixture_close(&fixture);
+	}
+}
+
 struct scribbler {
 	struct vhost_driver *driver;
 	_Atomic bool stop;
@@ -440,7 +462,8 @@ int main(void)
 		cmocka_unit_test(test_addresses),   cmocka_unit_test(test_direction),
 		cmocka_unit_test(test_split),	    cmocka_unit_test(test_index),
 		cmocka_unit_test(test_index_armed), cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_packed_loop), cmocka_unit_test(test_scribbler),
+		cmocka_unit_test(test_packed_loop), cmocka_unit_test(test_call_blocks),
+		cmocka_unit_test(test_scribbler),
 	};
 
 	return vhost_tests_run("vhost_hostile", tests, RTE_DIM(tests));

@@ -1,9 +1,8 @@
 // A ring's beginning and end, and who wakes whom.
 
-#include <unistd.h>
-
 #include <linux/virtio_config.h>
 
+#include "port/vhost_user/ring/call.h"
 #include "port/vhost_user/ring/packed.h"
 #include "port/vhost_user/ring/split.h"
 
@@ -185,16 +184,12 @@ static bool packed_wants_call(const struct vhost_ring *ring, uint32_t places)
 // Calls it, if it can be seen to want so.
 static void call(struct vhost_ring *ring)
 {
-	uint64_t one = 1;
-
 	if (ring->called && !(ring->is_packed ? packed_wants_call(ring, ring->uncalled)
 					      : split_wants_call(ring, ring->uncalled)))
 		return;
 	ring->called = true;
 	ring->uncalled = 0;
-	// It can only fail when the counter is full, and then the guest is called anyway.
-	if (write(ring->call_fd, &one, sizeof(one)) < 0)
-		return;
+	ring_signal(ring->call_fd);
 }
 
 void ring_call(struct vhost_ring *ring, uint32_t places)
