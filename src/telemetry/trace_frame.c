@@ -74,8 +74,11 @@ static void write_checksum(uint8_t *l4, const struct packet *packet, uint32_t le
 	uint16_t value;
 
 	if (protocol == IPPROTO_SCTP) {
-		uint32_t crc = ~rte_hash_crc(l4, length, UINT32_MAX);
+		uint64_t aligned[TRACE_FRAME_MAX / 8 + 1]; // as rte_hash_crc reads it
+		uint32_t crc;
 
+		memcpy(aligned, l4, length);
+		crc = ~rte_hash_crc(aligned, length, UINT32_MAX);
 		memcpy(l4 + 8, &crc, 4);
 		return;
 	}
