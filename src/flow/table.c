@@ -97,22 +97,11 @@ void flow_table_close(struct flow_table *table)
 flow_reference flow_table_candidate_beyond(const struct flow_table *table,
 					   const struct flow_bucket *home, uint16_t signature)
 {
-	for (unsigned int probe = 1; probe < FLOW_GROUP_BUCKETS; probe++) {
-		const struct flow_bucket *bucket = flow_table_probe(home, probe);
-		uint32_t match = flow_bucket_match(bucket, signature);
+	flow_reference reference = 0;
 
-		for (; match; match &= match - 1) {
-			flow_reference reference = atomic_load_explicit(
-				&bucket->references[__builtin_ctz(match)], memory_order_acquire);
-
-			if (!reference)
-				continue;
-			rte_prefetch0(&flow_table_get(table, reference)->direction[reference & 1]);
-			rte_prefetch0(&flow_table_get(table, reference)->account);
-			return reference;
-		}
-	}
-	return 0;
+	for (unsigned int probe = 1; !reference && probe < FLOW_GROUP_BUCKETS; probe++)
+		reference = flow_bucket_candidate(table, flow_table_probe(home, probe), signature);
+	return reference;
 }
 
 flow_reference flow_table_find(const struct flow_table *table, const struct flow_key *key,

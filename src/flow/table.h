@@ -205,13 +205,10 @@ static inline uint32_t flow_bucket_match(const struct flow_bucket *bucket, uint1
 #endif
 }
 
-// In the other buckets of the group.
-flow_reference flow_table_candidate_beyond(const struct flow_table *table,
-					   const struct flow_bucket *home, uint16_t signature);
-
-static inline flow_reference flow_table_candidate(const struct flow_table *table,
-						  const struct flow_bucket *bucket,
-						  uint16_t signature)
+// The first one in the bucket with this signature, which is asked for. 0: none.
+static inline flow_reference flow_bucket_candidate(const struct flow_table *table,
+						   const struct flow_bucket *bucket,
+						   uint16_t signature)
 {
 	uint32_t match = flow_bucket_match(bucket, signature);
 
@@ -225,9 +222,22 @@ static inline flow_reference flow_table_candidate(const struct flow_table *table
 		flow_prefetch_write(&flow_table_get(table, reference)->account);
 		return reference;
 	}
-	if (unlikely(atomic_load_explicit(&bucket->overflow, memory_order_relaxed)))
-		return flow_table_candidate_beyond(table, bucket, signature);
 	return 0;
+}
+
+// In the other buckets of the group.
+flow_reference flow_table_candidate_beyond(const struct flow_table *table,
+					   const struct flow_bucket *home, uint16_t signature);
+
+static inline flow_reference flow_table_candidate(const struct flow_table *table,
+						  const struct flow_bucket *bucket,
+						  uint16_t signature)
+{
+	flow_reference reference = flow_bucket_candidate(table, bucket, signature);
+
+	if (unlikely(!reference && atomic_load_explicit(&bucket->overflow, memory_order_relaxed)))
+		return flow_table_candidate_beyond(table, bucket, signature);
+	return reference;
 }
 
 static inline bool flow_table_matches(const struct flow_table *table, flow_reference reference,
