@@ -112,6 +112,8 @@ static bool frame_arrived(struct load *load, unsigned int side, const uint8_t *f
 	}
 	if (seen.stamped)
 		stamp_arrived(load, end, &seen.stamp, now);
+	else
+		end->unstamped++;
 	load->mode->arrived(load, side, &seen, now);
 	return true;
 }

@@ -27,6 +27,8 @@ struct end {
 	uint64_t sent;
 	uint64_t received;
 	uint64_t unexpected;
+	// That came without a stamp: segments of TCP's handshakes.
+	uint64_t unstamped;
 	// By the sequence numbers of stamped packets.
 	uint64_t lost;
 	uint64_t reordered;

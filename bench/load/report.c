@@ -8,11 +8,15 @@
 static void port_print(const struct load *load, unsigned int side)
 {
 	const struct end *end = &load->ends[side], *other = &load->ends[!side];
-	uint64_t sent = other->sent - other->port->pending, lost = end->lost;
+	uint64_t sent = other->sent - other->port->pending, received = end->received, lost = 0;
 
-	// Without sequence numbers also what is still on its way.
-	if (!load->options->latency)
-		lost = sent > end->received ? sent - end->received : 0;
+	// By sequence numbers, where there are some. Of others also what is still on its way.
+	if (load->options->latency) {
+		lost = end->lost;
+		sent = other->sent - other->sequence_sent;
+		received = end->unstamped;
+	}
+	lost += sent > received ? sent - received : 0;
 	printf("%s{\"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"unexpected\": %" PRIu64
 	       ", \"lost\": %" PRIu64 ", \"reordered\": %" PRIu64 "}",
 	       side ? ", " : "", end->sent - end->port->pending, end->received, end->unexpected,

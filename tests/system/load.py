@@ -66,6 +66,12 @@ class Wire:
     def reset(self):
         self._command("clear port stats all", "testpmd> ")
 
+    def forward(self, mode):
+        """`io`, or `rxonly`: what comes is dropped."""
+        self._command("stop", r"Done\.")
+        self._command(f"set fwd {mode}", f"Set {mode} packet forwarding mode")
+        self._command("start", f"{mode} packet forwarding")
+
     def received(self):
         """Packets that came into either port, since reset()."""
         eventually(lambda: len(self._command("show port stats all", r"RX-packets: (\d+)")) == 2)

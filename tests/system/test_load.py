@@ -67,6 +67,27 @@ def test_all_arrives(wire, options):
         assert final["latency"] is None
 
 
+@pytest.mark.parametrize("options", [["--latency"], ["--latency", "--protocol", "tcp"]], ids=" ".join)
+def test_what_the_device_drops(wire, options):
+    """First packets and handshakes too: they are sent again, and count as lost."""
+    wire.forward("rxonly")
+    wire.reset()
+    dropped = []
+
+    def measured(line):
+        if not dropped and line["ports"][0]["sent"] > 0:
+            dropped.append(line)
+            wire.forward("io")
+        return line["phase"] == "steady" and min(port["received"] for port in line["ports"]) > 500
+
+    *_lines, final = load.measure(wire.sockets, "--connections", 300, "--rate", 20000, *options, until=measured)
+    assert final["opened"] == 300
+    sent = [port["sent"] for port in final["ports"]]
+    assert sent == wire.received()
+    assert [port["received"] + port["lost"] for port in final["ports"]] == [sent[1], sent[0]]
+    assert final["ports"][1]["lost"] > 0
+
+
 def test_ports_of_dpdk(wire):
     """DPDK's own driver instead of the load's."""
     wire.reset()
