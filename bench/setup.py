@@ -27,6 +27,8 @@ class Setup:
     rules: int = 1
     # Seconds without a packet after which a UDP connection ends; None: whatever the device has.
     idle_seconds: int = None
+    # The same for one that never had an answer, if that is another time.
+    unreplied_seconds: int = None
     # The forwarding thread polls without a pause, or sleeps when there is nothing to do.
     spin: bool = True
     cpu: int = DEVICE_CPU

@@ -52,7 +52,8 @@ def network(wanted):
     made = {"kind": "Network", "name": "blue", "vni": setup.VNI,
             "subnets": [{"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"}]}
     if wanted.idle_seconds:
-        made["connectionTracking"] = {"idleTimes": {"unreplied": wanted.idle_seconds, "replied": wanted.idle_seconds}}
+        made["connectionTracking"] = {"idleTimes": {"unreplied": wanted.unreplied_seconds or wanted.idle_seconds,
+                                                    "replied": wanted.idle_seconds}}
     return made
 
 

@@ -1,5 +1,6 @@
 // Every packet of port 0 opens a connection, and port 1 answers each once; beside that, connections
-// that were opened before are kept alive.
+// that were opened before are kept alive. Those are never answered (UDP), so that a device can be
+// told to remember them longer than the others, and they cost little.
 
 #include <stdlib.h>
 
@@ -43,23 +44,20 @@ static void new_arrived(struct load *load, unsigned int side, const struct seen 
 	uint32_t index = seen->segment.index;
 	bool held = index < load->options->hold;
 
-	if (held && load->options->is_tcp) {
+	if (held) {
 		opening_arrived(load, side, seen, now);
-		return;
+	} else if (side == 0) {
+		load->answered++;
+	} else {
+		load->opened++;
+		segment_queue_push(&load->ends[1].queue,
+				   (struct segment){
+					   .index = index,
+					   .sequence = TCP_SERVER_START,
+					   .acknowledged = seen->segment.sequence + 1,
+					   .flags = TCP_SYN | TCP_ACK,
+				   });
 	}
-	if (side == 0) {
-		load->answered += !held;
-		return;
-	}
-	if (held)
-		opening_arrived(load, side, seen, now);
-	load->opened += !held;
-	segment_queue_push(&load->ends[1].queue, (struct segment){
-							 .index = index,
-							 .sequence = TCP_SERVER_START,
-							 .acknowledged = seen->segment.sequence + 1,
-							 .flags = TCP_SYN | TCP_ACK,
-						 });
 }
 
 static unsigned int new_due(struct load *load, unsigned int side, uint64_t now)

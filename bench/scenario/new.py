@@ -4,7 +4,6 @@ import measure
 import plot
 import report
 from device import DEVICES
-from load import received
 from setup import Setup
 
 NAME = "new"
@@ -13,10 +12,14 @@ ROUNDS = 2
 # The connection table alone takes 3.5 GiB.
 HUGE_PAGES = 3072
 TABLE = 1 << 24
-# Connections that live on, the packets a second that keep them, and the seconds that the others are remembered.
+# Connections that live on. They are never answered, so they can be remembered until the end, while the others, which are,
+# are forgotten soon: what would keep the former alive would cost a device the more the slower it is.
 HOLD = 1000000
-KEEP = 500000
+HOLD_SECONDS = 120
 IDLE = 4
+# Open vSwitch has been seen to open 0.75 million a second. Where it does less than so many, its ratio says little, and
+# the rate that the target stands for is asked for, too.
+DOUBTFUL, RATE = 400000, 2000000
 SECONDS = 10
 
 
@@ -27,9 +30,9 @@ def cases(bench):
 def measure_case(bench, case):
     hold = HOLD // 10 if bench.quick else HOLD
     seconds = 1 if bench.quick else SECONDS
-    with measure.running(bench, case["device"], Setup(connections=TABLE, idle_seconds=IDLE), mode="new", hold=hold,
-                         keep=KEEP * hold // HOLD) as (stage, device, source):
-        source.wait_for(lambda line: received(line) > 2 * hold, 60, "connections that are held")
+    wanted = Setup(connections=TABLE, idle_seconds=IDLE, unreplied_seconds=HOLD_SECONDS)
+    with measure.running(bench, case["device"], wanted, mode="new", hold=hold, keep=0) as (stage, device, source):
+        source.wait_for(lambda line: line["answered"] > 0, 60, "connections beside those that are held")
         start = source.now()
         # Until the first ones are forgotten, they only become more.
         source.sleep(1 if bench.quick else IDLE + 2)
@@ -40,7 +43,7 @@ def measure_case(bench, case):
         for sample in samples:
             sample["live"] = live
             spent = sample["device"]["busyCycles"] / sample["seconds"]
-            # With the answer, and what keeps the others.
+            # With the answer.
             sample["cyclesPerConnection"] = spent / max(1, sample["answeredPerSecond"])
         samples[0]["timeline"] = timeline(source.since(start - 1))
         return samples
@@ -83,8 +86,13 @@ def rows(entries):
         ratio = report.median(base, "cyclesPerConnection") / report.median(one, "cyclesPerConnection")
         how = f"by cycles, the load was the limit ({rate / other:.2f} by rates)"
     live = report.number(round(report.median(one, "live")))
+    met = ratio >= 2.5
+    if other < DOUBTFUL:
+        met = met and rate >= RATE
+        doubt = f"Open vSwitch can do more: {RATE / 1e6:.0f} million a second are asked for, too"
+        how = f"{how}; {doubt}" if how else doubt
     return [report.Row("new connections, sustained", "2.5 x OVS-DPDK", f"{rate / 1e6:.2f} million a second, "
-                       f"{ratio:.2f} of OVS's {other / 1e6:.2f}; {live} live", ratio >= 2.5, how)]
+                       f"{ratio:.2f} of OVS's {other / 1e6:.2f}; {live} live", met, how)]
 
 
 def draw(_entries, samples, directory):
