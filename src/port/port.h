@@ -125,6 +125,10 @@ static inline void port_counters_add(struct port_counters *sum, const struct por
 struct port_driver {
 	const char *name;
 
+	// Sending a few packets now and a few later costs about as much as all at once: no system
+	// call, no doorbell.
+	bool prompt;
+
 	// Receives up to `count` packets; each is whole in its mbuf chain, all headers in the first
 	// segment (at least 256 bytes of the packet, or all of it). It is complete, or says in the
 	// form of port/offload.h what is missing, and that was checked. From an uplink it is never

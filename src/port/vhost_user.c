@@ -183,6 +183,7 @@ static void vhost_close(struct port *base)
 
 static const struct port_driver vhost_driver = {
 	.name = "vhost-user",
+	.prompt = true,
 	.receive = vhost_receive,
 	.send = vhost_send,
 	.arm = vhost_arm,

@@ -63,6 +63,7 @@ static uint32_t receive_all(struct worker *worker)
 		if (!count)
 			continue;
 		fast_path_receive(worker, entry, mbufs, count);
+		transmit_flush_prompt(worker);
 		total += count;
 	}
 	worker->packets += total;

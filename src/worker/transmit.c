@@ -204,6 +204,22 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		send_unfinished(&way, buffer->packets, count);
 }
 
+void transmit_flush_prompt(struct worker *worker)
+{
+	uint64_t pending = worker->transmit_pending;
+
+	for (; pending; pending &= pending - 1) {
+		unsigned int index = (unsigned int)__builtin_ctzll(pending);
+		struct transmit_buffer *buffer = &worker->transmit[index];
+		const struct port_binding *binding = tables_port(worker->tables, buffer->port);
+
+		if (!binding || !binding->port || !binding->port->driver->prompt)
+			continue;
+		worker->transmit_pending &= ~(UINT64_C(1) << index);
+		transmit_flush(worker, buffer);
+	}
+}
+
 void transmit_flush_all(struct worker *worker)
 {
 	while (worker->transmit_pending) {

@@ -325,6 +325,8 @@ bool hand_over_waiting(const struct worker *worker);
 
 // transmit.c
 void transmit_flush(struct worker *worker, struct transmit_buffer *buffer);
+// Only to ports that are prompt: packets for them don't wait until those of other ports are done.
+void transmit_flush_prompt(struct worker *worker);
 void transmit_flush_all(struct worker *worker);
 
 static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port)
