@@ -11,6 +11,7 @@ pytest.register_assert_rewrite("lab", "netns", "node", "packets", "transfer", "w
 
 import netns  # noqa: E402
 from lab import Lab  # noqa: E402
+from transfer import Datagrams, Stream  # noqa: E402
 
 FAMILIES = ("v4", "v6")
 
@@ -31,9 +32,8 @@ def family(request):
     return request.param
 
 
-@pytest.fixture(scope="module")
-def make_lab():
-    """Makes labs that end with the module."""
+def labs():
+    """Gives a function that makes labs, and ends them all."""
     made = []
 
     def make(*args, **kwargs):
@@ -42,31 +42,41 @@ def make_lab():
         return lab
 
     yield make
-    end_labs(made)
-
-
-@pytest.fixture
-def one_lab():
-    """Makes labs that end with the test."""
-    made = []
-
-    def make(*args, **kwargs):
-        lab = Lab(*args, **kwargs)
-        made.append(lab)
-        return lab
-
-    yield make
-    end_labs(made)
-
-
-def end_labs(labs):
     problems = []
-    for lab in labs:
+    for lab in made:
         try:
             lab.down()
         except AssertionError as problem:
             problems.append(str(problem))
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="module")
+def make_lab():
+    """Makes labs that end with the module."""
+    yield from labs()
+
+
+@pytest.fixture
+def one_lab():
+    """Makes labs that end with the test."""
+    yield from labs()
+
+
+@pytest.fixture
+def stream(lab, family, to):
+    """A TCP connection from the module's `client` to its `to`."""
+    made = Stream(lab, to, family)
+    yield made
+    made.cut()
+
+
+@pytest.fixture
+def datagrams(lab, family, to):
+    """Two UDP sockets, of the module's `client` and its `to`."""
+    made = Datagrams(lab, to, family)
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -151,6 +151,11 @@ class Lab:
                 workload.listen()
         return self
 
+    def ports_up(self, *names):
+        """Waits until the ports of these workloads, or of all, are up."""
+        for workload in [self.workloads[name] for name in names] or self.workloads.values():
+            eventually(lambda workload=workload: workload.node.stats()["ports"][workload.name]["state"] == "up")
+
     def apply(self, *objects):
         for node in self.nodes.values():
             node.apply(*objects)
@@ -166,8 +171,10 @@ class Lab:
 
     # The two questions.
 
-    def drops(self):
-        return {key: count for node in self.nodes.values() for key, count in node.drops().items()}
+    def drops(self, *reasons):
+        """All nodes' counters of drops, as {(port, reason): packets}; of these reasons only, if there are any."""
+        return {key: count for node in self.nodes.values() for key, count in node.drops().items()
+                if not reasons or key[1] in reasons}
 
     def passes(self, sender, frame, receiver, timeout=5):
         """Sends a frame that must arrive; the frame as it arrives."""

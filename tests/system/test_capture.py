@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import struct
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from scapy.utils import rdpcap
 from node import BUILD, eventually
 from packets import IP, TCP, UDP, VXLAN, Ether, fresh_port
 from test_grpc_client import Client, M
+from transfer import Datagrams
 
 INBOUND, OUTBOUND = 1, 2
 COMMENT, NAME, RESOLUTION, FLAGS, VERDICT = 1, 2, 9, 2, 7
@@ -316,36 +316,19 @@ def test_what_the_kernel_forwards_comes_back(one_lab, family):
     for name in ("client", "server"):
         lab.workload(name, "a", "blue", kernel=True, veth=True)
     lab.up()
-    node = lab.nodes["a"]
-    for name in ("client", "server"):
-        eventually(lambda name=name: node.stats()["ports"][name]["state"] == "up")
-    client = lab["client"].open_socket(family, socket.SOCK_DGRAM)
-    server = lab["server"].open_socket(family, socket.SOCK_DGRAM)
-    client.bind((lab["client"].address[family], 0))
-    server.bind((lab["server"].address[family], 0))
-    client.connect(server.getsockname())
-    server.connect(client.getsockname())
-
-    def talk():
-        for one, other in ((client, server), (server, client)):
-            one.send(b"x")
-            assert other.recv(10) == b"x"
-
-    def offloaded():
-        talk()
-        found = node.flows(protocol="udp", sourcePort=client.getsockname()[1])
-        return found and found[0]["offloaded"]
-
-    eventually(offloaded)
-    capture = Capture(node, "--port", "server", "--count", 400, "-w", "-", "udp")
-    for _ in range(100):
-        talk()
-    assert not offloaded()
-    for _ in range(100):
-        talk()
-    _, packets = pcapng(capture.wait()[0])
-    assert [name for name, *_ in packets] == ["server/out", "server/in"] * 200
-    eventually(offloaded)
+    lab.ports_up("client", "server")
+    datagrams = Datagrams(lab, lab["server"], family)
+    try:
+        datagrams.until_offloaded()
+        capture = Capture(lab.nodes["a"], "--port", "server", "--count", 400, "-w", "-", "udp")
+        datagrams.talk(100)
+        assert not datagrams.offloaded()
+        datagrams.talk(100)
+        _, packets = pcapng(capture.wait()[0])
+        assert [name for name, *_ in packets] == ["server/out", "server/in"] * 200
+        datagrams.until_offloaded()
+    finally:
+        datagrams.close()
 
 
 def test_several_packets_in_one_piece(one_lab):
@@ -355,10 +338,8 @@ def test_several_packets_in_one_piece(one_lab):
     for name in ("client", "server"):
         lab.workload(name, "a", "blue", kernel=True)
     lab.up()
-    listening = lab["server"].server(80)
     capture = Capture(lab.nodes["a"], "--port", "client", "--point", "in", "--count", 1, "-w", "-", "greater 9000")
-    client = lab["client"].connect(lab["server"], 80)
-    connection, _ = listening.accept()
+    client, connection = lab["client"].connection(lab["server"], 80)
     content = b"".join(b"%07d " % i for i in range(200000))
     connection.settimeout(20)
     reader = threading.Thread(target=lambda: [None for _ in iter(lambda: connection.recv(1 << 20), b"")])

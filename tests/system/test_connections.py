@@ -126,10 +126,8 @@ def test_flows_of_a_port(lab, family):
 
 def test_tcp_of_a_kernel(lab, family):
     """As programs do it: connect, talk, close."""
-    server = lab["server"].server(80, family)
-    client = lab["client"].connect(lab["server"], 80, family)
+    client, accepted = lab["client"].connection(lab["server"], 80, family)
     port = client.getsockname()[1]
-    accepted, _ = server.accept()
     client.sendall(b"question")
     assert accepted.recv(100) == b"question"
     flow = flow_of(lab, port, family)
@@ -139,7 +137,6 @@ def test_tcp_of_a_kernel(lab, family):
     eventually(lambda: state(lab, port, family) == "closing")
     accepted.close()
     eventually(lambda: state(lab, port, family) == "time-wait")
-    server.close()
 
 
 def test_refused_connect(lab, family):
@@ -186,26 +183,22 @@ def test_policy_change_ends_a_live_connection(lab, family):
 
 def test_policy_change_ends_it_from_the_server_s_side_too(lab, family):
     """The next packet may be a reply."""
-    server = lab["server"].server(80, family)
-    client = lab["client"].connect(lab["server"], 80, family)
+    client, accepted = lab["client"].connection(lab["server"], 80, family)
     port = client.getsockname()[1]
-    accepted, _ = server.accept()
     eventually(lambda: state(lab, port, family) == "established")
     lab.rules("web", EGRESS)
     before = lab.drops().get(("server", "security-group-ingress"), 0)
     accepted.sendall(b"after")
     eventually(lambda: lab.drops().get(("server", "security-group-ingress"), 0) > before)
     assert state(lab, port, family) is None
-    for made in (client, accepted, server):
+    for made in (client, accepted):
         made.close()
 
 
 def test_policy_change_that_still_allows_keeps_it(lab, family):
     """Another rule lets it in now; its packets, bytes and state go on."""
-    server = lab["server"].server(80, family)
-    client = lab["client"].connect(lab["server"], 80, family)
+    client, accepted = lab["client"].connection(lab["server"], 80, family)
     port = client.getsockname()[1]
-    accepted, _ = server.accept()
     client.sendall(b"before")
     assert accepted.recv(100) == b"before"
     before = flow_of(lab, port, family)
@@ -215,7 +208,7 @@ def test_policy_change_that_still_allows_keeps_it(lab, family):
     after = eventually(lambda: (now := flow_of(lab, port, family))["rule"] == "web[1]" and now)
     assert (before["rule"], after["state"]) == ("web[0]", "established")
     assert int(after["packets"]) > int(before["packets"]) >= 4
-    for made in (client, accepted, server):
+    for made in (client, accepted):
         made.close()
 
 

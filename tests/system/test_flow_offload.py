@@ -13,13 +13,11 @@ import pytest
 from netns import ip
 from node import eventually
 from packets import TCP, Ether, Raw, Wire, ip_header
-from transfer import Datagrams, Stream, counted, handled, received, stopped
+from transfer import Datagrams, Stream, counted, handled, judge_anew, received, stopped
 
 SIZE = 16 << 20
 # So many packets that a connection is noticed.
 MANY = 400
-TTL = {"v4": (socket.IPPROTO_IP, socket.IP_TTL), "v6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
-ASK_TTL = {"v4": (socket.IPPROTO_IP, 12), "v6": (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT)}
 ANY = {"direction": "ingress"}
 
 
@@ -37,28 +35,13 @@ def lab(make_lab, request):
     lab.workload("tap", "a", "blue", kernel=True)
     lab.workload("tagged", "a", "blue", kernel=True, vlan=("client", 100))
     lab.up()
-    for name in ("client", "near", "server", "machine"):
-        eventually(lambda name=name: lab.nodes["a"].stats()["ports"][name]["state"] == "up")
+    lab.ports_up("client", "near", "server", "machine")
     return lab
 
 
 @pytest.fixture(params=["near", "server", "machine"], ids=["one network", "routed", "virtual machine"])
 def to(lab, request):
     return lab[request.param]
-
-
-@pytest.fixture
-def stream(lab, family, to):
-    stream = Stream(lab, to, family)
-    yield stream
-    stream.cut()
-
-
-@pytest.fixture
-def datagrams(lab, family, to):
-    made = Datagrams(lab, to, family)
-    yield made
-    made.close()
 
 
 def bpftool(*words):
@@ -128,14 +111,14 @@ def test_numbers_wrap(lab, to):
         # What the kernel has overtaken at its beginning and was sent again does not fit any more.
         eventually(lambda: [flow["offloaded"] for flow in lab.nodes["a"].flows(**moved)
                             if int(flow["bytes"]) > 1 << 28] == [True])
-        before = {key: count for key, count in lab.drops().items() if key[1] == "tcp-window"}
+        before = lab.drops("tcp-window")
         text = client.communicate(timeout=200)[0]
         assert client.returncode == 0, text
         server.communicate(timeout=20)
         # iperf3 may reset what it does not want to read any more. Its last packets may still be on their way.
         eventually(lambda: [flow["state"] in ("time-wait", "closed") for flow in lab.nodes["a"].flows(**moved)
                             if int(flow["bytes"]) > 1 << 32] == [True])
-        assert {key: count for key, count in lab.drops().items() if key[1] == "tcp-window"} == before
+        assert lab.drops("tcp-window") == before
     finally:
         server.kill()
         server.communicate()
@@ -171,8 +154,7 @@ def test_policy_changes_elsewhere(lab, stream):
     """Each change has all connections judged anew; what is still allowed goes on, and soon in the kernel again."""
     for number in range(5):
         eventually(stream.offloaded)
-        lab.apply({"kind": "SecurityGroup", "name": "unused", "rules": [{**ANY, "ports": str(number + 1),
-                                                                        "protocol": "tcp"}]})
+        judge_anew(lab, number)
         stream.goes_on()
     stream.end()
 
@@ -185,7 +167,7 @@ def test_port_goes_and_comes(lab, stream, family, to):
         seen = stopped(stream)
     finally:
         lab.nodes["a"].apply(to.object)
-    eventually(lambda: lab.nodes["a"].stats()["ports"][str(to)]["state"] == "up")
+    lab.ports_up(to.name)
     stream.cut()
     assert stream.received == seen
     another = Stream(lab, to, family)
@@ -264,18 +246,14 @@ def test_datagrams(lab, datagrams):
     assert flow["state"] == "replied"
 
 
-def test_hop_limit(lab, datagrams, family, to):
+def test_hop_limit(lab, datagrams, to):
     """One less where the way is routed; who has none left is told."""
     datagrams.until_offloaded()
-    datagrams.server.setsockopt(*ASK_TTL[family], 1)
     routed = to.network is not lab["client"].network
-    datagrams.client.setsockopt(*TTL[family], 50)
-    for _ in range(3):
-        datagrams.client.send(b"x")
-        _, control, _, _ = datagrams.server.recvmsg(100, 100)
-        assert [int.from_bytes(value, "little") for _, _, value in control] == [49 if routed else 50]
+    datagrams.set_ttl(50)
+    assert [datagrams.ttl_received() for _ in range(3)] == [49 if routed else 50] * 3
     assert datagrams.flow()["offloaded"]
-    datagrams.client.setsockopt(*TTL[family], 1)
+    datagrams.set_ttl(1)
     if routed:
         counted(lab, "client", "ttl", lambda: datagrams.client.send(b"x"))
     else:

@@ -1,22 +1,18 @@
 """Established connections between kernel interfaces of two nodes go on in the kernels of both: each takes outer headers off
 and puts them on by itself. test_flow_offload.py has what is the same on one node."""
 
-import socket
-
 import pytest
 
 import netns
 from netns import ip
 from node import eventually
 from packets import ARP, TCP, UDP, VXLAN, Ether, Raw, Wire, ip_header
-from transfer import Datagrams, Stream, counted, handled, received, stopped
+from transfer import Datagrams, Stream, counted, handled, judge_anew, received, stopped
 
 SIZE = 8 << 20
 # Through Sluice on one node at least.
 SMALL = 2 << 20
 OUTER = {"v4": 50, "v6": 70}
-TTL = {"v4": (socket.IPPROTO_IP, socket.IP_TTL), "v6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
-ASK_TTL = {"v4": (socket.IPPROTO_IP, 12), "v6": (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT)}
 ANY = {"direction": "ingress"}
 OUT = {"direction": "egress"}
 OTHERS = {"v4": {"c": "192.0.2.3/24", "nobody": "192.0.2.99/24"}, "v6": {"c": "2001:db8::3/64", "nobody": "2001:db8::99/64"}}
@@ -32,8 +28,7 @@ def populate(lab):
     for name, node in (("own", "a"), ("tap", "b")):
         lab.workload(name, node, "blue", kernel=True, securityGroups=["any"])
     lab.up()
-    for node, name in (("a", "client"), ("a", "own"), ("b", "near"), ("b", "far"), ("b", "machine"), ("b", "tap")):
-        eventually(lambda node=node, name=name: lab.nodes[node].stats()["ports"][name]["state"] == "up")
+    lab.ports_up()
     return lab
 
 
@@ -50,20 +45,6 @@ def lab(make_lab, request):
 @pytest.fixture(params=["near", "far", "machine"], ids=["one network", "routed", "virtual machine"])
 def to(lab, request):
     return lab[request.param]
-
-
-@pytest.fixture
-def stream(lab, family, to):
-    stream = Stream(lab, to, family)
-    yield stream
-    stream.cut()
-
-
-@pytest.fixture
-def datagrams(lab, family, to):
-    made = Datagrams(lab, to, family)
-    yield made
-    made.close()
 
 
 def grown(before, after, port, what):
@@ -159,8 +140,7 @@ def test_policy_is_withdrawn(lab, stream, to, node, rules, port, reason):
 def test_policy_changes_elsewhere(lab, stream):
     for number in range(3):
         eventually(stream.offloaded)
-        lab.apply({"kind": "SecurityGroup", "name": "unused", "rules": [{**ANY, "ports": str(number + 1),
-                                                                        "protocol": "tcp"}]})
+        judge_anew(lab, number)
         stream.goes_on()
     stream.end()
 
@@ -171,12 +151,11 @@ def test_only_one_of_the_nodes(lab, family, sender, receiver):
     stream = Stream(lab, lab[receiver], family, sender)
     try:
         eventually(lambda: stream.offloaded("a"))
-        before = lab.drops()
+        before = lab.drops("offload", "receive-error")
         stream.goes_on(SMALL)
         assert not stream.offloaded("b")
         stream.end()
-        assert {key: count for key, count in lab.drops().items() if key[1] in ("offload", "receive-error")} == {
-            key: count for key, count in before.items() if key[1] in ("offload", "receive-error")}
+        assert lab.drops("offload", "receive-error") == before
     finally:
         stream.cut()
 
@@ -186,13 +165,12 @@ def test_large_sends_of_none(lab, family):
     stream = Stream(lab, lab["tap"], family, "own")
     between, end = Wire(lab.switch, "to-a"), Wire(lab["tap"].netns, "eth0")
     try:
-        drops = lab.drops()
+        before = lab.drops("offload", "receive-error")
         for wire in (between, end):
             wire.wait_for(lambda frame: TCP in frame and frame[TCP].sport == stream.port and len(frame) > 1600, 20)
         assert not stream.offloaded("a") and not stream.offloaded("b")
         stream.end()
-        assert {key: count for key, count in lab.drops().items() if key[1] in ("offload", "receive-error")} == {
-            key: count for key, count in drops.items() if key[1] in ("offload", "receive-error")}
+        assert lab.drops("offload", "receive-error") == before
     finally:
         between.close()
         end.close()
@@ -210,18 +188,14 @@ def test_datagrams(lab, datagrams):
         assert int(datagrams.flow(node)["packets"]) - packets[node] == 400
 
 
-def test_hop_limit(lab, datagrams, family, to):
+def test_hop_limit(lab, datagrams, to):
     """One less where the way is routed, which the sender's node does; the underlay takes none."""
     datagrams.until_offloaded()
-    datagrams.server.setsockopt(*ASK_TTL[family], 1)
     routed = to.network is not lab["client"].network
-    datagrams.client.setsockopt(*TTL[family], 50)
-    for _ in range(3):
-        datagrams.client.send(b"x")
-        _, control, _, _ = datagrams.server.recvmsg(100, 100)
-        assert [int.from_bytes(value, "little") for _, _, value in control] == [49 if routed else 50]
+    datagrams.set_ttl(50)
+    assert [datagrams.ttl_received() for _ in range(3)] == [49 if routed else 50] * 3
     assert datagrams.offloaded()
-    datagrams.client.setsockopt(*TTL[family], 1)
+    datagrams.set_ttl(1)
     if routed:
         counted(lab, "client", "ttl", lambda: datagrams.client.send(b"x"))
 
@@ -284,9 +258,7 @@ def test_a_node_starts_anew(lab, family, node):
         lab.nodes[node].stop()
         stopped(stream)
         lab.nodes[node].start()
-        for name, workload in lab.workloads.items():
-            if workload.object["node"] == node:
-                eventually(lambda name=name: lab.nodes[node].stats()["ports"][name]["state"] == "up")
+        lab.ports_up()
     finally:
         stream.cut()
     lab["own" if node == "a" else "tap"].configure()

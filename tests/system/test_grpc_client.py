@@ -13,6 +13,8 @@ import tempfile
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from protobuf_fields import fields
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -77,10 +79,10 @@ def failure(function, *args, **kwargs):
 
 
 def network(name, vrf="", vni=0, mtu=None):
-    fields = M["Network"](name=name, vrf=vrf, vni=vni)
+    made = M["Network"](name=name, vrf=vrf, vni=vni)
     if mtu is not None:
-        fields.mtu = mtu
-    return M["Object"](network=fields)
+        made.mtu = mtu
+    return M["Object"](network=made)
 
 
 def details(error):
@@ -88,9 +90,9 @@ def details(error):
     for key, value in error.trailing_metadata():
         if key == "grpc-status-details-bin":
             # google.rpc.Status {1: code, 2: message, 3: Any {1: type_url, 2: value}}, read by hand.
-            status = list(fields_of(value))
+            status = list(fields(value))
             assert dict(status)[1] == error.code().value[0] and dict(status)[2].decode() == error.details()
-            entries = [dict(fields_of(part)) for number, part in status if number == 3]
+            entries = [dict(fields(part)) for number, part in status if number == 3]
             return {entry[1].decode().removeprefix("type.googleapis.com/"): entry[2] for entry in entries}
     raise AssertionError("no details")
 
@@ -102,32 +104,8 @@ def problems(error):
 
 def violations(error, kind):
     """The violations in google.rpc.BadRequest or PreconditionFailure, as texts of their fields."""
-    return [tuple(value.decode() for _, value in fields_of(part))
-            for _, part in fields_of(details(error)[f"google.rpc.{kind}"])]
-
-
-def fields_of(data):
-    def varint(at):
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value, at
-
-    at = 0
-    while at < len(data):
-        tag, at = varint(at)
-        if tag & 7 == 0:
-            value, at = varint(at)
-        else:
-            assert tag & 7 == 2
-            length, at = varint(at)
-            value = data[at:at + length]
-            at += length
-        yield tag >> 3, value
+    return [tuple(value.decode() for _, value in fields(part))
+            for _, part in fields(details(error)[f"google.rpc.{kind}"])]
 
 
 def test_version(api_socket):

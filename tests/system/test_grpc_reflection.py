@@ -5,41 +5,11 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from protobuf_fields import field, fields
+
 VERSIONS = ("v1", "v1alpha")
 SERVICES = {"sluice.v1.Sluice", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection"}
-
-
-def field(number, data):
-    """A field of bytes, as protobuf has it on the wire."""
-    size = len(data)
-    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
-    return bytes([number << 3 | 2]) + length + data
-
-
-def fields(data):
-    """(number, value) of each field."""
-    at = 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(data):
-        tag = varint()
-        value = varint()
-        if tag & 7 == 2:
-            value, at = data[at:at + value], at + value
-        yield tag >> 3, value
-
-
 FILE, SYMBOL, EXTENSION, EXTENSIONS, LIST = 3, 4, 5, 6, 7
 FILES, NUMBERS, SERVICE_LIST, ERROR = 4, 5, 6, 7
 

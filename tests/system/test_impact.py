@@ -29,21 +29,19 @@ def live(one_lab):
 def connections(live, family):
     """To two ports of a neighbour, and one routed."""
     opened = [connect(live, to, port, family) for to, port in (("two", 80), ("two", 81), ("far", 80))]
-    yield [client for _, client, _ in opened]
-    for one in (one for three in opened for one in three):
+    yield [client for client, _ in opened]
+    for one in (one for pair in opened for one in pair):
         one.close()
 
 
 def connect(lab, to, port, family):
-    """From `one`; a word each way. Listener, and both ends."""
-    listening = lab[to].server(port, family)
-    client = lab["one"].connect(lab[to], port, family)
-    accepted, _ = listening.accept()
+    """From `one`; a word each way. Both ends."""
+    client, accepted = lab["one"].connection(lab[to], port, family)
     client.sendall(b"x")
     assert accepted.recv(1) == b"x"
     accepted.sendall(b"y")
     assert client.recv(1) == b"y"
-    return listening, client, accepted
+    return client, accepted
 
 
 def impact(node, *objects, arguments=("apply", "-f", "-", "--dry-run")):
@@ -144,7 +142,7 @@ def test_through_the_tunnel(one_lab, family):
     lab.workload("far", "b", "green", kernel=True, securityGroups=["web"])
     lab.up()
     held = [connect(lab, to, port, family) for to, port in (("two", 81), ("far", 80))]
-    connections = [client for _, client, _ in held]
+    connections = [client for client, _ in held]
     one, two, far = (lab[name].address[family] for name in ("one", "two", "far"))
     group = {"kind": "SecurityGroup", "name": "web", "rules": [RULES[0], RULES[2]]}
     # The sender's half is not filtered by the other side's rules.
@@ -154,5 +152,5 @@ def test_through_the_tunnel(one_lab, family):
         found = impact(lab.nodes[name], arguments=["delete", "port", "far", "--dry-run"])
         assert [c[:3] for c in named(found, connections, True)] == [(one, far, 80)]
         assert int(found["unclear"]) == 0
-    for end in (end for three in held for end in three):
+    for end in (end for pair in held for end in pair):
         end.close()

@@ -6,11 +6,12 @@ import load
 import netns
 from node import eventually
 from packets import IP, TCP, UDP, Ether, Wire
+from testpmd import Device
 
 
 @pytest.fixture(scope="module")
-def wire():
-    made = load.Wire()
+def device():
+    made = Device()
     yield made
     made.stop()
 
@@ -46,13 +47,13 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("options", SHAPES.values(), ids=SHAPES.keys())
-def test_all_arrives(wire, options):
+def test_all_arrives(device, options):
     """The device counts what the load has sent, and all of it comes back as it was."""
-    wire.reset()
-    *lines, final = load.measure(wire.sockets, "--connections", 300, "--rate", 20000, "--check", *options)
+    device.reset()
+    *lines, final = load.measure(device.sockets, "--connections", 300, "--rate", 20000, "--check", *options)
     assert final["opened"] == 300
     sent = [port["sent"] for port in final["ports"]]
-    assert sent == wire.received()
+    assert sent == device.received()
     for here, there in ((0, 1), (1, 0)):
         port = final["ports"][here]
         assert (port["received"] + port["lost"], port["unexpected"], port["reordered"]) == (sent[there], 0, 0)
@@ -68,41 +69,41 @@ def test_all_arrives(wire, options):
 
 
 @pytest.mark.parametrize("options", [["--latency"], ["--latency", "--protocol", "tcp"]], ids=" ".join)
-def test_what_the_device_drops(wire, options):
+def test_what_the_device_drops(device, options):
     """First packets and handshakes too: they are sent again, and count as lost."""
-    wire.forward("rxonly")
-    wire.reset()
+    device.forward("rxonly")
+    device.reset()
     dropped = []
 
     def measured(line):
         if not dropped and line["ports"][0]["sent"] > 0:
             dropped.append(line)
-            wire.forward("io")
+            device.forward("io")
         return line["phase"] == "steady" and min(port["received"] for port in line["ports"]) > 500
 
-    *_lines, final = load.measure(wire.sockets, "--connections", 300, "--rate", 20000, *options, until=measured)
+    *_lines, final = load.measure(device.sockets, "--connections", 300, "--rate", 20000, *options, until=measured)
     assert final["opened"] == 300
     sent = [port["sent"] for port in final["ports"]]
-    assert sent == wire.received()
+    assert sent == device.received()
     assert [port["received"] + port["lost"] for port in final["ports"]] == [sent[1], sent[0]]
     assert final["ports"][1]["lost"] > 0
 
 
-def test_ports_of_dpdk(wire):
+def test_ports_of_dpdk(device):
     """DPDK's own driver instead of the load's."""
-    wire.reset()
-    devices = [f"--vdev=net_virtio_user{i},path={path},queue_size=256" for i, path in enumerate(wire.sockets)]
-    *_lines, final = load.measure(wire.sockets, "--connections", 100, "--rate", 20000, "--latency", eal=devices)
+    device.reset()
+    devices = [f"--vdev=net_virtio_user{i},path={path},queue_size=256" for i, path in enumerate(device.sockets)]
+    *_lines, final = load.measure(device.sockets, "--connections", 100, "--rate", 20000, "--latency", eal=devices)
     sent = [port["sent"] for port in final["ports"]]
-    assert sent == wire.received()
+    assert sent == device.received()
     # What came before both ports were up went nowhere.
     assert [port["received"] + port["lost"] for port in final["ports"]] == [sent[1], sent[0]]
     assert [(port["unexpected"], port["reordered"]) for port in final["ports"]] == [(0, 0), (0, 0)]
 
 
-def test_new_connections(wire):
+def test_new_connections(device):
     """Each is opened and answered once; those that stay are kept busy, and are none of the new ones."""
-    *lines, final = load.measure(wire.sockets, "--mode", "new", "--rate", 5000, "--hold", 200, "--keep", 1000,
+    *lines, final = load.measure(device.sockets, "--mode", "new", "--rate", 5000, "--hold", 200, "--keep", 1000,
                                  until=lambda line: line["answered"] > 500)
     assert final["opened"] - 200 == final["answered"] > 0
     assert final["ports"][0]["sent"] > final["opened"], "nothing was kept busy"
@@ -116,8 +117,8 @@ def some_closed(line):
     return line["closed"] > 100
 
 
-def test_whole_tcp_connections(wire):
-    *_lines, final = load.measure(wire.sockets, "--mode", "tcp", "--rate", 500, "--exchanges", 3, until=some_closed)
+def test_whole_tcp_connections(device):
+    *_lines, final = load.measure(device.sockets, "--mode", "tcp", "--rate", 500, "--exchanges", 3, until=some_closed)
     assert final["opened"] == final["closed"]
     assert final["answered"] == 3 * final["opened"]
     # SYN, ACK, three of data, FIN, ACK; and what answers them. More, where the device took its time.

@@ -11,8 +11,8 @@ import pytest
 import netns
 from node import BUILD, eventually, log_event
 from packets import TCP, UDP, fresh_port
+from web import ADDRESS, ask
 
-ADDRESS = "127.0.0.1:9177"
 SAMPLE = re.compile(r'^(sluice_[a-z_]+)(?:\{(.*)\})? (-?[0-9.]+)$')
 LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
 
@@ -27,18 +27,9 @@ def lab(make_lab):
     return lab.up()
 
 
-def ask(node, path, method="GET", **headers):
-    with netns.inside(node.netns):
-        connection = http.client.HTTPConnection(ADDRESS, timeout=20)
-        connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read().decode()
-    connection.close()
-    return answer, body
-
-
 def text(node):
     answer, body = ask(node, "/metrics")
+    body = body.decode()
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     return body
 
@@ -157,12 +148,12 @@ def test_workers_do_not_forget_ended_ports(lab):
 
 def test_health(lab):
     answer, body = ask(lab.nodes["a"], "/healthz")
-    assert (answer.status, body) == (200, "ok\n")
+    assert (answer.status, body) == (200, b"ok\n")
 
 
 def test_head_has_no_body(lab):
     answer, body = ask(lab.nodes["a"], "/metrics", method="HEAD")
-    assert (answer.status, body) == (200, "")
+    assert (answer.status, body) == (200, b"")
 
 
 @pytest.mark.parametrize("method, path, status", [("GET", "/", 404), ("GET", "/metrics/..", 404), ("POST", "/metrics", 405),

@@ -1,19 +1,16 @@
 """What the page is made of: what is served to whom, and the JSON, which says what the command line says."""
 
-import http.client
 import json
 import subprocess
 import urllib.parse
 
 import pytest
 
-import netns
 from lab import UNDERLAYS
 from node import BUILD, eventually
-from packets import TCP, UDP, fresh_port
+from packets import TCP, fresh_port
 from test_scale import group, network, port
-
-ADDRESS = "127.0.0.1:9177"
+from web import ADDRESS, ask
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +23,6 @@ def lab(make_lab):
     lab.objects.append({"kind": "Port", "name": "broken", "node": "a", "network": "blue", "mac": "52:54:00:00:0b:01",
                         "addresses": ["10.1.0.77"], "device": {"netdev": {"name": "none"}}})
     return lab.up()
-
-
-def ask(node, path, method="GET", **headers):
-    with netns.inside(node.netns):
-        connection = http.client.HTTPConnection(ADDRESS, timeout=20)
-        connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer, body
 
 
 def api(node, path, status=200, **parameters):

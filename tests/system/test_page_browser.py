@@ -7,8 +7,8 @@ import pytest
 from browser import Browser
 from node import eventually
 from packets import TCP, fresh_port
+from web import ADDRESS
 
-ADDRESS = "127.0.0.1:9177"
 ORIGIN = f"http://{ADDRESS}"
 HOSTILE = "<img/src=x/onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 

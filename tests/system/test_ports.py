@@ -116,14 +116,12 @@ def test_netdev_that_appears_later(lab, added, family):
     wait_up(lab, "guest")
     guest.configure()
     assert lab["one"].ping(guest, family)
-    server = guest.server(80, family)
-    client = lab["one"].connect(guest, 80, family)
-    accepted, _ = server.accept()
+    client, accepted = lab["one"].connection(guest, 80, family)
     accepted.sendall(b"x" * 100000)
     got = 0
     while got < 100000:
         got += len(client.recv(65536))
-    for made in (client, accepted, server):
+    for made in (client, accepted):
         made.close()
     netns.ip(lab.nodes["a"].netns, "link del veth0")
     eventually(lambda: state(lab, "guest") != "up")

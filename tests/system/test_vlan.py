@@ -6,7 +6,7 @@ import pytest
 
 import netns
 from node import eventually
-from packets import ARP, TCP, UDP, Dot1Q, Ether, ICMPv6ND_NA, Wire, fresh_port, who_has
+from packets import ARP, TCP, UDP, Dot1Q, Ether, ICMPv6ND_NA, fresh_port, who_has
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,7 @@ def test_networks_stay_apart(lab, family):
                                             ("trunk-red", "trunk")])
 def test_bulk(lab, family, server, client):
     """The kernel leaves checksums and segmentation to its interface; in whole packets of the network's MTU."""
-    listening = lab[server].server(80, family)
-    made = lab[client].connect(lab[server], 80, family)
-    accepted, _ = listening.accept()
+    made, accepted = lab[client].connection(lab[server], 80, family)
     accepted.settimeout(10)
     for sender, receiver in ((made, accepted), (accepted, made)):
         sent, got = bytes(range(256)) * 2000, b""
@@ -87,7 +85,7 @@ def test_bulk(lab, family, server, client):
 
         eventually(step)
         assert got == sent
-    for one in (made, accepted, listening):
+    for one in (made, accepted):
         one.close()
 
 

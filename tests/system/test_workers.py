@@ -75,13 +75,10 @@ def test_policy_change(lab, family):
     """Wherever the connection lives, its next packet is judged anew."""
     pairs = []
     for server in ("one", "three", "four"):
-        listening = lab[server].server(5201, family)
-        client = lab["two"].connect(lab[server], 5201, family)
-        accepted, _ = listening.accept()
-        pairs.append((server, client, accepted, listening))
+        pairs.append((server, *lab["two"].connection(lab[server], 5201, family)))
     lab.rules("web", {"direction": "egress"})
     before = lab.drops()
-    for server, client, accepted, _ in pairs:
+    for server, client, accepted in pairs:
         client.sendall(b"late")
         eventually(lambda: lab.drops().get((server, "security-group-ingress"), 0)
                    > before.get((server, "security-group-ingress"), 0))

@@ -6,15 +6,16 @@ import threading
 
 from node import eventually
 
+TTL = {"v4": (socket.IPPROTO_IP, socket.IP_TTL), "v6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
+ASK_TTL = {"v4": (socket.IPPROTO_IP, 12), "v6": (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT)}
+
 
 class Stream:
     """A TCP connection from a client, through which data runs until it is ended."""
 
     def __init__(self, lab, to, family, client="client"):
         self.lab, self.family, self.to = lab, family, to
-        with to.server(80, family) as listening:
-            self.client = lab[client].connect(to, 80, family)
-            self.server, _ = listening.accept()
+        self.client, self.server = lab[client].connection(to, 80, family)
         self.server.settimeout(20)
         self.port = self.client.getsockname()[1]
         self.received = 0
@@ -88,7 +89,7 @@ class Datagrams:
         self.server.bind((to.address[family], 0))
         self.client.connect(self.server.getsockname())
         self.server.connect(self.client.getsockname())
-        self.lab, self.port = lab, self.client.getsockname()[1]
+        self.lab, self.family, self.port = lab, family, self.client.getsockname()[1]
 
     def flow(self, node="a"):
         found = self.lab.nodes[node].flows(protocol="udp", sourcePort=self.port)
@@ -108,9 +109,26 @@ class Datagrams:
     def until_offloaded(self):
         eventually(lambda: self.talk(64) or self.offloaded())
 
+    def set_ttl(self, ttl):
+        """Of what the client sends; for IPv6 the hop limit."""
+        self.client.setsockopt(*TTL[self.family], ttl)
+
+    def ttl_received(self):
+        """The server's, of a packet that the client sends now."""
+        self.server.setsockopt(*ASK_TTL[self.family], 1)
+        self.client.send(b"x")
+        (_, _, value), = self.server.recvmsg(100, 100)[1]
+        return int.from_bytes(value, "little")
+
     def close(self):
         self.client.close()
         self.server.close()
+
+
+def judge_anew(lab, number):
+    """A change that is no connection's business, another one for each number: all are judged anew."""
+    lab.apply({"kind": "SecurityGroup", "name": "unused",
+               "rules": [{"direction": "ingress", "protocol": "tcp", "ports": str(number + 1)}]})
 
 
 def stopped(stream):

@@ -127,6 +127,14 @@ class Workload:
         made.connect((to.address[family], port))
         return made
 
+    def connection(self, to, port, family="v4"):
+        """A TCP connection to a port on which nobody else listens: both ends."""
+        with to.server(port, family) as listening:
+            client = self.connect(to, port, family)
+            accepted, _ = listening.accept()
+        accepted.settimeout(client.gettimeout())
+        return client, accepted
+
     # Frames of the test's own making.
 
     def gateway_mac(self, family="v4"):
