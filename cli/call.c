@@ -87,6 +87,15 @@ static ssize_t problems_take(const struct rpc_status *status, struct document *d
 	return more;
 }
 
+void result_print(const struct invocation *invocation, const ProtobufCMessage *message)
+{
+	bool json = invocation->output == OUTPUT_JSON;
+
+	message_print(stdout, message, json ? PRINT_JSON : PRINT_YAML, PRINT_EMPTY, 0);
+	if (json)
+		putchar('\n');
+}
+
 int status_failure(const struct rpc_status *status, struct document *document)
 {
 	struct document *none = document ? NULL : document_new();
@@ -98,6 +107,18 @@ int status_failure(const struct rpc_status *status, struct document *document)
 		errors_print(document ? document : none, (size_t)more);
 	document_free(none);
 	return EXIT_FAILED;
+}
+
+ProtobufCMessage *call_reported(const struct invocation *invocation, const char *method,
+				const ProtobufCMessage *request)
+{
+	struct rpc_status status;
+	ProtobufCMessage *response = call(invocation, method, request, &status);
+
+	if (!response)
+		status_failure(&status, NULL);
+	rpc_status_clear(&status);
+	return response;
 }
 
 // The objects are the document's.

@@ -122,15 +122,6 @@ void impact_print(const Sluice__V1__Impact *impact)
 		puts("not all live connections were looked at");
 }
 
-void result_print(const struct invocation *invocation, const ProtobufCMessage *message)
-{
-	bool json = invocation->output == OUTPUT_JSON;
-
-	message_print(stdout, message, json ? PRINT_JSON : PRINT_YAML, PRINT_EMPTY, 0);
-	if (json)
-		putchar('\n');
-}
-
 void changes_print(const struct invocation *invocation, const ProtobufCMessage *message,
 		   Sluice__V1__Change *const *changes, size_t count,
 		   const Sluice__V1__Impact *impact, bool dry_run)

@@ -42,9 +42,6 @@ bool revision_parse(const char *text, uint64_t *revision);
 bool confirm_option(const struct command *command, const struct invocation *invocation,
 		    uint32_t *seconds);
 
-// Prints a response as a whole, as JSON or YAML.
-void result_print(const struct invocation *invocation, const ProtobufCMessage *message);
-
 // Prints what has changed, or would, in the form of -o. `message` is the response as a whole.
 void changes_print(const struct invocation *invocation, const ProtobufCMessage *message,
 		   Sluice__V1__Change *const *changes, size_t count,

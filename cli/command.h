@@ -85,6 +85,12 @@ int client_open(const struct invocation *invocation, struct rpc_client **client,
 // the status says why.
 ProtobufCMessage *call(const struct invocation *invocation, const char *method,
 		       const ProtobufCMessage *request, struct rpc_status *status);
+// The same. Returns NULL after printing what the status says.
+ProtobufCMessage *call_reported(const struct invocation *invocation, const char *method,
+				const ProtobufCMessage *request);
+
+// Prints a response as a whole, as JSON or YAML.
+void result_print(const struct invocation *invocation, const ProtobufCMessage *message);
 
 // Prints what the status says: a line for each problem, with file and line where `document` has the
 // object, or the message. Returns EXIT_FAILED.

@@ -32,18 +32,14 @@ static int audit_run(const struct command *command, const struct invocation *inv
 {
 	Sluice__V1__AuditRequest request;
 	Sluice__V1__AuditResponse *response;
-	struct rpc_status status;
 	int result;
 
 	if (invocation->argument_count)
 		return usage_error(command, "unexpected '%s'", invocation->arguments[0]);
 	sluice__v1__audit_request__init(&request);
-	response = (Sluice__V1__AuditResponse *)call(invocation, "Audit", &request.base, &status);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+	response = (Sluice__V1__AuditResponse *)call_reported(invocation, "Audit", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
 	if (invocation->output == OUTPUT_TABLE)
 		table_show(response);
 	else

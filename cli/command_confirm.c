@@ -9,7 +9,6 @@ static int confirm_run(const struct command *command, const struct invocation *i
 {
 	Sluice__V1__ConfirmRequest request;
 	Sluice__V1__ConfirmResponse *response;
-	struct rpc_status status;
 
 	if (invocation->argument_count > 1)
 		return usage_error(command, "confirm takes one REVISION or none");
@@ -21,12 +20,9 @@ static int confirm_run(const struct command *command, const struct invocation *i
 		request.has_revision_case = SLUICE__V1__CONFIRM_REQUEST__HAS_REVISION_REVISION;
 	}
 	response =
-		(Sluice__V1__ConfirmResponse *)call(invocation, "Confirm", &request.base, &status);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+		(Sluice__V1__ConfirmResponse *)call_reported(invocation, "Confirm", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
 	if (invocation->output == OUTPUT_TABLE)
 		printf("revision %" PRIu64 " confirmed\n", response->revision);
 	else

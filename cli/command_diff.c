@@ -26,19 +26,12 @@ static Sluice__V1__ApplyResponse *rollback_try(const struct invocation *invocati
 					       uint64_t revision)
 {
 	Sluice__V1__RollbackRequest request;
-	Sluice__V1__ApplyResponse *response;
-	struct rpc_status status;
 
 	sluice__v1__rollback_request__init(&request);
 	request.to = revision;
 	request.dry_run = true;
 	request.details = true;
-	response =
-		(Sluice__V1__ApplyResponse *)call(invocation, "Rollback", &request.base, &status);
-	if (!response)
-		status_failure(&status, NULL);
-	rpc_status_clear(&status);
-	return response;
+	return (Sluice__V1__ApplyResponse *)call_reported(invocation, "Rollback", &request.base);
 }
 
 static int diff_run(const struct command *command, const struct invocation *invocation)

@@ -42,20 +42,13 @@ static void editing_free(struct editing *editing, bool keep_file)
 
 static Sluice__V1__GetResponse *objects_get(const struct editing *editing)
 {
-	Sluice__V1__GetResponse *response;
 	Sluice__V1__GetRequest request;
-	struct rpc_status status;
 
 	sluice__v1__get_request__init(&request);
 	request.kind = (char *)(uintptr_t)editing->kind;
 	if (editing->name)
 		request.name = (char *)(uintptr_t)editing->name;
-	response =
-		(Sluice__V1__GetResponse *)call(editing->invocation, "Get", &request.base, &status);
-	if (!response)
-		status_failure(&status, NULL);
-	rpc_status_clear(&status);
-	return response;
+	return (Sluice__V1__GetResponse *)call_reported(editing->invocation, "Get", &request.base);
 }
 
 static const Sluice__V1__Object *object_find(const Sluice__V1__GetResponse *response,

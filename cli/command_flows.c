@@ -276,11 +276,7 @@ static const struct option_spec options[] = {
 	{.name = "follow",
 	 .letter = 'f',
 	 .text = "go on: say what is opened, changes and ends, until interrupted"},
-	{.name = "output",
-	 .letter = 'o',
-	 .argument = "FORM",
-	 .text = "table (default), wide, json or yaml",
-	 .completion = "table wide json yaml"},
+	OPTION_OUTPUT_WIDE,
 	{0},
 };
 

@@ -76,7 +76,6 @@ static int get_run(const struct command *command, const struct invocation *invoc
 {
 	Sluice__V1__GetRequest request;
 	Sluice__V1__GetResponse *response;
-	struct rpc_status status;
 	const char *near;
 	int result = EXIT_OK;
 
@@ -99,12 +98,9 @@ static int get_run(const struct command *command, const struct invocation *invoc
 	}
 	if (option_get(&invocation->options, "watch"))
 		return get_watch(invocation, request.kind, request.name);
-	response = (Sluice__V1__GetResponse *)call(invocation, "Get", &request.base, &status);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+	response = (Sluice__V1__GetResponse *)call_reported(invocation, "Get", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
 	for (size_t i = 0; i < response->n_objects && result == EXIT_OK; i++)
 		if (!object_message(response->objects[i]))
 			result = failure(

@@ -103,7 +103,6 @@ static int history_run(const struct command *command, const struct invocation *i
 	const char *limit = option_get(&invocation->options, "limit");
 	Sluice__V1__HistoryRequest request;
 	Sluice__V1__HistoryResponse *response;
-	struct rpc_status status;
 	uint64_t number = 0;
 
 	sluice__v1__history_request__init(&request);
@@ -116,12 +115,9 @@ static int history_run(const struct command *command, const struct invocation *i
 		return usage_error(command, "--limit takes a number of changes, not '%s'", limit);
 	request.limit = (uint32_t)number;
 	response =
-		(Sluice__V1__HistoryResponse *)call(invocation, "History", &request.base, &status);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+		(Sluice__V1__HistoryResponse *)call_reported(invocation, "History", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
 	if (invocation->output == OUTPUT_JSON || invocation->output == OUTPUT_YAML) {
 		result_print(invocation, &response->base);
 	} else if (request.revision && response->n_entries) {
@@ -135,11 +131,7 @@ static int history_run(const struct command *command, const struct invocation *i
 
 static const struct option_spec options[] = {
 	{.name = "limit", .argument = "N", .text = "only the newest N changes"},
-	{.name = "output",
-	 .letter = 'o',
-	 .argument = "FORM",
-	 .text = "table (default), wide, json or yaml",
-	 .completion = "table wide json yaml"},
+	OPTION_OUTPUT_WIDE,
 	{0},
 };
 

@@ -8,7 +8,6 @@ static int rollback_run(const struct command *command, const struct invocation *
 {
 	Sluice__V1__RollbackRequest request;
 	Sluice__V1__ApplyResponse *response;
-	struct rpc_status status;
 	bool only_if;
 
 	sluice__v1__rollback_request__init(&request);
@@ -25,12 +24,9 @@ static int rollback_run(const struct command *command, const struct invocation *
 	if (option_get(&invocation->options, "comment"))
 		request.comment = (char *)(uintptr_t)option_get(&invocation->options, "comment");
 	response =
-		(Sluice__V1__ApplyResponse *)call(invocation, "Rollback", &request.base, &status);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+		(Sluice__V1__ApplyResponse *)call_reported(invocation, "Rollback", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
 	changes_print(invocation, &response->base, response->changes, response->n_changes,
 		      response->impact, request.dry_run);
 	if (response->n_changes == 0 && invocation->output == OUTPUT_TABLE)

@@ -130,16 +130,12 @@ static int stats_run(const struct command *command, const struct invocation *inv
 {
 	Sluice__V1__StatsRequest request = SLUICE__V1__STATS_REQUEST__INIT;
 	Sluice__V1__StatsResponse *response;
-	struct rpc_status status;
 
 	if (invocation->argument_count)
 		return usage_error(command, "unexpected '%s'", invocation->arguments[0]);
-	response = (Sluice__V1__StatsResponse *)call(invocation, "Stats", &request.base, &status);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+	response = (Sluice__V1__StatsResponse *)call_reported(invocation, "Stats", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
 	if (invocation->output == OUTPUT_TABLE) {
 		ports_print(response);
 		workers_print(response);
@@ -149,11 +145,7 @@ static int stats_run(const struct command *command, const struct invocation *inv
 			       response->connections->current, response->connections->max);
 		process_print(response);
 	} else {
-		message_print(stdout, &response->base,
-			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
-			      PRINT_EMPTY, 0);
-		if (invocation->output == OUTPUT_JSON)
-			putchar('\n');
+		result_print(invocation, &response->base);
 	}
 	sluice__v1__stats_response__free_unpacked(response, NULL);
 	return EXIT_OK;

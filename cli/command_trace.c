@@ -88,7 +88,6 @@ static int trace_run(const struct command *command, const struct invocation *inv
 	Sluice__V1__TraceRequest request;
 	const char *port = option_get(&invocation->options, "port");
 	bool framed = option_count(&invocation->options, "frame");
-	struct rpc_status status;
 
 	if (!port)
 		return usage_error(command, "--port PORT is missing");
@@ -104,22 +103,14 @@ static int trace_run(const struct command *command, const struct invocation *inv
 	} else {
 		request.packet = invocation->arguments[0];
 	}
-	response = (Sluice__V1__TraceResponse *)call(invocation, "Trace", &request.base, &status);
+	response = (Sluice__V1__TraceResponse *)call_reported(invocation, "Trace", &request.base);
 	frames_free(&request);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+	if (!response)
 		return EXIT_FAILED;
-	}
-	if (invocation->output == OUTPUT_TABLE) {
+	if (invocation->output == OUTPUT_TABLE)
 		trace_print(response);
-	} else {
-		message_print(stdout, &response->base,
-			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
-			      PRINT_EMPTY, 0);
-		if (invocation->output == OUTPUT_JSON)
-			putchar('\n');
-	}
+	else
+		result_print(invocation, &response->base);
 	sluice__v1__trace_response__free_unpacked(response, NULL);
 	return EXIT_OK;
 }

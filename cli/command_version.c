@@ -8,28 +8,19 @@ static int version_run(const struct command *command, const struct invocation *i
 {
 	Sluice__V1__VersionRequest request = SLUICE__V1__VERSION_REQUEST__INIT;
 	Sluice__V1__VersionResponse *response;
-	struct rpc_status status;
 
 	if (invocation->argument_count)
 		return usage_error(command, "unexpected '%s'", invocation->arguments[0]);
-	response =
-		(Sluice__V1__VersionResponse *)call(invocation, "Version", &request.base, &status);
 	if (invocation->output == OUTPUT_TABLE)
 		printf("sluice   %s\n", SLUICE_VERSION);
-	if (!response) {
-		status_failure(&status, NULL);
-		rpc_status_clear(&status);
+	response =
+		(Sluice__V1__VersionResponse *)call_reported(invocation, "Version", &request.base);
+	if (!response)
 		return EXIT_FAILED;
-	}
-	if (invocation->output == OUTPUT_TABLE) {
+	if (invocation->output == OUTPUT_TABLE)
 		printf("sluiced  %s, node %s\n", response->version, response->node);
-	} else {
-		message_print(stdout, &response->base,
-			      invocation->output == OUTPUT_JSON ? PRINT_JSON : PRINT_YAML,
-			      PRINT_EMPTY, 0);
-		if (invocation->output == OUTPUT_JSON)
-			putchar('\n');
-	}
+	else
+		result_print(invocation, &response->base);
 	sluice__v1__version_response__free_unpacked(response, NULL);
 	return EXIT_OK;
 }

@@ -27,6 +27,13 @@ struct option_spec {
 		.text = "table (default), json or yaml", .completion = "table json yaml", \
 	}
 
+#define OPTION_OUTPUT_WIDE                                           \
+	{                                                            \
+		.name = "output", .letter = 'o', .argument = "FORM", \
+		.text = "table (default), wide, json or yaml",       \
+		.completion = "table wide json yaml",                \
+	}
+
 #define OPTION_FILE                                                                \
 	{                                                                          \
 		.name = "file", .letter = 'f', .argument = "FILE",                 \
