@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUFFER_PAGES = 512
 
 
-def _read(path):
+def read_file(path):
+    """What is in it; nothing, where it can't be read."""
     try:
         with open(path) as file:
             return file.read()
@@ -28,24 +29,24 @@ class HugePages:
         self.setting = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
 
     def __enter__(self):
-        self.before = int(_read(self.setting + "nr_hugepages") or 0)
-        self.mounts = _read("/proc/mounts")
+        self.before = int(read_file(self.setting + "nr_hugepages") or 0)
+        self.mounts = read_file("/proc/mounts")
         # Beside what others have in use.
         count = self.before - self.free() + self.count
         subprocess.run([self.script, str(count)], stdout=subprocess.DEVNULL, check=False)
         return self
 
     def free(self):
-        return int(_read(self.setting + "free_hugepages") or 0)
+        return int(read_file(self.setting + "free_hugepages") or 0)
 
     def enough(self):
         """For the buffers of all processes; a large connection table does without, if need be."""
         return self.free() >= min(self.count, BUFFER_PAGES)
 
     def __exit__(self, kind, error, trace):
-        if int(_read(self.setting + "nr_hugepages") or 0) != self.before:
+        if int(read_file(self.setting + "nr_hugepages") or 0) != self.before:
             subprocess.run([self.script, "--exactly", str(self.before)], stdout=subprocess.DEVNULL, check=False)
-        if " /dev/hugepages " not in self.mounts and " /dev/hugepages " in _read("/proc/mounts"):
+        if " /dev/hugepages " not in self.mounts and " /dev/hugepages " in read_file("/proc/mounts"):
             subprocess.run(["umount", "/dev/hugepages"], check=False)
 
 
@@ -67,17 +68,17 @@ def _caches():
     found = {}
     base = "/sys/devices/system/cpu/cpu0/cache"
     for index in sorted(os.listdir(base)) if os.path.isdir(base) else []:
-        kind = _read(f"{base}/{index}/type").strip()
+        kind = read_file(f"{base}/{index}/type").strip()
         if kind in ("Data", "Unified"):
-            found["L" + _read(f"{base}/{index}/level").strip()] = _read(f"{base}/{index}/size").strip()
+            found["L" + read_file(f"{base}/{index}/level").strip()] = read_file(f"{base}/{index}/size").strip()
     return found
 
 
 def describe():
-    info = _read("/proc/cpuinfo")
+    info = read_file("/proc/cpuinfo")
     model = re.search(r"model name\s*:\s*(.*)", info)
-    memory = re.search(r"MemTotal:\s*(\d+)", _read("/proc/meminfo"))
-    system = re.search(r'PRETTY_NAME="(.*)"', _read("/etc/os-release"))
+    memory = re.search(r"MemTotal:\s*(\d+)", read_file("/proc/meminfo"))
+    system = re.search(r'PRETTY_NAME="(.*)"', read_file("/etc/os-release"))
     return {
         "cpu": model.group(1) if model else platform.machine(),
         "cpus": os.cpu_count(),
@@ -95,5 +96,5 @@ def describe():
 @functools.lru_cache(maxsize=None)
 def tsc_hz():
     """Ticks of the time stamp counter in a second, as the kernel has measured it against other clocks."""
-    found = re.search(r"cpu MHz\s*:\s*([\d.]+)", _read("/proc/cpuinfo"))
+    found = re.search(r"cpu MHz\s*:\s*([\d.]+)", read_file("/proc/cpuinfo"))
     return float(found.group(1)) * 1e6 if found else 1e9

@@ -9,17 +9,11 @@ import os
 import re
 import time
 
+import machine
+
 # Percent of a CPU that others may take, and the part of the best speed that a CPU must have.
 TAKEN = 2
 SPEED = 0.85
-
-
-def _read(path):
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def probe(cpu, seconds=0.01):
@@ -76,12 +70,12 @@ class Taken:
         for pid in self.pids:
             for thread in os.listdir(f"/proc/{pid}/task"):
                 # Nanoseconds on a CPU, nanoseconds waiting for one.
-                words = _read(f"/proc/{pid}/task/{thread}/schedstat").split()
+                words = machine.read_file(f"/proc/{pid}/task/{thread}/schedstat").split()
                 if len(words) >= 2:
                     threads[pid, thread] = int(words[0]), int(words[1])
         stolen = {}
         for cpu in self.cpus:
-            words = re.search(rf"^cpu{cpu} (.*)", _read("/proc/stat"), re.MULTILINE).group(1).split()
+            words = re.search(rf"^cpu{cpu} (.*)", machine.read_file("/proc/stat"), re.MULTILINE).group(1).split()
             stolen[cpu] = int(words[7]) / os.sysconf("SC_CLK_TCK")
         return time.monotonic(), threads, stolen
 
