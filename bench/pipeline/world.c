@@ -3,12 +3,10 @@
 #include <rte_eal.h>
 #include <rte_malloc.h>
 
-#include "layer/compile.h"
 #include "layer/router_advertisement/router_advertisement.h"
-#include "model/check.h"
-#include "model/document.h"
-#include "model/object.h"
 #include "pipeline.h"
+#include "plane/plane.h"
+#include "plane/tables_from_yaml.h"
 
 static const char objects[] =
 	"kind: Node\nname: a\nvtep: 192.0.2.1/24\nuplink: {netdev: up0}\n"
@@ -26,20 +24,13 @@ static const char objects[] =
 	"addresses: [10.1.0.12, 'fd00:1::12']\nsecurityGroups: [server]\n"
 	"device: {tap: {name: s}}\n";
 
+static struct port_driver driver;
 static const struct mac_address uplink_mac = {{0x02, 0, 0, 0, 0, 0xaa}};
 
 struct fake_port {
 	struct port port;
 	struct sent sent[PORT_QUEUES_MAX];
 };
-
-// ---- ports
-
-static uint16_t fake_receive(struct port *port, uint16_t queue, struct rte_mbuf **packets,
-			     uint16_t count)
-{
-	return 0;
-}
 
 static uint16_t fake_send(struct port *port, uint16_t queue, struct rte_mbuf **packets,
 			  uint16_t count)
@@ -51,37 +42,13 @@ static uint16_t fake_send(struct port *port, uint16_t queue, struct rte_mbuf **p
 	return count;
 }
 
-static bool fake_arm(struct port *port, uint16_t queue, int *fd)
-{
-	*fd = -1;
-	return true;
-}
-
-static void fake_disarm(struct port *port, uint16_t queue)
-{
-}
-
-static bool fake_up(const struct port *port)
-{
-	return true;
-}
-
-static const struct port_driver fake_driver = {
-	.name = "fake",
-	.receive = fake_receive,
-	.send = fake_send,
-	.arm = fake_arm,
-	.disarm = fake_disarm,
-	.up = fake_up,
-};
-
 static void open_port(struct tables *tables, uint32_t number, uint32_t workers)
 {
 	struct port_binding *binding = &tables->ports[number];
 	struct fake_port *fake = rte_zmalloc("port", sizeof(*fake), 128);
 
 	require(fake != NULL, "no memory for a port");
-	fake->port.driver = &fake_driver;
+	fake->port.driver = &driver;
 	fake->port.queues = (uint16_t)workers;
 	fake->port.mac = uplink_mac;
 	binding->port = &fake->port;
@@ -112,28 +79,13 @@ uint32_t world_take_sent(struct world *world, uint32_t worker)
 
 static struct tables *compile(const struct pipeline_options *options)
 {
-	static struct compile_numbers numbers;
-	static struct neighbours neighbours;
-	struct document *document = document_new();
-	struct object_set *set = object_set_new();
-	struct problems problems = {0};
-	struct tables *tables;
-	struct error err;
 	char yaml[sizeof(objects) + 8];
+	struct tables *tables;
 
 	snprintf(yaml, sizeof(yaml), objects, options->vxlan ? "b" : "a");
-	document_parse(document, "objects", yaml, strlen(yaml));
-	for (size_t i = 0; i < document->count; i++)
-		object_set_put(set, object_copy(document->objects[i].object));
-	set_check(set, NULL, &problems);
-	require(!document->error_count && !problems.count, "the objects are wrong");
-	require(compile_numbers_open(&numbers) && neighbours_open(&neighbours), "no memory");
-	require(tables_compile(set, "a", &numbers, &neighbours, 1, options->workers, NULL, NULL,
-			       &tables, &err) == 0,
-		"the objects do not compile");
+	tables = tables_from_yaml(yaml, strlen(yaml), "a", options->workers);
+	require(tables != NULL, "the objects are wrong");
 	tables_set_uplink(tables, &uplink_mac, 9000);
-	object_set_free(set);
-	document_free(document);
 	return tables;
 }
 
@@ -171,6 +123,7 @@ void world_open(struct world *world, const struct pipeline_options *options)
 						.packet_memory = 32};
 	struct error err;
 
+	driver = plane_driver(fake_send);
 	world->tables = compile(options);
 	world->ports[SIDE_CLIENT] = find_port(world->tables, "client");
 	world->ports[SIDE_SERVER] = find_port(world->tables, "server");
@@ -184,16 +137,10 @@ void world_open(struct world *world, const struct pipeline_options *options)
 		engine_options.cpus[i] = -1;
 	if (engine_open(&engine_options, world->tables, &world->engine, &err) < 0)
 		require(false, err.text);
-	// Their threads have to go: measure.c has its own.
-	for (uint32_t i = 0; i < options->workers; i++) {
-		struct worker *worker = world->engine->workers[i];
-
-		atomic_store(&worker->stop, true);
-		worker_wake(worker);
-		pthread_join(worker->thread, NULL);
-		atomic_store(&worker->started, false);
-		worker->now = engine_now(world->engine);
-	}
+	// measure.c has threads of its own.
+	plane_take_workers(world->engine);
+	for (uint32_t i = 0; i < options->workers; i++)
+		world->engine->workers[i]->now = engine_now(world->engine);
 	require(engine_publish(world->engine, world->tables, &err) != NULL, "no tables");
 	// They may have advertised the network's router.
 	for (uint32_t i = 0; i < options->workers; i++)

@@ -1,14 +1,10 @@
 // Any program as a filter of captures: what the check lets through ends, and reads nothing but the
 // packet. Input: a byte that says how many instructions follow, those, and the packet.
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <rte_mbuf.h>
 
+#include "fuzz.h"
 #include "worker/capture_filter.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

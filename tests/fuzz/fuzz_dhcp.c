@@ -2,16 +2,11 @@
 // can't be read; answers must be readable by the same rules. The first byte says which: 0 DHCP, 1
 // DHCPv6, 2 DHCPv6 by unicast; more: for the Port without addresses.
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "fuzz_tables.h"
+#include "fuzz.h"
 #include "layer/services/services.h"
+#include "plane/tables_from_yaml.h"
 
-#define MESSAGE_MAX 4096 // whole pages
+#define MESSAGE_MAX 4096
 #define REPLY_GUARD 64
 
 static struct tables *tables;
@@ -34,14 +29,6 @@ static const char yaml[] =
 	"---\nkind: Port\nname: a2\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:02'\n"
 	"device: {tap: {name: a2}}\n";
 
-#define require(condition)                                                      \
-	do {                                                                    \
-		if (!(condition)) {                                             \
-			fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
-			abort();                                                \
-		}                                                               \
-	} while (0)
-
 static const struct service_endpoint *find(const char *name)
 {
 	for (uint32_t i = 0; i < tables->services->endpoint_count; i++) {
@@ -51,20 +38,6 @@ static const struct service_endpoint *find(const char *name)
 			return service;
 	}
 	abort();
-}
-
-static const uint8_t *guard_put(const uint8_t *data, size_t size)
-{
-	static uint8_t *memory;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (!memory) {
-		memory = mmap(NULL, MESSAGE_MAX + page, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		require(memory != MAP_FAILED &&
-			mprotect(memory + MESSAGE_MAX, page, PROT_NONE) == 0);
-	}
-	return memcpy(memory + MESSAGE_MAX - size, data, size);
 }
 
 static void fuzz_v4(const struct dhcp_offer *offer, const uint8_t *data, uint32_t size)
@@ -112,12 +85,9 @@ static void fuzz_v6(const struct dhcpv6_offer *offer, bool unicast, const uint8_
 	require(again.identity_count <= message.identity_count);
 }
 
-int LLVMFuzzerInitialize(int *count, char ***arguments);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
-	tables = fuzz_tables_make(yaml, sizeof(yaml) - 1, "a");
+	tables = tables_from_yaml(yaml, sizeof(yaml) - 1, "a", 1);
 	require(tables != NULL);
 	return 0;
 }

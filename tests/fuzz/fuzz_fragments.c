@@ -5,15 +5,10 @@
 // how much of it is in the first segment, 0 for all of it); else steps of STEP_SIZE bytes: what
 // (below), the datagram, its source, offset in eight bytes, size in bytes, cost.
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include "fuzz.h"
 #include "fuzz_frame.h"
 #include "packet/fragment_table.h"
 
-#define FRAME_MAX 16384
 #define STEP_SIZE 8
 #define STEPS_MAX 4096
 #define COST_MAX  64
@@ -24,28 +19,7 @@
 #define STEP_END    0x40
 #define STEP_CLEAR  0x60
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 // ---- frames
-
-static const uint8_t *guard_put(const uint8_t *data, uint32_t size)
-{
-	static uint8_t *memory;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (!memory) {
-		memory = mmap(NULL, FRAME_MAX + page, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		require(memory != MAP_FAILED && mprotect(memory + FRAME_MAX, page, PROT_NONE) == 0);
-	}
-	return memcpy(memory + FRAME_MAX - size, data, size);
-}
 
 static void parse_datagram(const uint8_t *data, uint32_t available, const struct packet *first,
 			   const struct fragment *fragment, uint32_t total)
@@ -71,7 +45,7 @@ static void parse_datagram(const uint8_t *data, uint32_t available, const struct
 static void read_frame(const uint8_t *bytes, uint32_t size, uint8_t mode)
 {
 	uint32_t available = mode >> 2 ? (uint32_t)(mode >> 2) * 8 : size;
-	uint8_t frame[FRAME_MAX];
+	uint8_t frame[GUARD_MAX];
 	struct fragment fragment;
 	struct packet packet;
 	const uint8_t *data;
@@ -219,7 +193,7 @@ static void run_table(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size < 2 || size > FRAME_MAX)
+	if (size < 2 || size > GUARD_MAX)
 		return 0;
 	if (data[0] & 1)
 		read_frame(data + 1, (uint32_t)size - 1, data[0]);

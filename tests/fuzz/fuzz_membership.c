@@ -2,36 +2,12 @@
 // that can't be read. The first byte: bit 0, the family.
 
 #include <netinet/in.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "fuzz.h"
 #include "layer/multicast/membership.h"
 #include "packet/header.h"
 
 #define MESSAGE_MAX 2048
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t *guarded(uint32_t size)
-{
-	static uint8_t *memory;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (!memory) {
-		memory = mmap(NULL, 4096 + page, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		require(memory != MAP_FAILED && mprotect(memory + 4096, page, PROT_NONE) == 0);
-	}
-	return memory + 4096 - size;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   : (struct ip_address){.bytes = {0xfe, 0x80, [15] = 1}};
 	packet.destination = v4 ? ip_from_v4(htonl(0xe0000016))
 				: (struct ip_address){.bytes = {0xff, 2, [15] = 0x16}};
-	frame = guarded(packet.l4_offset + (uint32_t)size);
+	frame = guard_room(packet.l4_offset + (uint32_t)size);
 	memcpy(frame + packet.l4_offset, data, size);
 	frame[packet.l4_offset + 2] = frame[packet.l4_offset + 3] = 0;
 	checksum = checksum_finish(

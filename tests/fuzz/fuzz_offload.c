@@ -2,12 +2,7 @@
 // of it, said again, finished and cut. Ten bytes of virtio header, a byte that says where the frame
 // is split and which of the ways it goes, and the frame.
 
-#include <stdlib.h>
-#include <string.h>
-
-#include <rte_eal.h>
-#include <rte_mbuf.h>
-
+#include "fuzz_packets.h"
 #include "port/offload.h"
 #include "port/segment.h"
 
@@ -18,12 +13,6 @@
 #define SEGMENTS_LIMIT 257
 
 static struct rte_mempool *pool;
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static struct rte_mbuf *packet_make(const uint8_t *data, uint32_t size, uint32_t split)
 {
@@ -70,19 +59,9 @@ static void cut(struct rte_mbuf *packet, bool complete)
 	require(bytes >= packet->pkt_len);
 }
 
-int LLVMFuzzerInitialize(int *count, char ***arguments);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
-	char *eal[] = {(*arguments)[0],		(char[]){"--no-pci"},	    (char[]){"--no-huge"},
-		       (char[]){"--no-shconf"}, (char[]){"--no-telemetry"}, (char[]){"-m"},
-		       (char[]){"32"},		(char[]){"--log-level=4"}};
-
-	require(rte_eal_init(8, eal) >= 0);
-	pool = rte_pktmbuf_pool_create("packets", 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-				       SOCKET_ID_ANY);
-	require(pool);
+	pool = packets_open(255);
 	return 0;
 }
 

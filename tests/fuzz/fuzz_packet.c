@@ -3,21 +3,15 @@
 // be read. The first byte: bit 0, checksums are made right, which chance would not; the other bits,
 // how much of the frame is in the first segment (0: all of it).
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "flow/state.h"
+#include "fuzz.h"
 #include "fuzz_frame.h"
-#include "fuzz_tables.h"
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/gateway/gateway.h"
 #include "layer/services/services.h"
 #include "layer/tunnel/tunnel.h"
 #include "packet/plain.h"
-
-#define FRAME_MAX 16384
+#include "plane/tables_from_yaml.h"
 
 static struct tables *tables;
 
@@ -40,25 +34,6 @@ static const char yaml[] =
 	"addresses: [10.2.0.13]\nallowedAddresses: [192.168.0.0/16]\ndevice: {tap: {name: a3}}\n"
 	"---\nkind: Port\nname: b1\nnode: b\nnetwork: blue\nmac: '52:54:00:00:00:11'\n"
 	"addresses: [10.1.0.21, 'fd00:1::21']\nsecurityGroups: [web]\ndevice: {tap: {name: b1}}\n";
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static const uint8_t *guard_put(const uint8_t *data, uint32_t size)
-{
-	static uint8_t *memory;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	if (!memory) {
-		memory = mmap(NULL, FRAME_MAX + page, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		require(memory != MAP_FAILED && mprotect(memory + FRAME_MAX, page, PROT_NONE) == 0);
-	}
-	return memcpy(memory + FRAME_MAX - size, data, size);
-}
 
 static void check_packet(const struct packet *packet, uint32_t available, uint32_t length)
 {
@@ -134,7 +109,7 @@ static void walk_packet(struct packet *packet, struct ingress ingress, uint16_t 
 static void answer(const uint8_t *data, uint32_t size, const struct packet *packet,
 		   const struct endpoint *source)
 {
-	static uint8_t room[FRAME_MAX + 2 * RTE_PKTMBUF_HEADROOM];
+	static uint8_t room[GUARD_MAX + 2 * RTE_PKTMBUF_HEADROOM];
 	struct rte_mbuf mbuf = {.buf_addr = room,
 				.buf_len = sizeof(room),
 				.data_off = RTE_PKTMBUF_HEADROOM,
@@ -252,14 +227,11 @@ static void from_underlay(const uint8_t *frame, uint32_t available, uint32_t len
 	}
 }
 
-int LLVMFuzzerInitialize(int *count, char ***arguments);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
 	static const struct mac_address uplink = {{0x02, 0, 0, 0, 0, 0xaa}};
 
-	tables = fuzz_tables_make(yaml, sizeof(yaml) - 1, "a");
+	tables = tables_from_yaml(yaml, sizeof(yaml) - 1, "a", 1);
 	require(tables != NULL);
 	tables_set_uplink(tables, &uplink, 1500);
 	return 0;
@@ -267,10 +239,10 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static uint8_t frame[FRAME_MAX];
+	static uint8_t frame[GUARD_MAX];
 	uint32_t length, available;
 
-	if (size < 1 || size > FRAME_MAX)
+	if (size < 1 || size > GUARD_MAX)
 		return 0;
 	length = (uint32_t)size - 1;
 	available = data[0] >> 1 && data[0] >> 1 < length ? data[0] >> 1 : length;

@@ -5,15 +5,14 @@
 // The input is a list of steps: a byte that says what (below), two bytes of length in little endian
 // order, and so many bytes of frame.
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "fuzz.h"
 #include "fuzz_frame.h"
-#include "fuzz_tables.h"
 #include "layer/router_advertisement/router_advertisement.h"
+#include "plane/plane.h"
+#include "plane/tables_from_yaml.h"
 #include "worker/worker.h"
 
 #define STEP_PORT   0x07 // of the ports below
@@ -59,26 +58,15 @@ static const char *const policies[] = {
 
 static struct tables *tables[POLICIES];
 static struct engine *engine;
+static struct port_driver driver;
 static struct port fake;
 static struct port_counters counters[2];
 static struct router_schedule schedules[PORTS];
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 // ---- ports without devices
 
-static uint16_t fake_receive(struct port *port, uint16_t queue, struct rte_mbuf **packets,
-			     uint16_t count)
-{
-	return 0;
-}
-
-static uint16_t fake_send(struct port *port, uint16_t queue, struct rte_mbuf **packets,
-			  uint16_t count)
+static uint16_t check_sent(struct port *port, uint16_t queue, struct rte_mbuf **packets,
+			   uint16_t count)
 {
 	static uint8_t room[65536 + 256];
 
@@ -99,30 +87,6 @@ static uint16_t fake_send(struct port *port, uint16_t queue, struct rte_mbuf **p
 	}
 	return count;
 }
-
-static bool fake_arm(struct port *port, uint16_t queue, int *fd)
-{
-	*fd = -1;
-	return true;
-}
-
-static void fake_disarm(struct port *port, uint16_t queue)
-{
-}
-
-static bool fake_up(const struct port *port)
-{
-	return true;
-}
-
-static const struct port_driver fake_driver = {
-	.name = "fake",
-	.receive = fake_receive,
-	.send = fake_send,
-	.arm = fake_arm,
-	.disarm = fake_disarm,
-	.up = fake_up,
-};
 
 // ---- the worker's turn
 
@@ -246,20 +210,6 @@ static void start_eal(void)
 	require(rte_eal_init(9, arguments) >= 0);
 }
 
-// Its thread has to go: this one does its work.
-static void take_worker(struct worker *worker)
-{
-	atomic_store(&worker->stop, true);
-	worker_wake(worker);
-	pthread_join(worker->thread, NULL);
-	atomic_store(&worker->started, false);
-	rte_rcu_qsbr_thread_register(engine->readers, worker->index);
-	rte_rcu_qsbr_thread_online(engine->readers, worker->index);
-}
-
-int LLVMFuzzerInitialize(int *count, char ***argument_list);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerInitialize(int *count, char ***argument_list)
 {
 	static const struct mac_address uplink = {{0x02, 0, 0, 0, 0, 0xaa}};
@@ -271,13 +221,16 @@ int LLVMFuzzerInitialize(int *count, char ***argument_list)
 	start_eal();
 	for (size_t i = 0; i < POLICIES; i++) {
 		snprintf(yaml, sizeof(yaml), "%s%s", node, policies[i]);
-		tables[i] = fuzz_tables_make(yaml, strlen(yaml), "a");
+		tables[i] = tables_from_yaml(yaml, strlen(yaml), "a", 1);
 		require(tables[i] != NULL);
 		tables_set_uplink(tables[i], &uplink, 1500);
 	}
 	require(engine_open(&options, tables[0], &engine, &err) == 0);
-	take_worker(engine->workers[0]);
-	fake.driver = &fake_driver;
+	plane_take_workers(engine);
+	rte_rcu_qsbr_thread_register(engine->readers, 0);
+	rte_rcu_qsbr_thread_online(engine->readers, 0);
+	driver = plane_driver(check_sent);
+	fake.driver = &driver;
 	fake.queues = 1;
 	fake.mac = uplink;
 	for (size_t i = 0; i < POLICIES; i++)

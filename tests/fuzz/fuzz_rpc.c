@@ -1,13 +1,11 @@
 // Any bytes as what a client sends to the gRPC server. The first byte: bit 0, the connection begins
 // as HTTP/2 does (preface and settings); the other bits, how the rest is cut into pieces.
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
+#include "fuzz.h"
 #include "rpc/health.h"
 #include "rpc/reflection.h"
 #include "rpc/server.h"
@@ -155,8 +153,6 @@ static void turn(int client)
 			;
 	}
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

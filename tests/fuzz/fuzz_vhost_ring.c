@@ -3,15 +3,10 @@
 // the memory, of which the ring's parts come first. The device receives and sends, and the memory
 // changes a little between, as guests do. What is outside of it is AddressSanitizer's.
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
-#include <rte_eal.h>
-#include <rte_mbuf.h>
-
+#include "fuzz_packets.h"
 #include "port/offload.h"
 #include "port/vhost_user/ring.h"
 
@@ -29,25 +24,9 @@
 
 static struct rte_mempool *pool;
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-int LLVMFuzzerInitialize(int *count, char ***arguments);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
-	char *eal[] = {(*arguments)[0],		(char[]){"--no-pci"},	    (char[]){"--no-huge"},
-		       (char[]){"--no-shconf"}, (char[]){"--no-telemetry"}, (char[]){"-m"},
-		       (char[]){"32"},		(char[]){"--log-level=4"}};
-
-	require(rte_eal_init(8, eal) >= 0);
-	pool = rte_pktmbuf_pool_create("packets", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-				       SOCKET_ID_ANY);
-	require(pool);
+	pool = packets_open(1023);
 	return 0;
 }
 

@@ -3,19 +3,12 @@
 // says which, the next ones what with.
 
 #include <event2/event.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <rte_eal.h>
-#include <rte_mbuf.h>
 
 #include "base/log.h"
+#include "fuzz_packets.h"
 #include "port/driver.h"
 #include "port/vhost_user/features.h"
 #include "port/vhost_user/message.h"
@@ -31,12 +24,6 @@ static struct sockaddr_un address = {.sun_family = AF_UNIX};
 static int files[4]; // memory, a piece of memory, an eventfd, no such thing
 static uint8_t *memory;
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 static void turn(void)
 {
 	for (int i = 0; i < 4; i++)
@@ -45,9 +32,6 @@ static void turn(void)
 
 static void begin(void)
 {
-	char *eal[] = {(char[]){"fuzz"},	   (char[]){"--no-pci"},     (char[]){"--no-huge"},
-		       (char[]){"--no-shconf"},	   (char[]){"-m"},	     (char[]){"32"},
-		       (char[]){"--no-telemetry"}, (char[]){"--log-level=4"}};
 	struct port_device device = {.kind = PORT_DEVICE_VHOST_USER,
 				     .server = true,
 				     .mode = PORT_MODE_NONE,
@@ -55,9 +39,8 @@ static void begin(void)
 				     .mtu = 1500};
 	struct error err;
 
-	require(rte_eal_init((int)RTE_DIM(eal), eal) >= 0);
 	log_set_level(LOG_LEVEL_ERROR);
-	environment.pool = rte_pktmbuf_pool_create("packets", 255, 0, 0, 2048 + 128, SOCKET_ID_ANY);
+	environment.pool = packets_open(255);
 	environment.base = event_base_new();
 	snprintf(device.name, sizeof(device.name), "/tmp/fuzz_vhost_user.%d", getpid());
 	memcpy(address.sun_path, device.name, sizeof(address.sun_path) - 1);
@@ -212,8 +195,6 @@ static void step(int fd, struct input *input)
 		work(what / 8 % QUEUES);
 	}
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,4 +1,4 @@
-#include "fuzz_tables.h"
+#include "plane/tables_from_yaml.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,21 +11,22 @@ static struct compile_numbers numbers;
 static struct neighbours neighbours;
 static uint32_t users; // of both
 
-static struct tables *compile(const struct object_set *set, const char *node)
+static struct tables *compile(const struct object_set *set, const char *node, uint32_t workers)
 {
 	struct tables *tables;
 	struct error err;
 
 	if (!users++ && (!compile_numbers_open(&numbers) || !neighbours_open(&neighbours)))
 		abort();
-	if (tables_compile(set, node, &numbers, &neighbours, 1, 2, NULL, NULL, &tables, &err) < 0) {
+	if (tables_compile(set, node, &numbers, &neighbours, 1, workers, NULL, NULL, &tables,
+			   &err) < 0) {
 		fprintf(stderr, "a valid set does not compile: %s\n", err.text);
 		abort();
 	}
 	return tables;
 }
 
-struct tables *fuzz_tables_make(const char *yaml, size_t size, const char *node)
+struct tables *tables_from_yaml(const char *yaml, size_t size, const char *node, uint32_t workers)
 {
 	struct document *document = document_new();
 	struct object_set *set = object_set_new();
@@ -40,14 +41,14 @@ struct tables *fuzz_tables_make(const char *yaml, size_t size, const char *node)
 		document_add_problem(document, problems.list[i]);
 	document_sort_errors(document);
 	if (!document->error_count && !problems.count)
-		tables = compile(set, node);
+		tables = compile(set, node, workers);
 	problems_clear(&problems);
 	object_set_free(set);
 	document_free(document);
 	return tables;
 }
 
-void fuzz_tables_free(struct tables *tables)
+void tables_from_yaml_free(struct tables *tables)
 {
 	if (!tables)
 		return;
