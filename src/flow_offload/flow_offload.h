@@ -4,9 +4,11 @@
 // uplink: the programs then put outer headers before packets, and take them off. Such a connection
 // is FLOW_OFFLOADED in the table; it stays there with its key, state and rules.
 //
-// slots.c    which connections are offloaded, and what the kernel has counted of them
-// attach.c   the programs at a port's interface
-// check.c    is what the kernel has what the table says?
+// open.c    the programs and their maps; which slots are free
+// slots.c   connections that are offloaded, and what the kernel has counted of them
+// check.c   is what the kernel has what the table says?
+//
+// Ports put the programs at their interfaces (port/packet.c).
 //
 // Threads: each worker begins and ends the offloading of the connections that it owns. Who reads
 // may do so at any time, as with the table.

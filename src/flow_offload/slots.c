@@ -1,24 +1,9 @@
-// A slot of the kernel's map for each offloaded connection. Two rings a worker: numbers of slots
-// that it may use, and of those that it used and the kernel may still be reading.
+// A slot of the kernel's map for each offloaded connection: what the programs are told of it when
+// it begins, and what they have counted.
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <rte_errno.h>
-
-#include "base/pages.h"
-#include "flow/window.h"
 #include "flow_offload/slots.h"
-// Not ours to mend.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "flow_offload/programs.skel.h"
-#pragma GCC diagnostic pop
+
+#include <string.h>
 
 // Without a packet for so long, a connection gives its slot back.
 #define IDLE_SECONDS 30
@@ -27,11 +12,6 @@
 _Static_assert(sizeof(struct offload_key) == 48, "a key has no padding");
 
 // What both the kernel and Sluice write.
-static uint64_t load64(const __u64 *number)
-{
-	return __atomic_load_n(number, __ATOMIC_RELAXED);
-}
-
 static uint32_t load32(const __u32 *number)
 {
 	return __atomic_load_n(number, __ATOMIC_RELAXED);
@@ -54,19 +34,6 @@ static void windows_raise(struct offload_direction *to, const struct flow_accoun
 	raise32(&to->end, atomic_load_explicit(&account->end[index], memory_order_relaxed));
 	raise32(&to->ack, atomic_load_explicit(&account->ack[index], memory_order_relaxed));
 	raise32(&to->window, atomic_load_explicit(&account->window[index], memory_order_relaxed));
-}
-
-static uint64_t nanoseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static size_t slot_of_size(const struct flow_offload *offload)
-{
-	return ((size_t)offload->table->max + 1) * sizeof(*offload->slot_of);
 }
 
 static struct offload_slot *slot_get(const struct flow_offload *offload, flow_reference reference)
@@ -190,7 +157,7 @@ bool flow_offload_begin(struct flow_offload *offload, uint32_t worker, flow_refe
 {
 	struct flow *flow = flow_table_get(offload->table, reference);
 	uint32_t number = slot_take(offload, worker);
-	uint64_t now = nanoseconds();
+	uint64_t now = offload_clock();
 	struct offload_slot *slot;
 
 	if (number == NONE)
@@ -245,19 +212,11 @@ bool flow_offload_holds(const struct flow_offload *offload, flow_reference refer
 		slot->underlay == flow_offload_underlay(offload));
 }
 
-// The second of the table's clock of a time of CLOCK_MONOTONIC.
-static uint32_t second_of(uint64_t time, uint32_t now)
-{
-	uint64_t clock = nanoseconds();
-
-	return now - (uint32_t)(clock > time ? (clock - time) / 1000000000 : 0);
-}
-
 static void seen_read(const struct offload_slot *slot, struct flow_account *account, uint32_t now)
 {
-	uint64_t first = load64(&slot->direction[0].seen),
-		 second = load64(&slot->direction[1].seen);
-	uint32_t seen = second_of(first > second ? first : second, now);
+	uint64_t first = offload_load64(&slot->direction[0].seen),
+		 second = offload_load64(&slot->direction[1].seen);
+	uint32_t seen = offload_second(first > second ? first : second, now);
 
 	if ((int32_t)(seen - account->last_seen) > 0)
 		account->last_seen = seen;
@@ -279,8 +238,8 @@ static void slot_read(const struct offload_slot *slot, struct flow_account *acco
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct offload_direction *direction = &slot->direction[i];
 
-		account->packets[i] += load64(&direction->packets);
-		account->bytes[i] += load64(&direction->bytes);
+		account->packets[i] += offload_load64(&direction->packets);
+		account->bytes[i] += offload_load64(&direction->bytes);
 		if (direction->key.protocol == IPPROTO_TCP)
 			windows_read(direction, account, i);
 	}
@@ -312,7 +271,7 @@ void flow_offload_account(struct flow_offload *offload, flow_reference reference
 
 	__atomic_fetch_add(&to->packets, packets, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&to->bytes, bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&to->seen, nanoseconds(), __ATOMIC_RELAXED);
+	__atomic_store_n(&to->seen, offload_clock(), __ATOMIC_RELAXED);
 	if (to->key.protocol != IPPROTO_TCP)
 		return;
 	windows_raise(to, account, index);
@@ -360,182 +319,8 @@ static void keep_read(void *context, flow_reference reference, struct flow_accou
 	flow_offload_read(context, reference, copy);
 }
 
-// ---- the whole
-
-static void *map_memory(const struct bpf_map *map, size_t size, struct error *err)
+struct flow_keeper slots_keeper(struct flow_offload *offload)
 {
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
-
-	if (memory != MAP_FAILED)
-		return memory;
-	error_errno(err, "map %s", bpf_map__name(map));
-	return NULL;
-}
-
-static int open_rings(struct flow_offload *offload, struct error *err)
-{
-	uint32_t workers = offload->table->workers, number = 0;
-
-	for (uint32_t i = 0; i < workers; i++) {
-		uint32_t end = OFFLOAD_SLOTS / workers * (i + 1);
-		char name[RTE_RING_NAMESIZE];
-
-		snprintf(name, sizeof(name), "offload-usable-%u", i);
-		offload->usable[i] =
-			rte_ring_create(name, OFFLOAD_SLOTS, SOCKET_ID_ANY,
-					RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
-		snprintf(name, sizeof(name), "offload-used-%u", i);
-		offload->used[i] = rte_ring_create(name, OFFLOAD_SLOTS, SOCKET_ID_ANY,
-						   RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
-		if (!offload->usable[i] || !offload->used[i])
-			return error_set(err, "no memory for rings: %s", rte_strerror(rte_errno));
-		for (; number < end; number++)
-			rte_ring_sp_enqueue(offload->usable[i], (void *)(uintptr_t)number);
-	}
-	return 0;
-}
-
-static int open_programs(struct flow_offload *offload, struct error *err)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options);
-
-	offload->programs = programs__open_and_load();
-	if (!offload->programs)
-		return error_errno(err, "BPF programs");
-	offload->fds.decide = bpf_program__fd(offload->programs->progs.offload_decide);
-	offload->fds.decide_tunnel =
-		bpf_program__fd(offload->programs->progs.offload_decide_tunnel);
-	offload->fds.filters = bpf_map__fd(offload->programs->maps.offload_filters);
-	offload->fds.forward = bpf_program__fd(offload->programs->progs.offload_forward);
-	offload->fds.tunnel_send = bpf_program__fd(offload->programs->progs.offload_tunnel_send);
-	offload->fds.mark = OFFLOAD_MARK;
-	offload->keys_fd = bpf_map__fd(offload->programs->maps.offload_keys);
-	offload->barrier_fd = bpf_map__fd(offload->programs->maps.offload_barrier);
-	offload->spare_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "spare", 4, 4, 1, &options);
-	if (offload->spare_fd < 0)
-		return error_errno(err, "BPF map");
-	offload->slots = map_memory(offload->programs->maps.offload_slots,
-				    OFFLOAD_SLOTS * sizeof(*offload->slots), err);
-	offload->state =
-		map_memory(offload->programs->maps.offload_states, sizeof(*offload->state), err);
-	offload->ports = map_memory(offload->programs->maps.offload_ports,
-				    OFFLOAD_PORTS * sizeof(*offload->ports), err);
-	offload->next_hops = map_memory(offload->programs->maps.offload_next_hops,
-					OFFLOAD_NEXT_HOPS * sizeof(*offload->next_hops), err);
-	return offload->slots && offload->state && offload->ports && offload->next_hops ? 0 : -1;
-}
-
-int flow_offload_open(struct flow_table *table, struct flow_offload **result, struct error *err)
-{
-	struct flow_offload *offload = calloc(1, sizeof(*offload));
-
-	if (!offload)
-		return error_set(err, "no memory");
-	offload->spare_fd = -1;
-	offload->table = table;
-	offload->slot_of = pages_get(slot_of_size(offload));
-	if (!offload->slot_of) {
-		flow_offload_close(offload);
-		return error_set(err, "no memory");
-	}
-	if (open_programs(offload, err) < 0 || open_rings(offload, err) < 0) {
-		flow_offload_close(offload);
-		return -1;
-	}
-	table->keeper = (struct flow_keeper){
+	return (struct flow_keeper){
 		.context = offload, .end = keep_end, .look = keep_look, .read = keep_read};
-	*result = offload;
-	return 0;
-}
-
-void flow_offload_close(struct flow_offload *offload)
-{
-	if (!offload)
-		return;
-	for (uint32_t i = 0; i < FLOW_TABLE_WORKERS_MAX; i++) {
-		rte_ring_free(offload->usable[i]);
-		rte_ring_free(offload->used[i]);
-	}
-	if (offload->slots)
-		munmap(offload->slots, OFFLOAD_SLOTS * sizeof(*offload->slots));
-	if (offload->state)
-		munmap(offload->state, sizeof(*offload->state));
-	if (offload->ports)
-		munmap(offload->ports, OFFLOAD_PORTS * sizeof(*offload->ports));
-	if (offload->next_hops)
-		munmap(offload->next_hops, OFFLOAD_NEXT_HOPS * sizeof(*offload->next_hops));
-	if (offload->spare_fd >= 0)
-		close(offload->spare_fd);
-	programs__destroy(offload->programs);
-	pages_free(offload->slot_of, slot_of_size(offload));
-	free(offload);
-}
-
-const struct port_programs *flow_offload_programs(const struct flow_offload *offload)
-{
-	return &offload->fds;
-}
-
-void flow_offload_set_generation(struct flow_offload *offload, uint32_t generation)
-{
-	__atomic_store_n(&offload->state->generation, generation, __ATOMIC_SEQ_CST);
-}
-
-void flow_offload_underlay_changed(struct flow_offload *offload)
-{
-	__atomic_add_fetch(&offload->state->underlay, 1, __ATOMIC_SEQ_CST);
-}
-
-uint32_t flow_offload_underlay(const struct flow_offload *offload)
-{
-	return __atomic_load_n(&offload->state->underlay, __ATOMIC_SEQ_CST);
-}
-
-uint32_t flow_offload_next_hop_used(const struct flow_offload *offload, uint32_t next_hop,
-				    uint32_t now)
-{
-	uint64_t time = __atomic_load_n(&offload->next_hops[next_hop], __ATOMIC_RELAXED);
-
-	return time ? second_of(time, now) : now - INT32_MAX;
-}
-
-void flow_offload_count(const struct flow_offload *offload, uint32_t port,
-			struct port_counters *counters)
-{
-	const struct offload_counters *kernel = &offload->ports[port];
-
-	if (port >= OFFLOAD_PORTS)
-		return;
-	counters->rx_packets += load64(&kernel->rx_packets);
-	counters->rx_bytes += load64(&kernel->rx_bytes);
-	counters->tx_packets += load64(&kernel->tx_packets);
-	counters->tx_bytes += load64(&kernel->tx_bytes);
-}
-
-uint32_t flow_offload_live(const struct flow_offload *offload)
-{
-	uint32_t workers = offload->table->workers;
-	uint32_t live = OFFLOAD_SLOTS / workers * workers;
-
-	for (uint32_t i = 0; i < workers; i++)
-		live -= rte_ring_count(offload->usable[i]) + rte_ring_count(offload->used[i]);
-	return live;
-}
-
-void flow_offload_tidy(struct flow_offload *offload)
-{
-	uint32_t workers = offload->table->workers, zero = 0;
-	unsigned int ended[FLOW_TABLE_WORKERS_MAX], all = 0;
-	void *number;
-
-	for (uint32_t i = 0; i < workers; i++)
-		all += ended[i] = rte_ring_count(offload->used[i]);
-	// Whoever in the kernel still reads one of these is done when the map was changed. If it
-	// can't be, they stay where they are.
-	if (!all ||
-	    bpf_map_update_elem(offload->barrier_fd, &zero, &offload->spare_fd, BPF_ANY) < 0)
-		return;
-	for (uint32_t i = 0; i < workers; i++)
-		while (ended[i]-- && rte_ring_sc_dequeue(offload->used[i], &number) == 0)
-			rte_ring_sp_enqueue(offload->usable[i], number);
 }
