@@ -7,19 +7,7 @@
 #include "layer/security_group/tables.h"
 #include "layer/services/tables.h"
 #include "layer_fixture.h"
-#include "model/document.h"
-#include "model/object.h"
-
-static void put(struct object_set *set, const char *yaml)
-{
-	struct document *document = document_new();
-
-	document_parse(document, "yaml", yaml, strlen(yaml));
-	assert_int_equal(document->error_count, 0);
-	for (size_t i = 0; i < document->count; i++)
-		object_set_put(set, object_copy(document->objects[i].object));
-	document_free(document);
-}
+#include "model_fixture.h"
 
 static struct tables *compile(struct layer_fixture *fixture, const struct object_set *set)
 {
@@ -188,7 +176,7 @@ static void test_damage(void **state)
 	struct tables *want;
 
 	fixture_open(&fixture, "n0");
-	put(set, damaged_yaml);
+	set_put(set, damaged_yaml);
 	want = compile(&fixture, set);
 	for (size_t i = 0; i < sizeof(damages) / sizeof(*damages); i++) {
 		struct tables *have = compile(&fixture, set);

@@ -5,8 +5,7 @@
 #include "layer_fixture.h"
 
 #include "model/check.h"
-#include "model/document.h"
-#include "model/object.h"
+#include "model_fixture.h"
 
 const char fixture_yaml[] =
 	"kind: Node\nname: a\nvtep: 192.0.2.1/24\nuplink: {netdev: up0}\n"
@@ -87,18 +86,13 @@ void fixture_close(struct layer_fixture *fixture)
 void fixture_apply(struct layer_fixture *fixture, const char *yaml)
 {
 	static const struct mac_address uplink = {{0x02, 0, 0, 0, 0, 0xaa}};
-	struct document *document = document_new();
 	struct object_set *set = object_set_new();
 	struct problems problems = {0};
 	struct tables *tables;
 	struct error err;
 	char text[512];
 
-	document_parse(document, "yaml", yaml, strlen(yaml));
-	if (document->error_count)
-		fail_msg("%s", document->errors[0].text);
-	for (size_t i = 0; i < document->count; i++)
-		object_set_put(set, object_copy(document->objects[i].object));
+	set_put(set, yaml);
 	set_check(set, NULL, &problems);
 	if (problems.count)
 		fail_msg("%s", problems_summary(&problems, text, sizeof(text)));
@@ -111,7 +105,6 @@ void fixture_apply(struct layer_fixture *fixture, const char *yaml)
 	fixture->tables = tables;
 	compile_numbers_settle(&fixture->numbers);
 	object_set_free(set);
-	document_free(document);
 }
 
 const struct endpoint *fixture_endpoint(const struct tables *tables, const char *port)

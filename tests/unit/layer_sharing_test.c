@@ -6,8 +6,7 @@
 #include "layer/compare.h"
 #include "layer_fixture.h"
 #include "model/check.h"
-#include "model/document.h"
-#include "model/object.h"
+#include "model_fixture.h"
 
 enum {
 	NODES = 3, // this one is n0
@@ -16,18 +15,6 @@ enum {
 	PORTS = 40,
 	ROUNDS = 600
 };
-
-static void put(struct object_set *set, const char *yaml)
-{
-	struct document *document = document_new();
-
-	document_parse(document, "yaml", yaml, strlen(yaml));
-	if (document->error_count)
-		fail_msg("%s: %s", document->errors[0].text, yaml);
-	for (size_t i = 0; i < document->count; i++)
-		object_set_put(set, object_copy(document->objects[i].object));
-	document_free(document);
-}
 
 // Networks without an MTU of their own have less as soon as a tunnel address is IPv6.
 static void put_node(struct object_set *set, struct random *random, unsigned int number)
@@ -39,7 +26,7 @@ static void put_node(struct object_set *set, struct random *random, unsigned int
 	snprintf(yaml, sizeof(yaml),
 		 "kind: Node\nname: n%u\nvtep: '%s%u/%u'\nuplink: {netdev: up0}\n", number,
 		 v6 ? "2001:db8::" : "192.0.2.", host, v6 ? 64 : 24);
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 static void put_network(struct object_set *set, struct random *random, unsigned int number)
@@ -54,7 +41,7 @@ static void put_network(struct object_set *set, struct random *random, unsigned 
 		 random_below(random, 4) ? (number % 2 ? "v0" : "v1") : "''",
 		 random_below(random, 2) ? "mtu: 1401\n" : "", number, number,
 		 1 + random_below(random, 2), number, random_below(random, 3));
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 static void put_group(struct object_set *set, struct random *random, unsigned int number)
@@ -66,7 +53,7 @@ static void put_group(struct object_set *set, struct random *random, unsigned in
 		 "- {direction: ingress, protocol: tcp, ports: '%u', remote: {group: g%u}}\n"
 		 "- {direction: egress}\n",
 		 number, 80 + random_below(random, 3), random_below(random, GROUPS));
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 static void put_port(struct object_set *set, struct random *random, unsigned int number)
@@ -90,7 +77,7 @@ static void put_port(struct object_set *set, struct random *random, unsigned int
 		 number, node, network, number + 16 * random_below(random, 2), network, number + 10,
 		 network, number + 10, allowed, random_below(random, GROUPS),
 		 random_below(random, 2), device);
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 static void change(struct object_set *set, struct random *random)
@@ -161,7 +148,7 @@ static struct object_set *first_set(struct random *random)
 {
 	struct object_set *set = object_set_new();
 
-	put(set, "kind: Vrf\nname: v0\n---\nkind: Vrf\nname: v1\n");
+	set_put(set, "kind: Vrf\nname: v0\n---\nkind: Vrf\nname: v1\n");
 	for (unsigned int i = 0; i < NODES; i++)
 		put_node(set, random, i);
 	for (unsigned int i = 0; i < GROUPS; i++)

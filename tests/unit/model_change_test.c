@@ -1,13 +1,9 @@
 // A small change is held against what is near it. Whatever it calls sound, the whole set has to be.
 
-#include "test.h"
-
-#include <stdio.h>
+#include "model_fixture.h"
 
 #include "model/check.h"
 #include "model/check_change.h"
-#include "model/document.h"
-#include "model/object.h"
 
 enum {
 	NODES = 4,
@@ -25,18 +21,6 @@ static uint32_t below(uint32_t limit)
 	return (random_state >> 8) % limit;
 }
 
-static void put(struct object_set *set, const char *yaml)
-{
-	struct document *document = document_new();
-
-	document_parse(document, "yaml", yaml, strlen(yaml));
-	if (document->error_count)
-		fail_msg("%s: %s", document->errors[0].text, yaml);
-	for (size_t i = 0; i < document->count; i++)
-		object_set_put(set, object_copy(document->objects[i].object));
-	document_free(document);
-}
-
 // `host` and `device` often are somebody else's already; a VLAN's parent may be anything.
 static void put_port(struct object_set *set, unsigned int number, unsigned int host,
 		     unsigned int node, unsigned int network, unsigned int device)
@@ -52,7 +36,7 @@ static void put_port(struct object_set *set, unsigned int number, unsigned int h
 		 "kind: Port\nname: p%u\nnode: n%u\nnetwork: w%u\nmac: '52:54:00:00:00:%02x'\n"
 		 "addresses: [10.%u.0.%u]\nsecurityGroups: [g%u]\ndevice: %s\n",
 		 number, node, network, host, network, host + 10, below(GROUPS), what);
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 static void put_group(struct object_set *set, unsigned int number, unsigned int remote)
@@ -63,7 +47,7 @@ static void put_group(struct object_set *set, unsigned int number, unsigned int 
 		 "kind: SecurityGroup\nname: g%u\nrules:\n"
 		 "- {direction: ingress, remote: {group: g%u}}\n- {direction: egress}\n",
 		 number, remote);
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 // MTUs differ, which VLANs must fit in. `vrf` 3 is none, and from 4 on one that is not there.
@@ -78,7 +62,7 @@ static void put_network(struct object_set *set, unsigned int number, unsigned in
 		 "kind: Network\nname: w%u\nvrf: %s\nmtu: %u\nvni: %u\n"
 		 "subnets: [{cidr: 10.%u.0.0/16}]\n",
 		 number, name, mtu, vni + 1, subnet);
-	put(set, yaml);
+	set_put(set, yaml);
 }
 
 static struct object_set *first_set(void)
@@ -88,13 +72,13 @@ static struct object_set *first_set(void)
 
 	for (unsigned int i = 0; i < 3; i++) {
 		snprintf(yaml, sizeof(yaml), "kind: Vrf\nname: v%u\n", i);
-		put(set, yaml);
+		set_put(set, yaml);
 	}
 	for (unsigned int i = 0; i < NODES; i++) {
 		snprintf(yaml, sizeof(yaml),
 			 "kind: Node\nname: n%u\nvtep: 192.0.2.%u/24\nuplink: {netdev: up0}\n", i,
 			 i + 1);
-		put(set, yaml);
+		set_put(set, yaml);
 	}
 	for (unsigned int i = 0; i < NETWORKS; i++)
 		put_network(set, i, i == 5 ? 3 : i % 3, 1400 + i, i, i);
@@ -144,7 +128,7 @@ static void change(struct object_set *set)
 		break;
 	case 8:
 		snprintf(name, sizeof(name), "kind: Vrf\nname: v%u\n", below(5));
-		put(set, name);
+		set_put(set, name);
 		break;
 	case 9:
 		snprintf(name, sizeof(name), "v%u", below(5));
@@ -199,7 +183,7 @@ static void test_other_kinds(void **state)
 	struct object_set *current = first_set(), *next = object_set_copy(current);
 
 	assert_true(change_is_sound(current, next));
-	put(next, "kind: Node\nname: n9\n");
+	set_put(next, "kind: Node\nname: n9\n");
 	assert_false(change_is_sound(current, next));
 	object_set_free(current);
 	object_set_free(next);

@@ -1,24 +1,11 @@
 // The store of a program that ends without a word: before, after and in the middle of each write
 // that it makes. Whatever is found afterwards is one of the states that there should be.
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "model_fixture.h"
 
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "model/object.h"
-#include "model/store.h"
-
-#define VRF SLUICE__V1__OBJECT__KIND_VRF
 
 #define FIRST  7  // the revision that the old version has left
 #define LAST   11 // after all changes
@@ -173,18 +160,6 @@ static int disk_set_up(void **state)
 }
 
 // What happens, in the life of a store.
-
-static Sluice__V1__Object *vrf_new(const char *name)
-{
-	Sluice__V1__Object *object = calloc(1, sizeof(*object));
-
-	sluice__v1__object__init(object);
-	object->kind_case = VRF;
-	object->vrf = calloc(1, sizeof(*object->vrf));
-	sluice__v1__vrf__init(object->vrf);
-	object->vrf->name = strdup(name);
-	return object;
-}
 
 static Sluice__V1__Object *objects[MANY + 1];
 static struct change creation[MANY + 1], deletion[MANY + 1];
