@@ -165,7 +165,7 @@ static void vhost_check(struct port *base)
 	if (port->server)
 		vhost_socket_check(port);
 	else
-		vhost_client_again(port, false);
+		vhost_client_check(port);
 }
 
 static void vhost_close(struct port *base)

@@ -47,11 +47,17 @@ void front_end_turn(void)
 void front_end_open(struct front_end *end, const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	memset(end, 0, sizeof(*end));
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	end->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(end->socket, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(connect(connected, (struct sockaddr *)&address, sizeof(address)), 0);
+	front_end_take(end, connected);
+}
+
+void front_end_take(struct front_end *end, int connected)
+{
+	memset(end, 0, sizeof(*end));
+	end->socket = connected;
 	end->memory_fd = memfd_create("guest", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(end->memory_fd, MEMORY_SIZE), 0);
 	end->memory =

@@ -39,6 +39,8 @@ void front_end_turn(void);
 
 // Connects, with memory that is not shared yet.
 void front_end_open(struct front_end *end, const char *path);
+// The same with a socket that is connected, and is the front-end's now.
+void front_end_take(struct front_end *end, int connected);
 void front_end_close(struct front_end *end);
 
 // Is it still connected? What was not read is lost.

@@ -426,39 +426,6 @@ static void test_announcement(void **state)
 	port_close(port);
 }
 
-// It is found by what comes into the directory, and again after it went.
-static void test_client(void **state)
-{
-	char directory[] = "/tmp/vhost_user_test.XXXXXX", place[64];
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct port *port;
-	int listener, accepted;
-
-	assert_non_null(mkdtemp(directory));
-	snprintf(place, sizeof(place), "%s/socket", directory);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", place);
-	port = front_end_port(place, false, 1);
-	front_end_turn();
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	// It comes too early at first.
-	front_end_turn();
-	assert_int_equal(listen(listener, 4), 0);
-	for (int i = 0; i < 3; i++) {
-		struct pollfd poll_fd = {.fd = listener, .events = POLLIN};
-
-		while (poll(&poll_fd, 1, 0) == 0)
-			event_base_loop(front_end_environment.base, EVLOOP_ONCE);
-		accepted = accept(listener, NULL, NULL);
-		assert_true(accepted >= 0);
-		close(accepted);
-	}
-	port_close(port);
-	close(listener);
-	unlink(place);
-	rmdir(directory);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,7 +441,6 @@ int main(void)
 		cmocka_unit_test(test_fewer_queues),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_announcement),
-		cmocka_unit_test(test_client),
 	};
 
 	return front_end_tests_run(tests, RTE_DIM(tests));

@@ -12,8 +12,9 @@
 
 #include "port/vhost_user/vhost_user.h"
 
-// Milliseconds: between looks at what came into the directory, and from one try to the next while
-// the socket is there and nobody listens yet.
+// Milliseconds: between looks at what came into the directory, and from the end of a connection to
+// the next try; from one try to the next while the socket is there and nobody listens yet; and the
+// most of the last two.
 #define PAUSE	     10
 #define PATIENCE     2
 #define PATIENCE_END 1000
@@ -144,17 +145,21 @@ static void on_again(evutil_socket_t fd, short what, void *context)
 	look(port);
 }
 
-void vhost_client_again(struct vhost_port *port, bool ended)
+void vhost_client_check(struct vhost_port *port)
 {
-	if (!TAILQ_EMPTY(&port->guests))
-		return;
-	if (!ended) {
+	if (TAILQ_EMPTY(&port->guests))
 		look(port);
-		return;
-	}
-	// Not at once: whoever accepts and closes again could keep this thread busy.
-	watch_begin(port);
-	later(port, PAUSE);
+}
+
+void vhost_client_ended(struct vhost_port *port, bool served)
+{
+	// Whoever accepts and closes, or makes sockets, again and again could keep this thread
+	// busy: nothing is looked at before.
+	if (served || !port->pause)
+		port->pause = PAUSE;
+	else
+		port->pause = RTE_MIN(2 * port->pause, PATIENCE_END);
+	later(port, port->pause);
 }
 
 int vhost_client_open(struct vhost_port *port, struct error *err)

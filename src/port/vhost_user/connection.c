@@ -34,10 +34,11 @@ static void guest_close(struct vhost_guest *guest)
 static void connection_end(struct vhost_guest *guest)
 {
 	struct vhost_port *port = guest->port;
+	bool served = guest->serial;
 
 	guest_close(guest);
 	if (!port->server && TAILQ_EMPTY(&port->guests))
-		vhost_client_again(port, true);
+		vhost_client_ended(port, served);
 }
 
 static void refusal_log(struct vhost_guest *guest, const struct error *err)

@@ -94,7 +94,8 @@ struct vhost_port {
 	// client.c
 	int watch; // inotify
 	struct event *watched, *again;
-	uint32_t patience; // milliseconds from the last try to the next
+	// Milliseconds from the last try to the next, and from the last connection to it.
+	uint32_t patience, pause;
 	struct vhost_queue queues[PORT_QUEUES_MAX];
 };
 
@@ -171,5 +172,7 @@ void vhost_socket_check(struct vhost_port *port);
 int vhost_client_open(struct vhost_port *port, struct error *err);
 void vhost_client_close(struct vhost_port *port);
 
-// The connection has ended, or a second has gone by.
-void vhost_client_again(struct vhost_port *port, bool ended);
+// A second has gone by.
+void vhost_client_check(struct vhost_port *port);
+// The connection has ended. `served`: it could send and receive.
+void vhost_client_ended(struct vhost_port *port, bool served);
