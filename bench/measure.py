@@ -14,6 +14,8 @@ from device import DEVICES
 SLICE = 0.5
 # At most so many times the wished duration is spent on waiting for slices that nobody disturbs.
 PATIENCE = 2
+# Slices in a row in which nothing may pass.
+SILENT = 3
 
 
 @contextlib.contextmanager
@@ -26,7 +28,22 @@ def running(bench, name, wanted, **options):
         yield stage, device, load.Load(stage, bench.load, wanted, **options)
 
 
+class Watch:
+    """Tells afterwards whether the CPUs were load's and device's own since it was made."""
+
+    def __init__(self, bench, stage):
+        self.speed = bench.speed
+        self.before = self.speed.now()
+        self.taken = quiet.Taken([child.process.pid for child in stage.children], [setup.LOAD_CPU, setup.DEVICE_CPU])
+
+    def sample(self):
+        """What run.py judges a sample by. It takes some of the load's time: to be called after the end."""
+        taken = self.taken.percent()
+        return {"takenPercent": taken, "speeds": [self.before, self.speed.now()]}
+
+
 def _slice(device, source, stage, speed, before, interval):
+    """A sample, or None if nothing passed."""
     device.reset()
     start = time.monotonic()
     taken = quiet.Taken([child.process.pid for child in stage.children], [setup.LOAD_CPU, setup.DEVICE_CPU])
@@ -42,7 +59,7 @@ def _slice(device, source, stage, speed, before, interval):
     sent = load.sent(last) - load.sent(first)
     received = load.received(last) - load.received(first)
     if seconds <= 0 or sent <= 0 or received <= 0 or spent["packets"] <= 0:
-        raise Failure("no packets pass any more")
+        return None
     sample.update({
         "seconds": seconds, "sent": sent, "received": received, "packetsPerSecond": received / seconds,
         # What is on its way at both ends of the slice makes it a little wrong, to both sides.
@@ -66,19 +83,29 @@ def is_quiet(sample, speed):
 
 def slices(bench, stage, device, source, seconds, patience=PATIENCE):
     """Samples of a running device, `seconds` of quiet ones if they can be had in `patience` times as long."""
-    samples = []
+    samples, silent = [], 0
     before = bench.speed.now()
     interval = min(SLICE, seconds)
     for _number in range(max(1, round(patience * seconds / interval))):
         # After the probe the rings are full; let them come to rest.
         time.sleep(0.05)
         sample = _slice(device, source, stage, bench.speed, before, interval)
-        samples.append(sample)
-        before = sample["speeds"][1]
         stage.check()
         source.check()
+        if not sample:
+            # A table that grows may take so long (Open vSwitch's does); what is dead stays so.
+            silent += 1
+            if silent > SILENT:
+                raise Failure("no packets pass any more")
+            before = bench.speed.now()
+            continue
+        silent = 0
+        samples.append(sample)
+        before = sample["speeds"][1]
         if sum(is_quiet(sample, bench.speed) for sample in samples) * interval >= seconds:
             break
+    if not samples:
+        raise Failure("no packets pass any more")
     return samples
 
 

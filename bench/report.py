@@ -89,10 +89,22 @@ def advantage(entry, base):
         return None, ""
     cycles = median(base, "cyclesPerPacket") / median(entry, "cyclesPerPacket")
     rates = median(entry, "packetsPerSecond") / median(base, "packetsPerSecond")
-    disturbed = "; ~ disturbed" if entry["disturbed"] or base["disturbed"] else ""
     if min(median(entry, "busyPercent"), median(base, "busyPercent")) < BUSY_PERCENT:
-        return cycles, f"by cycles, the load was the limit ({rates:.2f} by rates){disturbed}"
-    return rates, f"{cycles:.2f} by cycles{disturbed}"
+        return cycles, noted(f"by cycles, the load was the limit ({rates:.2f} by rates)", entry, base)
+    return rates, noted(f"{cycles:.2f} by cycles", entry, base)
+
+
+def noted(note, *entries):
+    """The note, with that one of the entries is disturbed."""
+    if not any(entry["disturbed"] for entry in entries):
+        return note
+    return f"{note}; ~ disturbed" if note else "~ disturbed"
+
+
+def time_row(what, target, figure, met, note, *entries):
+    """A Row about times: what is late while others took part of the CPUs is no verdict on the device."""
+    late = any(entry["disturbed"] for entry in entries) and not met
+    return Row(what, target, figure, None if late else met, noted(note, *entries))
 
 
 def number(value):

@@ -25,10 +25,9 @@ class Setup:
     tunnel: bool = False
     # Rules of the second workload's group. One of them allows the load's connections; no other one matches.
     rules: int = 1
-    # Seconds without a packet after which a UDP connection ends; None: whatever the device has.
+    # Seconds without a packet after which a UDP connection ends; None: whatever the device has. Many are to come, where
+    # this is given; Open vSwitch keeps its own times.
     idle_seconds: int = None
-    # The same for one that never had an answer, if that is another time.
-    unreplied_seconds: int = None
     # The forwarding thread polls without a pause, or sleeps when there is nothing to do.
     spin: bool = True
     cpu: int = DEVICE_CPU

@@ -1,8 +1,10 @@
 """Open vSwitch with DPDK: what a user would otherwise run, with the policy that Sluice gets.
 
 It has its own database, sockets and network namespace; the Open vSwitch of the machine is not touched. Nothing is
-tuned beyond the number of forwarding cores and the priority of the other threads; for new connections also how many may
-be tracked and for how long, and the cache of exact matches is left out, which new connections only thrash.
+tuned beyond the number of forwarding cores; for new connections also how many may be tracked, and the cache of exact
+matches is left out, which new connections only thrash. It keeps its own times (30 seconds and more) after which connections
+end: none does while it is measured. Ending them is work under a mutex that forwarding takes for each new one, by a thread
+that would have a CPU of its own elsewhere, and has none beside load and forwarding.
 """
 
 import os
@@ -74,7 +76,6 @@ class Device:
             file.write("\n".join(_policy(wanted)) + "\n")
         self.stage.run(["ovs-ofctl", "add-flows", "unix:" + stage.path("br-int.mgmt"), stage.path("flows")],
                        env=self.env)
-        self._prefer_helpers()
 
     def _start(self, wanted):
         stage = self.stage
@@ -134,29 +135,7 @@ class Device:
         if wanted.connections > CONNECTIONS:
             self._appctl("dpctl/ct-set-maxconns", str(wanted.connections))
         if wanted.idle_seconds:
-            # "multiple" are those with answers.
-            unreplied = wanted.unreplied_seconds or wanted.idle_seconds
-            times = [f"udp_first={unreplied}", f"udp_single={unreplied}", f"udp_multiple={wanted.idle_seconds}"]
             self._vsctl("set", "Open_vSwitch", ".", "other_config:emc-insert-inv-prob=0")
-            self._vsctl("--", "--id=@dp", "create", "Datapath", "datapath_version=0", "--", "set", "Open_vSwitch", ".",
-                        "datapaths:netdev=@dp")
-            self._vsctl("add-zone-tp", "netdev", "zone=1", *times)
-
-    def _prefer_helpers(self):
-        """Its threads that don't forward go before the load, with which they share a CPU.
-
-        One of them ends connections, under a lock that forwarding takes for each new one: while it had to wait for
-        the CPU, forwarding would wait, too. Where it runs beside real workloads it would have a CPU to go to.
-        """
-        directory = f"/proc/{self.switch.process.pid}/task"
-        for thread in os.listdir(directory):
-            try:
-                with open(f"{directory}/{thread}/comm") as file:
-                    if not file.read().startswith("pmd-"):
-                        os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
-            except OSError:
-                # It has ended, or no such priority can be had here.
-                continue
 
     def _vsctl(self, *arguments):
         return self.stage.run(["ovs-vsctl", "--timeout=60", "--db=" + self.database, *arguments], env=self.env)

@@ -52,8 +52,7 @@ def network(wanted):
     made = {"kind": "Network", "name": "blue", "vni": setup.VNI,
             "subnets": [{"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"}]}
     if wanted.idle_seconds:
-        made["connectionTracking"] = {"idleTimes": {"unreplied": wanted.unreplied_seconds or wanted.idle_seconds,
-                                                    "replied": wanted.idle_seconds}}
+        made["connectionTracking"] = {"idleTimes": {"unreplied": wanted.idle_seconds, "replied": wanted.idle_seconds}}
     return made
 
 
@@ -131,6 +130,10 @@ class Device:
             for reason, count in worker.get("drops", {}).items():
                 found[reason] = found.get(reason, 0) + int(count)
         return found
+
+    def judged(self):
+        """Packets that went through the layers since the start: first ones, and those of connections judged anew."""
+        return max((int(layer.get("passed", 0)) for layer in self.stats().get("layers", [])), default=0)
 
     def table_bytes(self):
         """Memory of the connection table that is in use: the mapping of its file."""

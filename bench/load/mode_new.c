@@ -1,6 +1,5 @@
 // Every packet of port 0 opens a connection, and port 1 answers each once; beside that, connections
-// that were opened before are kept alive. Those are never answered (UDP), so that a device can be
-// told to remember them longer than the others, and they cost little.
+// that were opened before are kept alive. Those are never answered (UDP), so that they cost little.
 
 #include <stdlib.h>
 

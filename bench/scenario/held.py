@@ -57,7 +57,7 @@ def measure_case(bench, case):
         source.wait_for(lambda line: line["answered"] > 2 * STREAM, 60, "answers")
         start = source.now()
         source.sleep(0.98 * wanted / RATE)
-        source.wait_for(lambda line: line["answered"] >= wanted, 60, "all connections")
+        source.wait_for(lambda line: line["answered"] >= wanted, 120, "all connections")
         _phase(result, "fill", source.since(start))
         result["fillSeconds"] = source.now() - start
         result["connections"] = device.connections()

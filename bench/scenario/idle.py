@@ -36,12 +36,14 @@ def measure_case(bench, case):
     with measure.running(bench, case["device"], Setup(connections=1000, spin=False), connections=1, rate=RATE,
                          latency=True, interval=INTERVAL_MS) as (stage, _device, source):
         source.wait_for(lambda line: min(port["received"] for port in line["ports"]) > 5, 60, "packets")
+        watch = measure.Watch(bench, stage)
         start, seconds = source.now(), 1 if bench.quick else 10
         pid = stage.children[-2].process.pid
         before = cpu_seconds(pid)
         source.sleep(seconds)
         awake = 100 * (cpu_seconds(pid) - before) / seconds
         found = sorted(time / 1e3 for time in times(source.since(start), "max"))
+        seen = watch.sample()
         # Guests that are there, and silent.
         source.child.process.send_signal(signal.SIGSTOP)
         time.sleep(0.2)
@@ -50,7 +52,7 @@ def measure_case(bench, case):
         resting = 100 * (cpu_seconds(pid) - before) / seconds
         source.child.process.send_signal(signal.SIGCONT)
         return [{"cpuPercent": resting, "cpuPercentAwake": awake, "p50": found[len(found) // 2],
-                 "p99": found[len(found) * 99 // 100], "longest": found[-1]}]
+                 "p99": found[len(found) * 99 // 100], "longest": found[-1], **seen}]
 
 
 def table(entries):
@@ -68,4 +70,5 @@ def rows(entries):
         return []
     cpu, wake = report.median(entry, "cpuPercent"), report.median(entry, "p99")
     return [report.Row("idle, --idle sleep", "5 % of a core", f"{cpu:.2f} %", cpu < 5),
-            report.Row("idle, p99 from a guest to the other", "200 µs", f"{wake:.0f} µs", wake < 200, f"{RATE} packets a second")]
+            report.time_row("idle, p99 from a guest to the other", "200 µs", f"{wake:.0f} µs", wake < 200,
+                            f"{RATE} packets a second", entry)]

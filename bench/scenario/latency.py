@@ -35,12 +35,13 @@ def measure_case(bench, case):
     if not most:
         raise Failure("the maximum rate is not known")
     rate = round(most * case["percent"] / 100)
-    with measure.running(bench, device, wanted, connections=CONNECTIONS, rate=rate, latency=True) as (_s, _d, source):
+    with measure.running(bench, device, wanted, connections=CONNECTIONS, rate=rate, latency=True) as (stage, _d, source):
         source.warm_up(bench.warm_up)
+        watch = measure.Watch(bench, stage)
         start = source.now()
         source.sleep(bench.seconds)
-        source.check()
         lines = source.since(start)
+        seen = watch.sample()
         if not times(lines, "p50"):
             raise Failure("no packets pass any more")
         # Of each interval of 20 ms, and of these the median: what disturbs one interval is left out.
@@ -48,7 +49,7 @@ def measure_case(bench, case):
         seconds = lines[-1]["seconds"] - lines[0]["seconds"]
         arrived = sum(b["received"] - a["received"] for a, b in zip(lines[0]["ports"], lines[-1]["ports"]))
         return [{"wanted": rate, "packetsPerSecond": arrived / seconds if seconds else None, **found,
-                 "longest": max(times(lines, "max")) / 1e3}]
+                 "longest": max(times(lines, "max")) / 1e3, **seen}]
 
 
 def table(entries):
@@ -76,11 +77,11 @@ def rows(entries):
             if slow:
                 note += f"; through {' and '.join(slow)} less than {report.median(one, 'wanted') / 1e6:.2f} were wanted"
             worst = max(report.median(one, key) / report.median(base, key) for key in ("p50", "p99"))
-            found.append(report.Row(
+            found.append(report.time_row(
                 f"latency at {percent} % of the maximum, p50 and p99", "1.2 of testpmd io",
                 f"{report.median(one, 'p50'):.1f} and {report.median(one, 'p99'):.1f} µs to "
                 f"{report.median(base, 'p50'):.1f} and {report.median(base, 'p99'):.1f}: {worst:.2f}", worst <= LIMIT,
-                note))
+                note, one, base))
     return found
 
 

@@ -56,18 +56,19 @@ def table(entries):
 
 
 def rows(entries):
-    counts = _counts(entries)
+    note, counts = report.noted("", *entries), _counts(entries)
     few, many = counts[0], counts[-1]
     found = []
     low, high = (report.median(report.find(entries, rules=rules, packets="later"), "cyclesPerPacket")
                  for rules in (few, many))
     if low and high and few < many:
         found.append(report.Row(f"{report.number(many)} rules, a later packet", "within 5 % of 10 rules",
-                                f"{high:.0f} to {low:.0f} cycles: {100 * (high / low - 1):+.1f} %", high / low <= 1.05))
+                                f"{high:.0f} to {low:.0f} cycles: {100 * (high / low - 1):+.1f} %", high / low <= 1.05,
+                                note))
     low, high = _first(entries, few), _first(entries, many)
     if low and high and few < many:
         found.append(report.Row(f"{report.number(many)} rules, a first packet", "2 x 10 rules",
-                                f"{high:.0f} to {low:.0f} cycles: {high / low:.2f}", high / low <= 2))
+                                f"{high:.0f} to {low:.0f} cycles: {high / low:.2f}", high / low <= 2, note))
     return found
 
 

@@ -73,6 +73,42 @@ def test_a_target_is_met_or_missed(bench):
         assert row.met is met and row.verdict() == ("met" if met else "missed")
 
 
+@pytest.mark.parametrize("rate, other, met", [
+    (1.2e6, 0.45e6, True), (1.1e6, 0.45e6, False),
+    # So little is not what Open vSwitch can do.
+    (1.2e6, 0.1e6, False), (2.1e6, 0.1e6, True)])
+def test_a_doubtful_ratio_is_not_enough(bench, rate, other, met):
+    taken = [{"case": {"device": device}, "answeredPerSecond": value, "cyclesPerConnection": 2.5e9 / value,
+              "busyPercent": 100, "live": 1000000} for device, value in (("sluice", rate), ("ovs", other))]
+    (row,) = bench.scenario.SCENARIOS["new"].rows(
+        bench.report.summarize(taken, [{"device": "sluice"}, {"device": "ovs"}]))
+    assert row.met is met
+    assert ("can do more" in row.note) == (other < 0.4e6)
+
+
+@pytest.mark.parametrize("p50, quiet, met", [(1.0, True, True), (2.0, True, False), (1.0, False, True), (2.0, False, None)])
+def test_what_is_late_beside_others_is_no_verdict(bench, p50, quiet, met):
+    taken = [{"case": {"device": device, "percent": 10}, "p50": value, "p99": 5.0, "wanted": 1e6, "packetsPerSecond": 1e6,
+              "quiet": quiet} for device, value in (("sluice", p50), ("testpmd", 1.0))]
+    (row,) = bench.scenario.SCENARIOS["latency"].rows(bench.report.summarize(taken, [sample["case"] for sample in taken]))
+    assert row.met is met and ("disturbed" in row.note) is not quiet
+
+
+def change_entries(bench, **found):
+    sample = {"case": {"device": "sluice"}, "lostInAll": 0, "queueFullInAll": 0, "lostBefore": 0, "judged": 200000, "packetsPerSecond": 4e6,
+              "wanted": 4e6, "longestMs": 0.5, **found}
+    return bench.report.summarize([sample], [sample["case"]])
+
+
+@pytest.mark.parametrize("found, verdict", [
+    ({}, "met"), ({"lostInAll": 5}, "missed"), ({"lostInAll": 5, "queueFullInAll": 5}, "not measurable here"),
+    ({"lostInAll": 5, "queueFullInAll": 4}, "missed"),
+    ({"packetsPerSecond": 3e6}, "not measurable here")])
+def test_a_change_is_judged_at_half_load(bench, found, verdict):
+    (row,) = bench.scenario.SCENARIOS["change"].rows(change_entries(bench, **found))
+    assert row.verdict() == verdict and "all 200000 directions were judged anew" in row.note
+
+
 def test_what_was_not_measured_has_no_verdict(bench):
     stream = bench.scenario.SCENARIOS["stream"]
     assert stream.rows(entries_of(bench, samples("sluice", 100000, [5e6] * 3, 400))) == []
