@@ -288,7 +288,7 @@ static uint64_t offloads_choose(struct ethdev_port *port, uint64_t capabilities)
 	port->port.offloads = PORT_OFFLOAD_CHECKSUM;
 	if ((capabilities & tso) == tso) {
 		used |= tso;
-		port->port.offloads |= PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6;
+		port->port.offloads |= PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6 | PORT_OFFLOAD_TSO_CWR;
 		if ((capabilities & tunnel) == tunnel) {
 			used |= tunnel;
 			port->port.offloads |=

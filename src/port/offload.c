@@ -162,6 +162,9 @@ static enum offload_verdict segmentation_accept(struct rte_mbuf *packet,
 	packet->ol_flags |= request == REQUEST_TCP ? RTE_MBUF_F_TX_TCP_SEG : RTE_MBUF_F_TX_UDP_SEG;
 	if (request == REQUEST_UFO)
 		packet->ol_flags |= PACKET_UFO;
+	if (request == REQUEST_TCP &&
+	    *rte_pktmbuf_mtod_offset(packet, uint8_t *, layout->l4 + 13) & RTE_TCP_CWR_FLAG)
+		packet->ol_flags |= PACKET_CWR;
 	return OFFLOAD_READY;
 }
 
@@ -253,8 +256,7 @@ bool offload_to_virtio(struct rte_mbuf *packet, struct virtio_net_hdr *header)
 		header->gso_type = GSO_UDP_L4;
 	else
 		header->gso_type = layout.v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	// Only the first segment may tell of the smaller window (RFC 3168 section 6.1.2).
-	if (layout.protocol == IPPROTO_TCP && data[layout.l4 + 13] & RTE_TCP_CWR_FLAG)
+	if (packet->ol_flags & PACKET_CWR)
 		header->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
 	return true;
 }

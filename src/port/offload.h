@@ -7,7 +7,8 @@
 //   means nothing, so whoever changes addresses or ports need not care; the sender fills it.
 // - RTE_MBUF_F_TX_TCP_SEG or _UDP_SEG, beside the above: to be cut into segments of `tso_segsz`
 //   bytes of payload. _UDP_SEG with PACKET_UFO: one datagram, to be cut into IP fragments with
-//   `tso_segsz` bytes behind the IP header.
+//   `tso_segsz` bytes behind the IP header. _TCP_SEG with PACKET_CWR: the TCP header has CWR, which
+//   is the first segment's alone (RFC 3168 section 6.1.2).
 // - With any of them: RTE_MBUF_F_TX_IPV4 or _IPV6; l2_len, l3_len, l4_len; the IP packet ends where
 //   the frame ends; headers are in the first segment.
 // - RTE_MBUF_F_TX_OUTER_IPV4 or _OUTER_IPV6: all this is meant of a packet in a tunnel;
@@ -31,9 +32,11 @@
 #define PACKET_SEGMENTATION (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
 #define PACKET_UNFINISHED   (PACKET_SEGMENTATION | RTE_MBUF_F_TX_L4_MASK)
 #define PACKET_TUNNELLED    (RTE_MBUF_F_TX_OUTER_IPV4 | RTE_MBUF_F_TX_OUTER_IPV6)
-// DPDK has no flag that tells the two ways of cutting UDP apart; the engine reserves this one.
+// DPDK has no flags for these; the engine reserves them.
 #define PACKET_UFO_BIT 40
 #define PACKET_UFO     (UINT64_C(1) << PACKET_UFO_BIT)
+#define PACKET_CWR_BIT 38
+#define PACKET_CWR     (UINT64_C(1) << PACKET_CWR_BIT)
 
 // l2_len of a packet in VXLAN: UDP, VXLAN and Ethernet headers.
 #define PACKET_TUNNEL_BETWEEN 30
@@ -105,9 +108,10 @@ static inline bool offload_suffices(uint64_t flags, uint32_t offloads)
 	uint32_t needed = 0;
 
 	if (flags & RTE_MBUF_F_TX_TCP_SEG)
-		needed = tunnelled		      ? PORT_OFFLOAD_TUNNEL_TSO
-			 : flags & RTE_MBUF_F_TX_IPV4 ? PORT_OFFLOAD_TSO4
-						      : PORT_OFFLOAD_TSO6;
+		needed = (tunnelled		       ? PORT_OFFLOAD_TUNNEL_TSO
+			  : flags & RTE_MBUF_F_TX_IPV4 ? PORT_OFFLOAD_TSO4
+						       : PORT_OFFLOAD_TSO6) |
+			 (flags & PACKET_CWR ? PORT_OFFLOAD_TSO_CWR : 0);
 	else if (flags & RTE_MBUF_F_TX_UDP_SEG)
 		needed = tunnelled ? ~0U : flags & PACKET_UFO ? PORT_OFFLOAD_UFO : PORT_OFFLOAD_USO;
 	else if (flags & RTE_MBUF_F_TX_L4_MASK)

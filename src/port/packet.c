@@ -272,7 +272,8 @@ int packet_port_open(const char *name, const struct port_device *device,
 	port->interface_index = interface->index;
 	port->port.mac = interface->mac;
 	port->port.offloads = PORT_OFFLOAD_CHECKSUM | PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6 |
-			      PORT_OFFLOAD_UFO | PORT_OFFLOAD_TUNNEL_CHECKSUM;
+			      PORT_OFFLOAD_TSO_CWR | PORT_OFFLOAD_UFO |
+			      PORT_OFFLOAD_TUNNEL_CHECKSUM;
 	if (kernel_has_uso())
 		port->port.offloads |= PORT_OFFLOAD_USO;
 	port->uplink = device->uplink;

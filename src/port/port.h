@@ -100,6 +100,7 @@ struct port_environment {
 #define PORT_OFFLOAD_UFO	     16
 #define PORT_OFFLOAD_TUNNEL_CHECKSUM 32 // of a packet in a tunnel
 #define PORT_OFFLOAD_TUNNEL_TSO	     64
+#define PORT_OFFLOAD_TSO_CWR	     128 // also with CWR in the TCP header (offload.h)
 
 // Counters of one worker for one port; written by that worker only. A packet that is to be cut
 // counts as one where it comes in, and where it leaves as it is; its segments count each where they

@@ -238,7 +238,8 @@ static void flags_copy(const struct segmenter *segmenter, struct rte_mbuf *packe
 		return;
 	packet->tx_offload = segmenter->source->tx_offload;
 	packet->tso_segsz = 0;
-	packet->ol_flags = segmenter->source->ol_flags & ~(PACKET_SEGMENTATION | PACKET_UFO);
+	packet->ol_flags =
+		segmenter->source->ol_flags & ~(PACKET_SEGMENTATION | PACKET_UFO | PACKET_CWR);
 	if (segmenter->checksum)
 		packet_complete_checksum(packet);
 }

@@ -204,7 +204,7 @@ static int offloads_set(const struct tap_making *making, int fd)
 	struct port *port = &making->port->port;
 
 	port->offloads = PORT_OFFLOAD_CHECKSUM | PORT_OFFLOAD_TSO4 | PORT_OFFLOAD_TSO6 |
-			 PORT_OFFLOAD_UFO | PORT_OFFLOAD_TUNNEL_CHECKSUM;
+			 PORT_OFFLOAD_TSO_CWR | PORT_OFFLOAD_UFO | PORT_OFFLOAD_TUNNEL_CHECKSUM;
 	if (ioctl(fd, TUNSETOFFLOAD, offloads | TUN_F_USO4 | TUN_F_USO6) == 0) {
 		port->offloads |= PORT_OFFLOAD_USO;
 		return 0;

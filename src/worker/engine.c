@@ -227,9 +227,11 @@ static void guard_buffer(struct rte_mempool *pool, void *opaque, void *object, u
 static bool reserve_flags(void)
 {
 	static const struct rte_mbuf_dynflag ufo = {.name = "sluice_ufo"};
+	static const struct rte_mbuf_dynflag cwr = {.name = "sluice_cwr"};
 	static const struct rte_mbuf_dynflag datagram = {.name = "sluice_datagram"};
 
 	return rte_mbuf_dynflag_register_bitnum(&ufo, PACKET_UFO_BIT) == PACKET_UFO_BIT &&
+	       rte_mbuf_dynflag_register_bitnum(&cwr, PACKET_CWR_BIT) == PACKET_CWR_BIT &&
 	       rte_mbuf_dynflag_register_bitnum(&datagram, MBUF_DATAGRAM_BIT) == MBUF_DATAGRAM_BIT;
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from node import BUILD, eventually
 from packets import TCP, UDP, Ether, Raw, fresh_port, ip_header
-from virtio import Sender, checksum_is_right, content
+from virtio import ECN, Sender, checksum_is_right, content
 
 MTU = 1400
 RINGS = {
@@ -177,6 +177,20 @@ def test_as_the_guest_takes_it(lab, start, ring, family):
         got = [guest.receive(port) for _ in range(20)]
         assert b"".join(bytes(received[TCP].payload) for _, _, received in got) == content(20000)
         assert all(checksum_is_right(received) for _, _, received in got)
+    sender.close()
+
+
+def test_cwr_is_the_first_segments(lab, start, family):
+    """A guest that has not asked for large frames with CWR (GUEST_ECN) gets them cut, and all others whole."""
+    near, guest = lab["near"], start(features=("rx",))
+    sender = Sender(near)
+    for flags, count in (("PAC", 20), ("PAE", 1)):
+        frame = large(near, lab["guest"], family, 20000, port := fresh_port())
+        frame[TCP].flags = flags
+        sender.send_segments(frame, family, 1000, ECN)
+        got = [guest.receive(port) for _ in range(count)]
+        assert b"".join(bytes(received[TCP].payload) for _, _, received in got) == content(20000)
+        assert ["C" in received[TCP].flags for _, _, received in got] == ["C" in flags] + [False] * (count - 1)
     sender.close()
 
 

@@ -127,6 +127,27 @@ static void test_to_virtio(void **state)
 	rte_pktmbuf_free(packet);
 }
 
+// A large send with CWR is one for those only that take such ones: its first segment alone has it.
+static void test_cwr(void **state)
+{
+	const uint32_t whole = PORT_OFFLOAD_CHECKSUM | PORT_OFFLOAD_TSO4;
+	struct shape shape = frame_build(0, false, 6, PAYLOAD);
+	struct virtio_net_hdr header = header_build(&shape, VIRTIO_NET_HDR_GSO_TCPV4, 1400);
+
+	for (unsigned int cwr = 0; cwr < 2; cwr++) {
+		struct rte_mbuf *packet = packet_make(shape.length, 2048);
+		uint8_t *tcp = rte_pktmbuf_mtod_offset(packet, uint8_t *, 34);
+
+		if (!cwr)
+			tcp[13] &= (uint8_t)~RTE_TCP_CWR_FLAG;
+		assert_int_equal(offload_from_virtio(packet, &header), OFFLOAD_READY);
+		assert_int_equal(!!(packet->ol_flags & PACKET_CWR), cwr);
+		assert_int_equal(offload_suffices(packet->ol_flags, whole), !cwr);
+		assert_true(offload_suffices(packet->ol_flags, whole | PORT_OFFLOAD_TSO_CWR));
+		rte_pktmbuf_free(packet);
+	}
+}
+
 // Frames of a good shape with some bytes and header fields changed.
 static void test_hostile(void **state)
 {
@@ -176,6 +197,7 @@ int main(void)
 		cmocka_unit_test(test_segments_are_limited),
 		cmocka_unit_test(test_small_segmentation),
 		cmocka_unit_test(test_to_virtio),
+		cmocka_unit_test(test_cwr),
 		cmocka_unit_test(test_hostile),
 	};
 
