@@ -86,7 +86,7 @@ int tables_compile(const struct object_set *objects, const char *node,
 	};
 
 	if (!tables)
-		return error_set(err, "no memory for the tables");
+		return compile_no_memory(err);
 	numbers->neighbours = neighbours;
 	if (neighbours)
 		neighbours_begin(neighbours);
@@ -95,7 +95,7 @@ int tables_compile(const struct object_set *objects, const char *node,
 	tables->polls = calloc(workers, sizeof(*tables->polls));
 	if (!tables->polls) {
 		tables_free(tables);
-		return error_set(err, "no memory for the tables");
+		return compile_no_memory(err);
 	}
 	if (topology_compile(&compile, err) < 0 || services_compile(&compile, err) < 0) {
 		tables_free(tables);

@@ -40,6 +40,12 @@ static inline bool compile_kept(const struct compile *compile, Sluice__V1__Objec
 	       object_set_same(compile->objects, compile->previous_objects, kind, place);
 }
 
+// The error of every compiling half. -1.
+static inline int compile_no_memory(struct error *err)
+{
+	return error_set(err, "no memory for the tables");
+}
+
 bool compile_numbers_open(struct compile_numbers *numbers);
 void compile_numbers_close(struct compile_numbers *numbers);
 

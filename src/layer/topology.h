@@ -1,4 +1,4 @@
-// The common tables: networks, ports of all nodes, other nodes, and the lookups between them.
+// The common tables: networks, other nodes, Ports (endpoint/), and the lookups between them.
 
 #pragma once
 

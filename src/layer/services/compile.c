@@ -7,11 +7,6 @@
 
 #define DEFAULT_LEASE 3600
 
-static int no_memory(struct error *err)
-{
-	return error_set(err, "no memory for the tables");
-}
-
 uint32_t services_search(const Sluice__V1__Dhcp *dhcp, uint8_t *wire, uint32_t room)
 {
 	uint32_t used = 0;
@@ -35,7 +30,7 @@ static int compile_boot(const Sluice__V1__Boot *object, struct boot **result, st
 		return 0;
 	*result = boot = calloc(1, sizeof(*boot));
 	if (!boot)
-		return no_memory(err);
+		return compile_no_memory(err);
 	snprintf(boot->server, sizeof(boot->server), "%s", object->server);
 	if (ip_parse(object->server, &server) && ip_is_v4(&server))
 		boot->server_address = server.words[3];
@@ -66,16 +61,16 @@ static int compile_network(const Sluice__V1__Network *object, const struct netwo
 	}
 	service->subnets = calloc(network->subnet_count + 1, sizeof(*service->subnets));
 	if (!service->subnets)
-		return no_memory(err);
+		return compile_no_memory(err);
 	service->subnet_count = network->subnet_count;
 	router_advertisement_compile(object, network, service);
 	if (!dhcpv6_compile(object, network, service))
-		return no_memory(err);
+		return compile_no_memory(err);
 	for (uint32_t i = 0; i < network->subnet_count; i++)
 		if (ip_is_v4(&network->subnets[i].prefix.address) &&
 		    !dhcp_compile_subnet(object, object->subnets[i], service, network->mtu,
 					 &service->subnets[i]))
-			return no_memory(err);
+			return compile_no_memory(err);
 	return 0;
 }
 
@@ -108,7 +103,7 @@ static int compile_endpoint(struct compile *compile, const Sluice__V1__Port *obj
 		dhcp_compile_offer(&tables->networks[endpoint->network], network, detail,
 				   &service->dhcp);
 		if (!dhcpv6_compile_offer(network, detail, &service->dhcpv6))
-			return no_memory(err);
+			return compile_no_memory(err);
 	}
 	router_advertisement_compile_offer(network_object->network, network, endpoint, detail,
 					   &service->advertisement);
@@ -123,7 +118,7 @@ static int compile_endpoints(struct compile *compile, struct error *err)
 	services->endpoints = calloc(tables->port_count, sizeof(*services->endpoints));
 	services->by_endpoint = calloc(tables->endpoint_count, sizeof(*services->by_endpoint));
 	if (!services->endpoints || !services->by_endpoint)
-		return no_memory(err);
+		return compile_no_memory(err);
 	for (uint32_t number = 1; number < tables->port_count; number++) {
 		uint32_t index = tables->ports[number].endpoint;
 
@@ -160,10 +155,10 @@ int services_compile(struct compile *compile, struct error *err)
 
 	tables->services = services;
 	if (!services)
-		return no_memory(err);
+		return compile_no_memory(err);
 	services->networks = calloc(tables->network_count + 1, sizeof(*services->networks));
 	if (!services->networks)
-		return no_memory(err);
+		return compile_no_memory(err);
 	services->network_count = tables->network_count;
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Network *object =
@@ -175,7 +170,7 @@ int services_compile(struct compile *compile, struct error *err)
 			continue;
 		services->networks[number] = calloc(1, sizeof(*services->networks[number]));
 		if (!services->networks[number])
-			return no_memory(err);
+			return compile_no_memory(err);
 		services->networks[number]->references = 1;
 		if (compile_network(object, &tables->networks[number], services->networks[number],
 				    err) < 0)

@@ -20,11 +20,6 @@ static int compare_claims(const void *a, const void *b)
 	return order;
 }
 
-static int no_memory(struct error *err)
-{
-	return error_set(err, "no memory for the tables");
-}
-
 // All claims of host addresses, in order, each once.
 static uint32_t collect(const struct tables *tables, struct claim *claims)
 {
@@ -55,7 +50,7 @@ static int add_shared(struct compile *compile, const struct claim *claims, uint3
 	shared->domain = claims->domain;
 	shared->candidates = calloc(count, sizeof(*shared->candidates));
 	if (!shared->candidates)
-		return no_memory(err);
+		return compile_no_memory(err);
 	for (uint32_t i = 0; i < count; i++)
 		shared->candidates[shared->candidate_count++] = claims[i].endpoint;
 	shared->owner =
@@ -81,7 +76,7 @@ static int add_claims(struct compile *compile, const struct claim *claims, uint3
 			return -1;
 		value = TABLES_SHARED | tables->shared_count;
 	}
-	return lookup_add(&tables->by_address, key, value) ? 0 : no_memory(err);
+	return lookup_add(&tables->by_address, key, value) ? 0 : compile_no_memory(err);
 }
 
 static int compare_nodes(const void *a, const void *b)
@@ -100,7 +95,7 @@ static int find_nodes(struct tables *tables, struct error *err)
 
 	tables->domain_nodes = nodes;
 	if (!nodes)
-		return no_memory(err);
+		return compile_no_memory(err);
 	for (uint32_t i = 1; i < tables->endpoint_count; i++)
 		if (tables->endpoints[i].peer)
 			nodes[count++] = (struct domain_node){
@@ -137,7 +132,7 @@ int shared_addresses_compile(struct compile *compile, struct error *err)
 	tables->shared = calloc(tables->allowed_count / 2 + 1, sizeof(*tables->shared));
 	if (!claims || !tables->shared) {
 		free(claims);
-		return no_memory(err);
+		return compile_no_memory(err);
 	}
 	count = collect(tables, claims);
 	for (uint32_t first = 0; first < count && result == 0; first = end) {
