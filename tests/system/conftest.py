@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-pytest.register_assert_rewrite("lab", "netns", "node", "packets", "transfer", "workload")
+pytest.register_assert_rewrite("captures", "lab", "netns", "node", "packets", "transfer", "workload")
 
 import netns  # noqa: E402
 from lab import Lab  # noqa: E402
