@@ -59,7 +59,8 @@ static int compare(const void *a, const void *b)
 	return x->count < y->count ? 1 : -(x->count > y->count);
 }
 
-static void print(const char *file)
+// `each`: packets, or connections.
+static void print(const char *file, const char *each, uint32_t total)
 {
 	struct function functions[FUNCTIONS_MAX] = {{.count = 0}};
 	char command[512], line[4096];
@@ -70,7 +71,7 @@ static void print(const char *file)
 		 file);
 	output = popen(command, "r");
 	require(output != NULL, "callgrind_annotate can't be run");
-	printf("%10s  function\n", "a packet");
+	printf("%12s  function\n", each);
 	while (fgets(line, sizeof(line), output)) {
 		const char *function;
 		uint64_t count;
@@ -82,19 +83,21 @@ static void print(const char *file)
 	require(used > 0, "valgrind has counted nothing");
 	qsort(functions, used, sizeof(functions[0]), compare);
 	for (uint32_t i = 0; i < used; i++)
-		printf("%10.1f  %s\n", (double)functions[i].count / (TURNS * TURN_PACKETS),
+		printf("%12.1f  %s\n", (double)functions[i].count / total,
 		       strcmp(functions[i].name, "PROGRAM") == 0 ? "all" : functions[i].name);
 }
 
 int instructions_run(const struct pipeline_options *options, char **argv)
 {
+	bool first = options->packets == PACKETS_FIRST;
 	char file[] = "/tmp/pipeline-XXXXXX", out[64], turns[16];
 	char *arguments[32] = {"valgrind",
 			       "-q",
 			       "--tool=callgrind",
 			       out,
 			       "--collect-atstart=no",
-			       "--toggle-collect=pipeline_measured_turn",
+			       first ? "--toggle-collect=pipeline_first_turn"
+				     : "--toggle-collect=pipeline_measured_turn",
 			       "/proc/self/exe",
 			       "--ordinary-pages",
 			       "--turns",
@@ -118,7 +121,8 @@ int instructions_run(const struct pipeline_options *options, char **argv)
 	}
 	require(child > 0 && waitpid(child, &status, 0) == child && status == 0,
 		"valgrind can't be run");
-	print(file);
+	print(file, first ? "a connection" : "a packet",
+	      TURNS * (first ? PORT_BURST : TURN_PACKETS));
 	unlink(file);
 	return 0;
 }

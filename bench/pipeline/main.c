@@ -8,10 +8,12 @@
 static const char usage[] =
 	"usage: pipeline [OPTION...]\n"
 	"  --connections N    (default 1000)\n"
+	"  --clients N        IPv4 addresses that connections come from, up to 65536 (one)\n"
 	"  --protocol udp|tcp (default udp)\n"
 	"  --ipv6\n"
 	"  --vxlan            the server is on another node\n"
-	"  --first            every packet opens a connection, while so many are live\n"
+	"  --first            connections begin, are answered and end, while so many are live;\n"
+	"                     a fifth of them is kept alive\n"
 	"  --anew             every packet is judged anew\n"
 	"  --workers 1|2      on CPUs 0 and 1\n"
 	"  --apart            with two workers: a connection's directions at different ones\n"
@@ -24,6 +26,7 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 {
 	enum {
 		CONNECTIONS = 256,
+		CLIENTS,
 		PROTOCOL,
 		IPV6,
 		VXLAN,
@@ -37,6 +40,7 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 		TURNS
 	};
 	static const struct option list[] = {{"connections", required_argument, NULL, CONNECTIONS},
+					     {"clients", required_argument, NULL, CLIENTS},
 					     {"protocol", required_argument, NULL, PROTOCOL},
 					     {"ipv6", no_argument, NULL, IPV6},
 					     {"vxlan", no_argument, NULL, VXLAN},
@@ -55,6 +59,9 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 		switch (option) {
 		case CONNECTIONS:
 			options->connections = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case CLIENTS:
+			options->clients = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
 		case PROTOCOL:
 			options->protocol = strcmp(optarg, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
@@ -94,7 +101,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 			exit(2);
 		}
 	if (optind < argc || options->connections < options->workers ||
-	    options->connections > 16000000 ||
+	    options->connections > 16000000 || options->clients > 65536 ||
+	    (options->clients && options->ipv6) ||
 	    (options->packets != PACKETS_LATER && options->workers > 1) || options->workers < 1 ||
 	    options->workers > 2 || options->seconds <= 0) {
 		fputs(usage, stderr);
@@ -129,7 +137,7 @@ int main(int argc, char **argv)
 	world_start_eal(options.ordinary_pages);
 	world_open(&world, &options);
 	measure(&world, &options, results);
-	if (!options.turns)
+	if (!options.turns && options.packets != PACKETS_FIRST)
 		for (uint32_t i = 0; i < options.workers; i++)
 			print(&options, &results[i], world.engine->flows->memory.reserved);
 	world_close(&world);

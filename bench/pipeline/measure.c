@@ -93,15 +93,10 @@ static void say_drops(const struct runner *runner)
 						drop_reason_name(reason));
 }
 
-static uint32_t turn_packets(const struct runner *runner)
-{
-	return runner->options->packets == PACKETS_FIRST ? PORT_BURST : TURN_PACKETS;
-}
-
 // All packets of a turn must come out again.
 static void finish(struct runner *runner)
 {
-	uint32_t sent, wanted = turn_packets(runner);
+	uint32_t sent, wanted = TURN_PACKETS;
 
 	rte_rcu_qsbr_quiescent(runner->world->engine->readers, runner->worker->index);
 	sent = world_take_sent(runner->world, runner->worker->index);
@@ -120,27 +115,8 @@ static void anew(struct runner *runner)
 		runner->world->tables->generation = engine_next_generation(runner->world->engine);
 }
 
-// As many connections end as begin: time goes by so fast that those that can live are so many as is
-// wanted.
-static void turn_first(struct runner *runner, struct rte_mbuf *mbufs[PORT_BURST])
-{
-	struct worker *worker = runner->worker;
-	uint64_t second = runner->world->engine->cycles_per_second;
-	uint32_t each = runner->options->connections / flow_state_timeout(FLOW_STATE_UNREPLIED) + 1;
-
-	worker->now = 1000 + runner->next / each;
-	receive(runner, SIDE_CLIENT, mbufs, PORT_BURST);
-	transmit_flush_all(worker);
-	flow_table_age(worker->flows, worker->index, worker->now, second * PORT_BURST / each,
-		       second, second / 300000);
-}
-
 static void turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
 {
-	if (runner->options->packets == PACKETS_FIRST) {
-		turn_first(runner, mbufs[0]);
-		return;
-	}
 	anew(runner);
 	receive(runner, SIDE_CLIENT, mbufs[0], PORT_BURST);
 	anew(runner);
@@ -182,11 +158,9 @@ static void turn_by_stage(struct runner *runner, enum side side, struct rte_mbuf
 
 static void fill_turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
 {
-	bool first = runner->options->packets == PACKETS_FIRST;
-
-	for (enum side side = SIDE_CLIENT; side <= (first ? SIDE_CLIENT : SIDE_SERVER); side++)
-		fill_burst(runner, side, first && runner->traffic->tcp ? TRAFFIC_SYN : TRAFFIC_DATA,
-			   runner->next, first, mbufs[side], PORT_BURST);
+	for (enum side side = SIDE_CLIENT; side <= SIDE_SERVER; side++)
+		fill_burst(runner, side, TRAFFIC_DATA, runner->next, false, mbufs[side],
+			   PORT_BURST);
 	runner->next += PORT_BURST;
 }
 
@@ -205,7 +179,7 @@ static double round_whole(struct runner *runner)
 		finish(runner);
 		atomic_store_explicit(&runner->turns, runner->turns + 1, memory_order_relaxed);
 	}
-	return (double)cycles / (ROUND_TURNS * turn_packets(runner));
+	return (double)cycles / (ROUND_TURNS * TURN_PACKETS);
 }
 
 static void round_by_stage(struct runner *runner, struct measured *result)
@@ -254,9 +228,7 @@ static void run_rounds(struct runner *runner)
 	uint32_t count = 0;
 	uint64_t end;
 
-	for (uint32_t i = 0; i < 8 || (runner->options->packets == PACKETS_FIRST &&
-				       runner->next < 2 * runner->options->connections);
-	     i++)
+	for (uint32_t i = 0; i < 8; i++)
 		round_whole(runner);
 	end = rte_rdtsc() + (uint64_t)(runner->options->seconds * (double)rte_get_tsc_hz());
 	while (rte_rdtsc() < end && count < ROUNDS_MAX) {
@@ -283,14 +255,11 @@ static void run_fixed(struct runner *runner)
 {
 	struct rte_mbuf *mbufs[2][PORT_BURST];
 
-	while (runner->options->packets == PACKETS_FIRST &&
-	       runner->next < 2 * runner->options->connections)
-		round_whole(runner);
 	for (uint32_t i = 0; i < runner->options->turns; i++) {
 		fill_turn(runner, mbufs);
 		pipeline_measured_turn(runner, mbufs);
 		finish(runner);
-		runner->result->packets += turn_packets(runner);
+		runner->result->packets += TURN_PACKETS;
 	}
 }
 
@@ -323,8 +292,6 @@ static void open_connections(struct runner *runner)
 {
 	uint32_t all = runner->options->connections;
 
-	if (runner->options->packets == PACKETS_FIRST)
-		return;
 	for (uint32_t first = 0; first < all; first += PORT_BURST) {
 		uint32_t count = RTE_MIN(all - first, (uint32_t)PORT_BURST);
 		bool tcp = runner->traffic->tcp;
@@ -355,10 +322,12 @@ static void *runner_main(void *argument)
 	rte_rcu_qsbr_thread_online(engine->readers, index);
 	runner->worker->tables = runner->world->tables;
 	pthread_barrier_wait(runner->barrier);
-	if (index == 0)
+	if (index == 0 && runner->options->packets != PACKETS_FIRST)
 		open_connections(runner);
 	pthread_barrier_wait(runner->barrier);
-	if (runner->options->turns)
+	if (runner->options->packets == PACKETS_FIRST)
+		first_run(runner->world, runner->options, runner->traffic, runner->worker);
+	else if (runner->options->turns)
 		run_fixed(runner);
 	else
 		run_rounds(runner);

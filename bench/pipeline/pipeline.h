@@ -4,6 +4,7 @@
 // world.c         tables, engine and ports
 // traffic.c       the connections' frames
 // measure.c       rounds, cycles by stage
+// first.c         the same of connections that begin and end
 // instructions.c  the same under valgrind, instructions by function
 
 #pragma once
@@ -15,13 +16,14 @@
 // What all measured packets are.
 enum pipeline_packets {
 	PACKETS_LATER, // of connections that are known and decided upon
-	PACKETS_FIRST, // each opens a connection, and as many end
+	PACKETS_FIRST, // connections begin, are answered, and end; others are kept alive
 	PACKETS_ANEW,  // each is judged anew, as after a change of policy
 };
 
 struct pipeline_options {
 	enum pipeline_packets packets;
 	uint32_t connections;
+	uint32_t clients; // addresses that connections come from; 0: one
 	uint32_t workers;
 	uint8_t protocol; // IPPROTO_UDP, IPPROTO_TCP
 	bool ipv6;
@@ -58,6 +60,9 @@ void world_close(struct world *world);
 // Frees what ports were given by the worker, and returns how many packets that were.
 uint32_t world_take_sent(struct world *world, uint32_t worker);
 
+// Distinct connections that ports can tell.
+#define TRAFFIC_CONNECTIONS 60000000u
+
 // What a packet of a connection is to be.
 enum traffic_kind {
 	TRAFFIC_DATA,
@@ -70,6 +75,7 @@ struct traffic {
 	uint32_t sizes[2];
 	uint32_t l4[2];
 	bool tcp;
+	uint32_t clients;
 };
 
 void traffic_open(struct traffic *traffic, const struct pipeline_options *options,
@@ -88,6 +94,10 @@ struct measured {
 
 void measure(struct world *world, const struct pipeline_options *options,
 	     struct measured results[]);
+
+// first.c: on the worker's thread; prints what it measured.
+void first_run(struct world *world, const struct pipeline_options *options,
+	       const struct traffic *traffic, struct worker *worker);
 
 int instructions_run(const struct pipeline_options *options, char **argv);
 

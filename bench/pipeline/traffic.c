@@ -1,5 +1,6 @@
 // Frames of connections between one client and one server. They differ in their ports alone, which
-// no IPv4 checksum has in it, so that one is made by a copy and two words.
+// no IPv4 checksum has in it, so that one is made by a copy and two words; where the client has
+// many addresses, in these, too.
 
 #include <arpa/inet.h>
 
@@ -93,6 +94,7 @@ void traffic_open(struct traffic *traffic, const struct pipeline_options *option
 
 	memset(traffic, 0, sizeof(*traffic));
 	traffic->tcp = tcp;
+	traffic->clients = options->clients;
 	// A TCP segment stays empty: so the same one goes on where it ended.
 	if (!tcp && ETHERNET_HEADER_SIZE + l3 + l4 < FRAME_MIN)
 		payload = FRAME_MIN - ETHERNET_HEADER_SIZE - l3 - l4;
@@ -118,6 +120,18 @@ void traffic_open(struct traffic *traffic, const struct pipeline_options *option
 	}
 }
 
+// Another address of the client's.
+static void put_client(uint8_t *ip, enum side side, uint32_t number)
+{
+	uint32_t address = htonl(0x0a020000 + number);
+	uint16_t checksum = 0;
+
+	memcpy(ip + (side == SIDE_CLIENT ? 12 : 16), &address, 4);
+	memcpy(ip + 10, &checksum, 2);
+	checksum = checksum_finish(checksum_add(0, ip, IPV4_HEADER_SIZE));
+	memcpy(ip + 10, &checksum, 2);
+}
+
 void traffic_fill(const struct traffic *traffic, enum side side, uint32_t connection,
 		  enum traffic_kind kind, struct rte_mbuf *mbuf)
 {
@@ -129,6 +143,9 @@ void traffic_fill(const struct traffic *traffic, enum side side, uint32_t connec
 	uint32_t numbers[2] = {htonl(1), htonl(1)};
 
 	memcpy(data, traffic->frames[side], size);
+	if (traffic->clients)
+		put_client(l4 - IPV4_HEADER_SIZE, side,
+			   (uint32_t)((uint64_t)connection * 2654435761 % traffic->clients));
 	memcpy(l4 + (side == SIDE_CLIENT ? 0 : 2), &client, 2);
 	memcpy(l4 + (side == SIDE_CLIENT ? 2 : 0), &server, 2);
 	if (!traffic->tcp)

@@ -12,19 +12,29 @@ static const char objects[] =
 	"kind: Node\nname: a\nvtep: 192.0.2.1/24\nuplink: {netdev: up0}\n"
 	"---\nkind: Node\nname: b\nvtep: 192.0.2.2/24\nuplink: {netdev: up0}\n"
 	"---\nkind: Network\nname: blue\nvni: 5001\nsubnets:\n"
-	"- {cidr: 10.1.0.0/24, gateway: 10.1.0.1}\n- {cidr: 'fd00:1::/64', gateway: 'fd00:1::1'}\n"
+	"- {cidr: 10.1.0.0/24, gateway: 10.1.0.1}\n- {cidr: 'fd00:1::/64', gateway: "
+	"'fd00:1::1'}\n%s"
 	"---\nkind: SecurityGroup\nname: client\nrules:\n- {direction: egress}\n"
 	"---\nkind: SecurityGroup\nname: server\nrules:\n"
 	"- {direction: ingress, protocol: udp, ports: 5000-6000, remote: {group: client}}\n"
 	"- {direction: ingress, protocol: tcp, ports: 5000-6000, remote: {group: client}}\n"
 	"---\nkind: Port\nname: client\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:01'\n"
 	"addresses: [10.1.0.11, 'fd00:1::11']\nsecurityGroups: [client]\n"
+	"%s"
 	"device: {tap: {name: c}}\n"
 	"---\nkind: Port\nname: server\nnode: %s\nnetwork: blue\nmac: '52:54:00:00:00:02'\n"
 	"addresses: [10.1.0.12, 'fd00:1::12']\nsecurityGroups: [server]\n"
 	"device: {tap: {name: s}}\n";
 
 static struct port_driver driver;
+
+// So that connections end while one waits for it.
+static const char short_times[] =
+	"connectionTracking: {idleTimes: {unreplied: 4, replied: 4, synSent: 4, synReceived: 4, "
+	"established: 4}}\n";
+
+static const char client_addresses[] = "allowedAddresses: [10.2.0.0/16]\n";
+
 static const struct mac_address uplink_mac = {{0x02, 0, 0, 0, 0, 0xaa}};
 
 struct fake_port {
@@ -79,10 +89,11 @@ uint32_t world_take_sent(struct world *world, uint32_t worker)
 
 static struct tables *compile(const struct pipeline_options *options)
 {
-	char yaml[sizeof(objects) + 8];
+	char yaml[sizeof(objects) + sizeof(short_times) + sizeof(client_addresses)];
 	struct tables *tables;
 
-	snprintf(yaml, sizeof(yaml), objects, options->vxlan ? "b" : "a");
+	snprintf(yaml, sizeof(yaml), objects, options->packets == PACKETS_FIRST ? short_times : "",
+		 options->clients ? client_addresses : "", options->vxlan ? "b" : "a");
 	tables = tables_from_yaml(yaml, strlen(yaml), "a", options->workers);
 	require(tables != NULL, "the objects are wrong");
 	tables_set_uplink(tables, &uplink_mac, 9000);
