@@ -169,6 +169,13 @@ void frames_init(struct frames *frames, const struct options *options, unsigned 
 	// UDP over IPv4 may go without.
 	frames->has_sum = options->is_tcp || options->is_v6;
 	frames->stamped = options->latency;
+	if (options->clients > 1) {
+		uint32_t first;
+
+		memcpy(&first, options->address[0].bytes, sizeof(first));
+		frames->clients = options->clients;
+		frames->client_first = rte_be_to_cpu_32(first);
+	}
 	if (options->tunnel.enabled && side == 1)
 		frames->outer_length =
 			(uint16_t)(sizeof(struct rte_ether_hdr) +

@@ -54,6 +54,9 @@ struct frames {
 	uint16_t payload_length;
 	// Goes up when templates change: buffers of before are written anew.
 	uint32_t version;
+	// Of IPv4, where the client has several addresses: how many, and the first one as a number.
+	uint32_t clients;
+	uint32_t client_first;
 	struct rte_ether_addr tunnel_mac;
 	struct frame_template templates[FRAME_KINDS];
 };
@@ -121,6 +124,29 @@ static inline uint16_t frame_sum_fold(uint64_t sum)
 	return (uint16_t)~sum;
 }
 
+// The client's address of a connection, of several, in network byte order: of neighbours in time
+// none is like the other.
+static inline uint32_t frame_client(const struct frames *frames, uint32_t index)
+{
+	return rte_cpu_to_be_32(frames->client_first +
+				(uint32_t)((uint64_t)index * 2654435761 % frames->clients));
+}
+
+// Puts it into the IPv4 header. Returns what that adds to checksums: it takes the place of another.
+static inline uint64_t frame_patch_client(const struct frames *frames, uint8_t *ip, uint32_t index)
+{
+	uint32_t address = frame_client(frames, index), before;
+	uint8_t *at = ip + (frames->side == 0 ? 12 : 16);
+	uint16_t checksum;
+
+	memcpy(&before, at, sizeof(before));
+	memcpy(&checksum, ip + 10, sizeof(checksum));
+	checksum = frame_sum_fold((uint64_t)(uint16_t)~checksum + (uint32_t)~before + address);
+	memcpy(ip + 10, &checksum, sizeof(checksum));
+	memcpy(at, &address, sizeof(address));
+	return (uint64_t)(uint32_t)~rte_cpu_to_be_32(frames->client_first) + address;
+}
+
 // What all frames of a connection share. Returns what it adds to the checksum.
 static inline uint64_t frame_patch(const struct frames *frames, uint8_t *frame,
 				   enum frame_kind kind, uint32_t index, const struct stamp *stamp)
@@ -135,6 +161,8 @@ static inline uint64_t frame_patch(const struct frames *frames, uint8_t *frame,
 		*port_frame_mark(frame) = mark;
 	}
 	memcpy(frame + frames->transport_offset, &ports, sizeof(ports));
+	if (frames->clients)
+		sum += frame_patch_client(frames, frame + frames->ip_offset, index);
 	if (frames->outer_length) {
 		// Of the dynamic ports (RFC 7348, section 5): entropy for those who spread by it.
 		uint16_t source = rte_cpu_to_be_16((uint16_t)(0xc000 | (index & 0x3fff)));

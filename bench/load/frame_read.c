@@ -107,6 +107,21 @@ static unsigned int ip_payload(const uint8_t *ip, bool is_v6)
 		     : rte_be_to_cpu_16(v4->total_length) - (unsigned int)sizeof(*v4);
 }
 
+// Is there IP of the connection at `ip`?
+static bool is_of(const struct frames *frames, const uint8_t *ip, uint32_t index)
+{
+	struct address addresses[SIDES] = {frames->options->address[0],
+					   frames->options->address[1]};
+	uint32_t client;
+
+	if (frames->clients) {
+		client = frame_client(frames, index);
+		memcpy(addresses[0].bytes, &client, sizeof(client));
+	}
+	return ip_matches(ip, &addresses[!frames->side], &addresses[frames->side],
+			  frames->is_tcp ? IPPROTO_TCP : IPPROTO_UDP);
+}
+
 enum frame_verdict frame_read(const struct frames *frames, const uint8_t *frame, uint16_t length,
 			      struct seen *seen)
 {
@@ -124,11 +139,8 @@ enum frame_verdict frame_read(const struct frames *frames, const uint8_t *frame,
 		return FRAME_TALK;
 	if (length < frames->payload_offset ||
 	    memcmp(inner, &options->mac[frames->side], sizeof(options->mac[0])) != 0 ||
-	    ether_type(inner) != type ||
-	    !ip_matches(frame + frames->ip_offset, &options->address[!frames->side],
-			&options->address[frames->side],
-			frames->is_tcp ? IPPROTO_TCP : IPPROTO_UDP) ||
-	    !ports_read(frames, transport, &seen->segment.index))
+	    ether_type(inner) != type || !ports_read(frames, transport, &seen->segment.index) ||
+	    !is_of(frames, frame + frames->ip_offset, seen->segment.index))
 		return FRAME_FOREIGN;
 	payload = ip_payload(frame + frames->ip_offset, frames->is_v6) - headers;
 	// All of the load's have the one length, or (TCP) nothing.

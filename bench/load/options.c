@@ -41,6 +41,7 @@ static const char usage[] =
 	"  --check                look at every packet that comes, not only at one of a burst\n"
 	"  --mac MAC,MAC          (52:54:00:00:00:01,52:54:00:00:00:02)\n"
 	"  --address IP,IP        (10.1.0.11,10.1.0.12 or fd00:1::11,fd00:1::12)\n"
+	"  --clients N            IPv4 addresses of the client, from its first one on (1)\n"
 	"  --tunnel vni=N,local=IP,remote=IP,local-mac=MAC[,remote-mac=MAC]\n"
 	"                         port 1 is an underlay and speaks VXLAN\n"
 	"  --interval MS          between lines (20)\n"
@@ -214,6 +215,8 @@ static void options_complete(struct options *options, bool has_addresses, bool h
 		else if (options->address[i].is_v6 != options->is_v6)
 			fail("--address: not of the family of --family");
 	}
+	if (options->clients > 1 && options->is_v6)
+		fail("--clients: IPv4 only");
 	if (options->mode == MODE_TCP)
 		options->is_tcp = true;
 	if (options->latency && options->is_tcp && options->mode != MODE_STREAM)
@@ -245,6 +248,7 @@ void options_read(struct options *options, int argc, char **argv)
 		CHECK,
 		MAC,
 		ADDRESS,
+		CLIENTS,
 		TUNNEL,
 		INTERVAL,
 		DRAIN,
@@ -268,6 +272,7 @@ void options_read(struct options *options, int argc, char **argv)
 		{"check", no_argument, NULL, CHECK},
 		{"mac", required_argument, NULL, MAC},
 		{"address", required_argument, NULL, ADDRESS},
+		{"clients", required_argument, NULL, CLIENTS},
 		{"tunnel", required_argument, NULL, TUNNEL},
 		{"interval", required_argument, NULL, INTERVAL},
 		{"drain", required_argument, NULL, DRAIN},
@@ -344,6 +349,9 @@ void options_read(struct options *options, int argc, char **argv)
 			for (unsigned int i = 0; i < SIDES; i++)
 				address_read("address", pair[i], &options->address[i]);
 			has_addresses = true;
+			break;
+		case CLIENTS:
+			options->clients = (uint32_t)number_read("clients", optarg, 1, CLIENTS_MAX);
 			break;
 		case TUNNEL:
 			tunnel_read(optarg, &options->tunnel);

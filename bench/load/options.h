@@ -13,10 +13,12 @@
 
 #define SIDES 2
 // Connection i is from port 1024 + i % 64000 to port 5000 + i / 64000.
-#define CLIENT_PORT	1024
-#define CLIENT_PORTS	64000
-#define SERVER_PORT	5000
-#define SERVER_PORTS	(65536 - SERVER_PORT)
+#define CLIENT_PORT  1024
+#define CLIENT_PORTS 64000
+#define SERVER_PORT  5000
+#define SERVER_PORTS (65536 - SERVER_PORT)
+// The client has many addresses.
+#define CLIENTS_MAX	65536
 #define CONNECTIONS_MAX (16u << 20)
 
 enum mode {
@@ -68,6 +70,8 @@ struct options {
 	double opening_seconds;
 	struct rte_ether_addr mac[SIDES];
 	struct address address[SIDES];
+	// IPv4 addresses of the client, from address[0] on.
+	uint32_t clients;
 	struct tunnel_options tunnel;
 	struct vhost_user_device devices[SIDES];
 	unsigned int device_count;

@@ -26,6 +26,7 @@ def device():
     (["--quick"], "load: --quick: unknown option; --help tells of all"),
     (["quick"], "load: quick: not expected"),
     (["--tunnel", "vni=1,local=192.0.2.1"], "load: --tunnel: no remote"),
+    (["--clients", "2", "--family", "6"], "load: --clients: IPv4 only"),
     (["--mac", "52:54:00:00:00:01"], "load: --mac: 52:54:00:00:00:01: not two, with a comma between"),
     (["--vhost-user", "path=/x,queue_size=100"], "load: --vhost-user: 100: not a power of two"),
 ], ids=lambda value: value[0].strip("-") if isinstance(value, list) else "")
@@ -43,6 +44,8 @@ SHAPES = {
     "large": ["--size", 1514],
     "latency": ["--latency"],
     "latency tcp v6": ["--latency", "--protocol", "tcp", "--family", 6],
+    "clients": ["--clients", 1000],
+    "clients tcp": ["--clients", 1000, "--protocol", "tcp"],
 }
 
 
@@ -169,6 +172,30 @@ def test_packets_are_well_formed(bridge, family, options):
     if "tcp" in options:
         flags = {str(packet[TCP].flags) for packet in packets}
         assert flags == ({"SA", "A", "FA"} if "--mode" in options else {"SA", "PA"})
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_many_clients(bridge, protocol):
+    """A connection keeps its address, and that is in all checksums."""
+    wire = Wire(bridge, "b1")
+    eal = [f"--vdev=net_af_packet{i},iface={end}0,blocksz=65536,framecnt=64" for i, end in enumerate("ab")]
+    with netns.inside(bridge):
+        *_lines, final = load.measure([], "--protocol", protocol, "--clients", 50, "--connections", 20, "--rate", 200, "--check",
+                                      eal=eal, until=lambda line: line["ports"][0]["received"] > 60)
+    packets = [frame for frame in wire.drain() if UDP in frame or TCP in frame]
+    wire.close()
+    assert [port["unexpected"] for port in final["ports"]] == [0, 0]
+    clients = {}
+    for packet in packets:
+        transport = packet[TCP if TCP in packet else UDP]
+        clients.setdefault(transport.dport, set()).add(packet[IP].dst)
+        assert checksum_is_right(packet), packet.show(dump=True)
+        again = Ether(bytes(packet))
+        del again[IP].chksum
+        assert Ether(bytes(again))[IP].chksum == packet[IP].chksum
+    assert len(clients) == 20 and all(len(addresses) == 1 for addresses in clients.values())
+    assert len(set.union(*clients.values())) > 10
+    assert set.union(*clients.values()) <= {f"10.1.0.{11 + number}" for number in range(50)}
 
 
 @pytest.fixture(scope="module")
