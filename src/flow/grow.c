@@ -63,9 +63,9 @@ static uint32_t slots_with(const struct flow_bucket *bucket, uint32_t bit)
 }
 
 // A key that is not in its own bucket is counted there, and moves without having its own bucket
-// said: few groups have any.
-static void move_overflow(const struct flow_table *table, struct flow_bucket *source,
-			  struct flow_bucket *target, const uint8_t *moved)
+// said: few groups have any. Counts those of the keys that move, by their own buckets.
+static void count_overflow(const struct flow_table *table, const struct flow_bucket *source,
+			   const uint8_t *moved, uint8_t *beyond)
 {
 	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
 		for (uint32_t slots = moved[b]; slots; slots &= slots - 1) {
@@ -75,32 +75,34 @@ static void move_overflow(const struct flow_table *table, struct flow_bucket *so
 				&flow_table_get(table, reference)->direction[reference & 1].key;
 			uint32_t home = flow_hash_place(flow_hash(&table->secret, key));
 
-			if (home == b)
-				continue;
-			bucket_overflow_add(&source[home], -1);
-			bucket_overflow_add(&target[home], 1);
+			if (home != b)
+				beyond[home]++;
 		}
 }
 
 // Where readers look next is filled first; then they are told; then the keys that have moved leave
-// their old places. Who looks there all the same, a moment late, finds nothing, and asks the owner.
+// their old places. Who looks there all the same, a moment late, finds nothing, and sees then that
+// there is one group more.
 static void split(struct flow_table *table, uint32_t shard, uint32_t from, uint32_t to,
 		  uint32_t bit)
 {
 	struct flow_bucket *source = flow_table_group(table, shard, from);
 	struct flow_bucket *target = flow_table_group(table, shard, to);
-	uint8_t moved[FLOW_GROUP_BUCKETS], overflow = 0;
+	uint8_t moved[FLOW_GROUP_BUCKETS], beyond[FLOW_GROUP_BUCKETS] = {0}, overflow = 0;
 
 	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
-		uint32_t slots = slots_with(&source[b], bit) & ~bucket_slots(&source[b], 0);
-
-		moved[b] = (uint8_t)slots;
+		moved[b] = (uint8_t)(slots_with(&source[b], bit) & ~bucket_slots(&source[b], 0));
 		overflow |= atomic_load_explicit(&source[b].overflow, memory_order_relaxed);
+	}
+	if (overflow)
+		count_overflow(table, source, moved, beyond);
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
 		memcpy(target[b].signatures, source[b].signatures, sizeof(target[b].signatures));
 		memcpy(target[b].due, source[b].due, sizeof(target[b].due));
 		memcpy(target[b].planes, source[b].planes, sizeof(target[b].planes));
 		target[b].originals = source[b].originals & moved[b];
-		for (; slots; slots &= slots - 1) {
+		atomic_store_explicit(&target[b].overflow, beyond[b], memory_order_relaxed);
+		for (uint32_t slots = moved[b]; slots; slots &= slots - 1) {
 			unsigned int i = (unsigned int)__builtin_ctz(slots);
 
 			atomic_store_explicit(&target[b].references[i],
@@ -109,12 +111,15 @@ static void split(struct flow_table *table, uint32_t shard, uint32_t from, uint3
 					      memory_order_release);
 		}
 	}
-	if (overflow)
-		move_overflow(table, source, target, moved);
 	set_extent(table, shard, to + 1, (2u << bit) - 1);
-	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
+	// Who sees anything of what follows sees the number of groups, too.
+	atomic_thread_fence(memory_order_release);
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
 		for (uint32_t slots = moved[b]; slots; slots &= slots - 1)
 			bucket_clear(&source[b], (uint32_t)__builtin_ctz(slots));
+		if (beyond[b])
+			bucket_overflow_add(&source[b], -beyond[b]);
+	}
 }
 
 static void prefetch_group(const struct flow_table *table, uint32_t shard, uint32_t group)

@@ -104,15 +104,13 @@ flow_reference flow_table_candidate_beyond(const struct flow_table *table,
 	return reference;
 }
 
-flow_reference flow_table_find(const struct flow_table *table, const struct flow_key *key,
-			       struct flow_hash hash)
+static flow_reference find_in(const struct flow_table *table, const struct flow_bucket *home,
+			      const struct flow_key *key, uint16_t signature)
 {
-	const struct flow_bucket *home = flow_table_bucket(table, hash);
-
 	for (unsigned int probe = 0; probe < FLOW_GROUP_BUCKETS; probe++) {
 		const struct flow_bucket *bucket = flow_table_probe(home, probe);
 
-		for (uint32_t match = flow_bucket_match(bucket, hash.signature); match;
+		for (uint32_t match = flow_bucket_match(bucket, signature); match;
 		     match &= match - 1) {
 			flow_reference reference = atomic_load_explicit(
 				&bucket->references[__builtin_ctz(match)], memory_order_acquire);
@@ -123,6 +121,24 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 		if (atomic_load_explicit(&home->overflow, memory_order_relaxed) == 0)
 			break;
 	}
+	return 0;
+}
+
+flow_reference flow_table_find(const struct flow_table *table, const struct flow_key *key,
+			       struct flow_hash hash)
+{
+	const struct flow_bucket *home = flow_table_bucket(table, hash), *before;
+	flow_reference reference;
+
+	do {
+		reference = find_in(table, home, key, hash.signature);
+		if (reference)
+			return reference;
+		// Its group may have been split, and the key have left before this came by.
+		atomic_thread_fence(memory_order_acquire);
+		before = home;
+		home = flow_table_bucket(table, hash);
+	} while (unlikely(home != before));
 	return 0;
 }
 
