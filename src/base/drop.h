@@ -60,7 +60,10 @@
 	X(UNKNOWN_MAC, "unknown-mac",                                                              \
 	  "No port of the network has the destination MAC address, and multicast's rate is 0.")    \
 	X(NOT_ROUTED, "not-routed", "Sent to the gateway of a network without a Vrf.")             \
-	X(NO_ROUTE, "no-route", "No subnet of the Vrf holds the destination address.")             \
+	X(NO_ROUTE, "no-route", "No subnet or Route of the Vrf holds the destination address.")    \
+	X(BLACKHOLE, "blackhole", "The Route to the destination address is a black hole.")         \
+	X(NO_NEXT_HOP, "no-next-hop", "No port has the address of any next hop of the Route.")     \
+	X(ROUTE_LOOP, "route-loop", "Routes lead through more than 4 Vrfs.")                       \
 	X(NO_HOST, "no-host",                                                                      \
 	  "A subnet of the Vrf holds the destination address, but no port has it.")                \
 	X(GATEWAY, "gateway", "Sent to the gateway's own address, and nothing that it answers.")   \

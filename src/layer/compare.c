@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "layer/allowed_address/compile.h"
+#include "layer/route/compile.h"
 #include "layer/walk.h"
 
 void differences_add(struct differences *differences, const char *format, ...)
@@ -253,6 +254,7 @@ void tables_compare(const struct tables *have, const struct tables *want,
 	if (!networks || !endpoints)
 		return;
 	services_compare(have, want, differences);
+	routes_compare(have, want, differences);
 	for (unsigned int i = 0; layers[i]; i++)
 		if (layers[i]->compare)
 			layers[i]->compare(have->layers[i], want->layers[i], want, differences);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "layer/route/compile.h"
 #include "layer/services/compile.h"
 #include "layer/topology.h"
 #include "layer/tunnel/tunnel.h"
@@ -49,6 +50,7 @@ void tables_free(struct tables *tables)
 		if (tables->layers[i] && layers[i]->free)
 			layers[i]->free(tables->layers[i]);
 	services_free(tables->services);
+	routes_free(tables->routes);
 	topology_free(tables);
 	for (uint32_t i = 0; tables->polls && i < tables->worker_count; i++)
 		free(tables->polls[i].entries);
@@ -97,7 +99,8 @@ int tables_compile(const struct object_set *objects, const char *node,
 		tables_free(tables);
 		return compile_no_memory(err);
 	}
-	if (topology_compile(&compile, err) < 0 || services_compile(&compile, err) < 0) {
+	if (topology_compile(&compile, err) < 0 || services_compile(&compile, err) < 0 ||
+	    routes_compile(&compile, err) < 0) {
 		tables_free(tables);
 		return -1;
 	}

@@ -99,6 +99,20 @@ static enum verdict decide(struct recalled *entry, struct walk *walk)
 	return verdict;
 }
 
+// A layer looks at more than what is compared: the packet itself has to be judged.
+static enum verdict judge_unique(struct walk *walk, const struct walk *begun)
+{
+	struct walk_counts *counts = walk->counts;
+	enum verdict verdict;
+
+	*walk = *begun;
+	// The walk that found it out has counted.
+	walk->counts = NULL;
+	verdict = walk_run(walk);
+	walk->counts = counts;
+	return verdict;
+}
+
 // Who has a shared address is told by packets, between two generations.
 static bool may_recall(const struct walk *walk)
 {
@@ -123,15 +137,24 @@ enum verdict recall_run(struct recall *recall, struct walk *walk, const struct r
 	key = make_key(walk);
 	entry = &recall->entries[slot_of(&key)];
 	if (entry->generation == walk->generation && keys_equal(&entry->key, &key)) {
+		if (unlikely(entry->unique))
+			return walk_run(walk);
 		walk->action = entry->action;
 		walk->rules[0] = entry->rules[0];
 		walk->rules[1] = entry->rules[1];
 		if (walk->counts)
 			walk->counts->recalled++;
 	} else {
+		struct walk begun = *walk;
+
 		entry->generation = 0;
 		entry->key = key;
 		verdict = decide(entry, walk);
+		entry->unique = walk->unique;
+		if (unlikely(entry->unique)) {
+			entry->generation = walk->generation;
+			return judge_unique(walk, &begun);
+		}
 	}
 	if (verdict == VERDICT_NEXT)
 		*recalled = entry;

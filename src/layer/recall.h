@@ -1,6 +1,7 @@
 // What the layers have decided, kept for packets that differ in nothing that layers look at: of two
 // connections between the same addresses and to the same port, for instance. Made by a walk with a
-// packet that has what is compared and nothing else, so no layer can have looked at more.
+// packet that has what is compared and nothing else, so no layer can have looked at more, but for
+// one that says so (walk->unique).
 //
 // Threads: each worker has one of its own. A decision holds for one generation of the tables.
 
@@ -28,6 +29,7 @@ struct recalled {
 	flow_ingress reply_ingress;
 	struct flow_action action, reply_action;
 	struct flow_rule rules[2];
+	bool unique; // nothing is kept: each packet has a walk of its own
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct recalled) == 128, "two cache lines");

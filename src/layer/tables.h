@@ -13,6 +13,7 @@ struct allowed_addresses;
 struct neighbour;
 struct address_owner;
 struct router_schedule;
+struct routes;
 struct services;
 
 // Port number of the uplink; 0 is none.
@@ -192,6 +193,7 @@ struct tables {
 
 	struct flow_times times;   // of networks that have idle times of their own
 	struct services *services; // DHCP, DHCPv6, router advertisements
+	struct routes *routes;
 	struct shared_address *shared;
 	uint32_t shared_count;
 	struct domain_node *domain_nodes; // by domain

@@ -52,6 +52,10 @@ struct walk {
 	const struct endpoint *source; // NULL where no Port is known to be the sender
 	const struct endpoint *destination;
 	bool to_gateway; // the destination is the gateway itself
+	bool unique;	 // a layer has looked at all of the packet's key: see recall.h
+	// An address without an owner, that several Ports may use and that stood in the way. NULL:
+	// none.
+	const struct shared_address *asked;
 	struct flow_action action;
 	struct flow_rule rules[2]; // that allowed it: the opener's egress, the other side's ingress
 

@@ -15,6 +15,7 @@
 #define NETWORK SLUICE__V1__OBJECT__KIND_NETWORK
 #define GROUP	SLUICE__V1__OBJECT__KIND_SECURITY_GROUP
 #define PORT	SLUICE__V1__OBJECT__KIND_PORT
+#define ROUTE	SLUICE__V1__OBJECT__KIND_ROUTE
 
 // With more the whole set is checked as quickly.
 #define CHANGES_MAX 64
@@ -239,13 +240,41 @@ static void add_ports(struct change_check *check)
 	add_all(check, NODE);
 }
 
+static bool route_names_port(const struct change_check *check, const Sluice__V1__Route *route)
+{
+	for (size_t i = 0; i < route->n_next_hops; i++) {
+		const Sluice__V1__NextHop *hop = route->next_hops[i];
+
+		if (hop->next_hop_case == SLUICE__V1__NEXT_HOP__NEXT_HOP_PORT &&
+		    object_set_find(check->current, PORT, hop->port) !=
+			    object_set_find(check->next, PORT, hop->port))
+			return true;
+	}
+	return false;
+}
+
+// A Route has to agree with all other Routes, and with Vrfs, Networks and the Ports that it names.
+static bool routes_are_far(const struct change_check *check)
+{
+	size_t count = object_set_count(check->next, ROUTE);
+
+	if (count_changes(check, ROUTE))
+		return false;
+	if (count && (count_changes(check, NETWORK) || count_changes(check, VRF)))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (route_names_port(check, object_set_at(check->next, ROUTE, i)->route))
+			return false;
+	return true;
+}
+
 bool change_is_sound(const struct object_set *current, const struct object_set *next)
 {
 	struct change_check check = {.current = current, .next = next};
 	struct problems problems = {0};
 	bool sound;
 
-	if (!is_small(&check))
+	if (!is_small(&check) || !routes_are_far(&check))
 		return false;
 	check.near = object_set_new();
 	check.gone = object_set_new();

@@ -132,6 +132,11 @@ static void ask(struct worker *worker, const struct shared_address *shared, bool
 	}
 }
 
+void announce_ask_owner(struct worker *worker, const struct shared_address *shared, uint16_t port)
+{
+	ask(worker, shared, false, port);
+}
+
 void announce_ask(struct worker *worker, uint16_t network, const struct ip_address *address,
 		  uint16_t port)
 {
@@ -140,7 +145,7 @@ void announce_ask(struct worker *worker, uint16_t network, const struct ip_addre
 		tables_find_shared(tables, tables->networks[network].domain, address);
 
 	if (shared)
-		ask(worker, shared, false, port);
+		announce_ask_owner(worker, shared, port);
 }
 
 void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

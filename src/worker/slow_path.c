@@ -47,9 +47,8 @@ static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 // What a walk dropped goes to the account of the port whose policy it was.
 void slow_path_drop_walked(struct worker *worker, struct rte_mbuf *mbuf, const struct walk *walk)
 {
-	if (walk->reason == DROP_NO_HOST && walk->ingress.port != PORT_UPLINK)
-		announce_ask(worker, walk->network->number, &walk->packet->destination,
-			     walk->ingress.port);
+	if (walk->asked && walk->ingress.port != PORT_UPLINK)
+		announce_ask_owner(worker, walk->asked, walk->ingress.port);
 	if (walk->dropped_at != walk->ingress.port)
 		worker_drop(worker, mbuf, walk->dropped_at, walk->reason);
 	else

@@ -320,6 +320,7 @@ void announce_heard(struct worker *worker, const struct endpoint *sender,
 // asked. `port` is where the question comes from.
 void announce_ask(struct worker *worker, uint16_t network, const struct ip_address *address,
 		  uint16_t port);
+void announce_ask_owner(struct worker *worker, const struct shared_address *shared, uint16_t port);
 
 // ARP or ND that came through the tunnel. Takes the mbuf over.
 void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

@@ -1,9 +1,9 @@
 """Laboratories: nodes on an underlay, networks, workloads. And the two questions: does it pass, is it dropped?"""
 
+import collections
 import contextlib
 import ipaddress
 import shutil
-
 
 import netns
 from node import DEADLINE, Node, eventually
@@ -16,8 +16,8 @@ UNDERLAYS = {"v4": "192.0.2.0/24", "v6": "2001:db8::/64"}
 FAR_UNDERLAYS = {"v4": "198.51.100.0/24", "v6": "2001:db8:1::/64"}
 
 # Reasons that the sender is told.
-TOLD = {"no-route", "not-routed", "no-host", "no-uplink", "no-underlay-route", "neighbour-unresolved", "gateway", "ttl",
-        "too-big"}
+TOLD = {"no-route", "route-loop", "not-routed", "no-host", "no-next-hop", "no-uplink", "no-underlay-route",
+        "neighbour-unresolved", "gateway", "ttl", "too-big"}
 
 
 class Network:
@@ -172,9 +172,12 @@ class Lab:
     # The two questions.
 
     def drops(self, *reasons):
-        """All nodes' counters of drops, as {(port, reason): packets}; of these reasons only, if there are any."""
-        return {key: count for node in self.nodes.values() for key, count in node.drops().items()
-                if not reasons or key[1] in reasons}
+        """All nodes' counters of drops, as {(port, reason): packets}; those of their uplinks are added up. Of these reasons
+        only, if there are any."""
+        counts = collections.Counter()
+        for node in self.nodes.values():
+            counts.update({key: count for key, count in node.drops().items() if not reasons or key[1] in reasons})
+        return counts
 
     def passes(self, sender, frame, receiver, timeout=5):
         """Sends a frame that must arrive; the frame as it arrives."""

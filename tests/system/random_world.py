@@ -66,6 +66,30 @@ class World:
             self.port("sub", "a", min(networks, key=lambda n: n.object.get("mtu", 1450)).name, vlan=("a0", 100))
         for number in range(rng.randint(0, 2)):
             self.port(f"b{number}", "b")
+        if rng.random() < .6:
+            self.routes()
+
+    def routes(self):
+        """For addresses that packets have, in each Vrf; only t1 leads to others."""
+        rng, lab = self.rng, self.lab
+        vrfs = {network.object["vrf"] for network in lab.networks.values() if "vrf" in network.object}
+        for number, vrf in enumerate(sorted(vrfs)):
+            near = [name for name, workload in lab.workloads.items() if workload.network.object.get("vrf") == vrf]
+            destinations = ["203.0.113.0/24", "2001:db8:9::/64", "10.99.0.0/16", "10.1.0.96/28", "10.3.0.0/16", "fd00:1::100/120",
+                            "0.0.0.0/0", "::/0"]
+            rng.shuffle(destinations)
+            for part in range(rng.randint(1, 3)):
+                route = {"kind": "Route", "name": f"r{number}{part}", "vrf": vrf,
+                         "destinations": [destinations.pop() for _ in range(rng.randint(1, 2))]}
+                if vrf == "t1" and len(vrfs) > 1 and rng.random() < .4:
+                    route["nextHops"] = [{"vrf": "t2"}]
+                elif near and rng.random() < .8:
+                    hops = rng.sample(near, min(len(near), rng.randint(1, 3)))
+                    route["nextHops"] = [{"port": name} if rng.random() < .5 else
+                                         {"address": lab.workloads[name].address[rng.choice(FAMILIES)]} for name in hops]
+                else:
+                    route["blackhole"] = True
+                lab.objects.append(route)
 
     def port(self, name, node, network=None, **fields):
         rng = self.rng

@@ -48,4 +48,5 @@ def test_tour(no_demo, tmp_path):
     assert by_block[5].rstrip().endswith("allow") or re.search(r"^allow", by_block[5], re.M)
     assert re.search(r"sluice-wrong\.yaml:\d+: SecurityGroup/web: rules\[1\]\.remote\.group: ", by_block[6])
     assert "status 1" in by_block[6]
+    assert re.search(r"Route out: by port web-[12]$", by_block[8], re.M) and "allow to uplink" in by_block[8]
     assert not os.path.exists("/run/sluice-demo")

@@ -159,9 +159,11 @@ bool gateway_error_choose(const struct rte_mbuf *mbuf, const struct packet *pack
 	switch (reason) {
 	case DROP_NO_ROUTE:
 	case DROP_NOT_ROUTED:
+	case DROP_ROUTE_LOOP:
 		*error = v4 ? (struct gateway_error){3, 0, 0} : (struct gateway_error){1, 0, 0};
 		return true;
 	case DROP_NO_HOST:
+	case DROP_NO_NEXT_HOP:
 	case DROP_NO_UPLINK:
 	case DROP_NO_UNDERLAY_ROUTE:
 	case DROP_NEIGHBOUR_UNRESOLVED:

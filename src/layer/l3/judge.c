@@ -1,7 +1,9 @@
 // Forwarding between the networks of a Vrf: what was sent to the gateway's MAC address goes to the
-// Port that has the destination address, with new MAC addresses and one hop less.
+// Port that has the destination address, or that a Route names, with new MAC addresses and one hop
+// less.
 
 #include "layer/l3/l3.h"
+#include "layer/route/route.h"
 
 static bool is_gateway(const struct walk *walk)
 {
@@ -19,8 +21,8 @@ static bool is_gateway(const struct walk *walk)
 static enum verdict judge(struct walk *walk, const void *tables)
 {
 	const struct packet *packet = walk->packet;
-	uint16_t domain = walk->network->domain;
 	char text[IP_TEXT_SIZE];
+	enum drop_reason reason;
 	uint32_t found;
 
 	if (walk->destination)
@@ -34,18 +36,16 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		walk_say(walk, "network %s has no Vrf", walk->network->name);
 		return walk_drop(walk, DROP_NOT_ROUTED);
 	}
-	found = ip_is_link_local(&packet->destination) || ip_is_link_local(&packet->source)
-			? 0
-			: tables_find_address(walk->tables, domain, &packet->destination);
-	if (!found) {
-		// One that several ports may have need not be in a subnet.
-		bool known = tables_find_subnet(walk->tables, domain, &packet->destination) ||
-			     tables_find_shared(walk->tables, domain, &packet->destination);
-
-		walk_say(walk, "no %s for %s", known ? "port" : "subnet",
-			 ip_format(&packet->destination, text));
-		return walk_drop(walk, known ? DROP_NO_HOST : DROP_NO_ROUTE);
+	if (ip_is_link_local(&packet->destination) || ip_is_link_local(&packet->source)) {
+		walk_say(walk, "link-local addresses are not routed");
+		return walk_drop(walk, tables_find_subnet(walk->tables, walk->network->domain,
+							  &packet->destination)
+					       ? DROP_NO_HOST
+					       : DROP_NO_ROUTE);
 	}
+	reason = route_resolve(walk, &found);
+	if (reason != DROP_NONE)
+		return walk_drop(walk, reason);
 	walk->destination = &walk->tables->endpoints[found];
 	if (walk->destination == walk->source)
 		return walk_drop(walk, DROP_HAIRPIN);
@@ -55,7 +55,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	}
 	walk->action.destination = found;
 	walk->action.flags |= FLOW_ACTION_ROUTE;
-	walk_say(walk, "%s is port %s in network %s", ip_format(&packet->destination, text),
+	walk_say(walk, "%s: to port %s in network %s", ip_format(&packet->destination, text),
 		 tables_detail(walk->tables, walk->destination)->name,
 		 walk->tables->networks[walk->destination->network].name);
 	return VERDICT_NEXT;

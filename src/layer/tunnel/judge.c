@@ -1,6 +1,7 @@
 // A node is trusted with its own ports' addresses and with nobody else's.
 
 #include "layer/allowed_address/allowed_address.h"
+#include "layer/route/route.h"
 #include "layer/tunnel/tunnel.h"
 
 static bool source_allowed(struct walk *walk, bool routed)
@@ -8,29 +9,24 @@ static bool source_allowed(struct walk *walk, bool routed)
 	const struct tables *tables = walk->tables;
 	const struct ip_address *address = &walk->packet->source;
 	uint16_t peer = walk->ingress.peer, domain = walk->network->domain;
-	const struct endpoint *by_mac = NULL, *by_address;
-	uint32_t owner;
+	const struct endpoint *by_mac, *by_address;
+	uint32_t sender;
 
-	if (!routed) {
-		by_mac = tables_endpoint(tables, tables_find_mac(tables, walk->network->number,
-								 &walk->packet->source_mac));
-		if (!by_mac || by_mac->peer != peer)
-			return false;
-		walk->source = by_mac;
-		if (ip_equal(address, &tables_detail(tables, by_mac)->link_local))
-			return true;
+	if (routed) {
+		sender = route_find_sender(tables, domain, peer, address);
+		if (sender)
+			walk->source = &tables->endpoints[sender];
+		return sender;
 	}
-	by_address = tables_endpoint(tables, tables_find_address(tables, domain, address));
-	if (by_address && by_address->peer == peer && (routed || by_address == by_mac)) {
-		walk->source = by_address;
+	by_mac = tables_endpoint(
+		tables, tables_find_mac(tables, walk->network->number, &walk->packet->source_mac));
+	if (!by_mac || by_mac->peer != peer)
+		return false;
+	walk->source = by_mac;
+	if (ip_equal(address, &tables_detail(tables, by_mac)->link_local))
 		return true;
-	}
-	if (!routed)
-		return allowed_address_may_use(tables, by_mac, address);
-	owner = allowed_address_find(tables, domain, peer, address);
-	if (owner)
-		walk->source = &tables->endpoints[owner];
-	return owner;
+	by_address = tables_endpoint(tables, tables_find_address(tables, domain, address));
+	return by_address == by_mac || allowed_address_may_use(tables, by_mac, address);
 }
 
 static enum verdict judge_source(struct walk *walk, const void *tables)

@@ -45,6 +45,7 @@ void vrf_check(struct check *check);
 void network_check(struct check *check);
 void security_group_check(struct check *check);
 void port_check(struct check *check);
+void route_check(struct check *check);
 
 #define CHECK_PATH_SIZE 160
 

@@ -80,8 +80,8 @@ void check_dhcp(struct check *check, const Sluice__V1__Object *object, const Slu
 		check_boot(check, object, "dhcp.boot", dhcp->boot);
 }
 
-static void route_check(struct check *check, const Sluice__V1__Object *object, size_t index,
-			size_t number, const struct ip_prefix *prefix, const char *gateway)
+static void host_route_check(struct check *check, const Sluice__V1__Object *object, size_t index,
+			     size_t number, const struct ip_prefix *prefix, const char *gateway)
 {
 	const Sluice__V1__HostRoute *route = object->network->subnets[index]->routes[number];
 	const char *field = CHECK_PATH("subnets[%zu].routes[%zu].cidr", index, number);
@@ -120,7 +120,7 @@ void check_subnet_services(struct check *check, const Sluice__V1__Object *object
 		problems_add(check->problems, object, CHECK_PATH("subnets[%zu].routes", index),
 			     "more than %d", ROUTES_MAX);
 	for (size_t i = 0; i < subnet->n_routes; i++)
-		route_check(check, object, index, i, prefix, subnet->gateway);
+		host_route_check(check, object, index, i, prefix, subnet->gateway);
 	if (subnet->address_mode == SLUICE__V1__ADDRESS_MODE__ADDRESS_MODE_UNSPECIFIED)
 		return;
 	if (prefix_is_v4(prefix))

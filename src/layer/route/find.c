@@ -1,0 +1,143 @@
+#include "layer/allowed_address/allowed_address.h"
+#include "layer/route/route.h"
+
+// The Route for the address, and how long its prefix is, or NULL.
+static const struct route *find(const struct tables *tables, uint16_t domain,
+				const struct ip_address *address, uint32_t *length)
+{
+	const struct routes *routes = tables->routes;
+	const struct route_map *map;
+	uint32_t index, number;
+
+	if (!routes->count)
+		return NULL;
+	index = lookup_find(&routes->maps->by_domain, (struct lookup_key){{domain, 0, 0}});
+	if (!index)
+		return NULL;
+	map = &routes->maps->maps[index - 1];
+	number = prefix_map_find(&map->prefixes, address);
+	if (!number)
+		return NULL;
+	*length = map->lengths[number - 1];
+	return &routes->route[map->routes[number - 1]];
+}
+
+static uint64_t end_hash(const struct ip_address *address, uint16_t port)
+{
+	return flow_hash_mix(address->halves[0] ^ 0xa0761d6478bd642f,
+			     address->halves[1] ^ port ^ 0xe7037ed1a0b428db);
+}
+
+// The same on every node.
+static uint32_t connection_hash(const struct flow_key *key)
+{
+	uint64_t sum = end_hash(&key->source, key->source_port) +
+		       end_hash(&key->destination, key->destination_port);
+
+	return (uint32_t)(flow_hash_mix(sum ^ 0x8ebc6af09c88c6e3,
+					key->protocol ^ 0x589965cc75374cc3) >>
+			  32);
+}
+
+// NULL: none can be reached.
+static const struct route_hop *choose(struct walk *walk, const struct route *route)
+{
+	uint32_t hop = route->only;
+
+	if (route->spread) {
+		hop = route->spread->hops[connection_hash(&walk->packet->key) % ROUTE_SPREAD_SIZE];
+		walk->unique = true;
+	}
+	return hop < route->hop_count ? &route->hops[hop] : NULL;
+}
+
+static enum drop_reason no_host(struct walk *walk, uint16_t domain,
+				const struct ip_address *address, enum drop_reason reason)
+{
+	const struct shared_address *shared = tables_find_shared(walk->tables, domain, address);
+	char text[IP_TEXT_SIZE];
+
+	walk->asked = shared;
+	walk_say(walk, "no port for %s", ip_format(address, text));
+	return reason;
+}
+
+// By `route`: an endpoint, or on in another domain.
+static enum drop_reason follow(struct walk *walk, const struct route *route, uint16_t *domain,
+			       uint32_t *endpoint)
+{
+	const struct tables *tables = walk->tables;
+	const struct route_hop *hop = choose(walk, route);
+
+	if (route->blackhole) {
+		walk_say(walk, "Route %s is a black hole", route->name);
+		return DROP_BLACKHOLE;
+	}
+	if (!hop) {
+		walk_say(walk, "Route %s: no port has the address of a next hop", route->name);
+		return DROP_NO_NEXT_HOP;
+	}
+	if (hop->domain) {
+		walk_say(walk, "Route %s: on in its next hop's Vrf", route->name);
+		*domain = hop->domain;
+		return DROP_NONE;
+	}
+	*endpoint =
+		hop->endpoint ? hop->endpoint : tables_find_address(tables, *domain, &hop->address);
+	if (!*endpoint)
+		return no_host(walk, *domain, &hop->address, DROP_NO_NEXT_HOP);
+	walk_say(walk, "Route %s: by port %s", route->name, tables->details[*endpoint].name);
+	return DROP_NONE;
+}
+
+enum drop_reason route_resolve(struct walk *walk, uint32_t *endpoint)
+{
+	const struct tables *tables = walk->tables;
+	const struct ip_address *address = &walk->packet->destination;
+	uint16_t domain = walk->network->domain;
+	char text[IP_TEXT_SIZE];
+
+	for (unsigned int i = 0; i < ROUTE_DOMAINS_MAX; i++) {
+		const struct domain_prefix *subnet;
+		const struct route *route;
+		enum drop_reason reason;
+		uint32_t length = 0;
+
+		*endpoint = tables_find_address(tables, domain, address);
+		if (*endpoint)
+			return DROP_NONE;
+		subnet = tables_find_subnet(tables, domain, address);
+		route = find(tables, domain, address, &length);
+		if (route && (!subnet || length > subnet->prefix.length)) {
+			reason = follow(walk, route, &domain, endpoint);
+			if (reason != DROP_NONE || *endpoint)
+				return reason;
+			continue;
+		}
+		// One that several ports may have need not be in a subnet.
+		if (subnet || tables_find_shared(tables, domain, address))
+			return no_host(walk, domain, address, DROP_NO_HOST);
+		walk_say(walk, "no subnet or Route for %s", ip_format(address, text));
+		return DROP_NO_ROUTE;
+	}
+	walk_say(walk, "more than %d Vrfs", ROUTE_DOMAINS_MAX);
+	return DROP_ROUTE_LOOP;
+}
+
+uint32_t route_find_sender(const struct tables *tables, uint16_t domain, uint16_t peer,
+			   const struct ip_address *address)
+{
+	for (unsigned int i = 0; domain && i < ROUTE_DOMAINS_MAX; i++) {
+		uint32_t found = tables_find_address(tables, domain, address), length;
+		const struct route *route;
+
+		if (found && tables->endpoints[found].peer == peer)
+			return found;
+		found = allowed_address_find(tables, domain, peer, address);
+		if (found)
+			return found;
+		route = find(tables, domain, address, &length);
+		domain = route && route->hop_count ? route->hops[0].domain : 0;
+	}
+	return 0;
+}
