@@ -6,6 +6,8 @@ import dataclasses
 MAC = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
 ADDRESS = ["10.1.0.11", "10.1.0.12"]
 VTEP = ["192.0.2.1", "192.0.2.2"]
+# Where the first workload has many addresses: it may use all of this prefix.
+CLIENTS, CLIENTS_PREFIX = "10.2.0.0", "10.2.0.0/16"
 # Of the other node.
 UNDERLAY_MAC = "52:54:00:00:02:02"
 VNI = 5001
@@ -28,6 +30,8 @@ class Setup:
     # Seconds without a packet after which a UDP connection ends; None: whatever the device has. Many are to come, where
     # this is given; Open vSwitch keeps its own times.
     idle_seconds: int = None
+    # Connections come from many addresses of the first workload's (CLIENTS_PREFIX). Sluice alone is set up for it.
+    many_clients: bool = False
     # The forwarding thread polls without a pause, or sleeps when there is nothing to do.
     spin: bool = True
     cpu: int = DEVICE_CPU

@@ -67,6 +67,7 @@ def objects(wanted):
         made.append({"kind": "Port", "name": name, "node": "far" if wanted.tunnel and i == 1 else "bench",
                      "network": "blue", "mac": setup.MAC[i], "addresses": [setup.ADDRESS[i]],
                      "securityGroups": [group],
+                     "allowedAddresses": [setup.CLIENTS_PREFIX] if wanted.many_clients and i == 0 else [],
                      "device": {"vhostUser": {"path": wanted.sockets[i], "mode": "client"}}})
     return made
 

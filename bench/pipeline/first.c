@@ -163,17 +163,18 @@ static void open_first(struct opener *opener)
 	}
 }
 
-static void print(struct parts *rounds, uint32_t count, uint64_t live)
+static void print(struct parts *rounds, uint32_t count, const struct flow_table *flows)
 {
 	const struct parts *least;
 
 	qsort(rounds, count, sizeof(*rounds), compare);
 	least = &rounds[0];
 	printf("%10.1f  (%.1f)   first packet %.1f  answer %.1f  half a packet of a kept one %.1f  "
-	       "ageing %.1f   %lu live\n",
+	       "ageing %.1f   %lu live%s\n",
 	       (double)least->all, (double)rounds[count / 2].all, (double)least->part[PART_FIRST],
 	       (double)least->part[PART_ANSWER], (double)least->part[PART_KEPT],
-	       (double)least->part[PART_AGE], live);
+	       (double)least->part[PART_AGE], flow_table_count(flows),
+	       flows->memory.reserved ? "" : "   (no huge pages set aside for connections)");
 }
 
 void first_run(struct world *world, const struct pipeline_options *options,
@@ -211,6 +212,6 @@ void first_run(struct world *world, const struct pipeline_options *options,
 	       opener.next < TRAFFIC_CONNECTIONS - ROUND_TURNS * PORT_BURST)
 		rounds[count++] = run_round(&opener);
 	if (count)
-		print(rounds, count, flow_table_count(worker->flows));
+		print(rounds, count, worker->flows);
 	free(rounds);
 }

@@ -4,7 +4,7 @@ import measure
 import plot
 import report
 from device import DEVICES
-from setup import Setup
+from setup import ADDRESS, CLIENTS, Setup
 
 NAME = "new"
 TITLE = "new UDP connections, while a million live"
@@ -22,17 +22,23 @@ IDLE = 4
 # the rate that the target stands for is asked for, too.
 DOUBTFUL, RATE = 400000, 2000000
 SECONDS = 10
+# With one client's address decisions are recalled; with so many each is made.
+MANY_CLIENTS = 65536
 
 
 def cases(bench):
-    return [{"device": device} for device in bench.devices("sluice", "ovs")]
+    devices = bench.devices("sluice", "ovs")
+    return [{"device": device} for device in devices] + [
+        {"device": device, "clients": MANY_CLIENTS} for device in devices if device == "sluice"]
 
 
 def measure_case(bench, case):
     hold = HOLD // 10 if bench.quick else HOLD
     seconds = 1 if bench.quick else SECONDS
-    with measure.running(bench, case["device"], Setup(connections=TABLE, idle_seconds=IDLE), mode="new", hold=hold,
-                         keep=KEEP[case["device"]] * hold // HOLD) as (stage, device, source):
+    clients = {"clients": case["clients"], "address": f"{CLIENTS},{ADDRESS[1]}"} if "clients" in case else {}
+    wanted = Setup(connections=TABLE, idle_seconds=IDLE, many_clients=bool(clients))
+    with measure.running(bench, case["device"], wanted, mode="new", hold=hold,
+                         keep=KEEP[case["device"]] * hold // HOLD, **clients) as (stage, device, source):
         source.wait_for(lambda line: line["answered"] > 0, 60, "connections beside those that are held")
         start = source.now()
         # Until the first ones are forgotten, they only become more.
@@ -63,13 +69,18 @@ def timeline(lines, step=0.2):
     return found
 
 
+def title(case):
+    many = f", from {report.number(case['clients'])} addresses" if case.get("clients") else ""
+    return DEVICES[case["device"]].TITLE + many
+
+
 def table(entries):
     found = [("device", "connections a second", "min - max", "x OVS", "cycles a connection", "busy", "live", "loss")]
     base = report.find(entries, device="ovs")
     for entry in entries:
         rate = report.median(entry, "answeredPerSecond")
         found.append((
-            DEVICES[entry["device"]].TITLE, f"{'~' if entry['disturbed'] else ''}{rate / 1e6:.2f} M",
+            title(entry), f"{'~' if entry['disturbed'] else ''}{rate / 1e6:.2f} M",
             report.range_text(entry["answeredPerSecond"], 1e6, "{:.2f}"),
             report.cell(base and rate / report.median(base, "answeredPerSecond"), "{:.2f}"),
             f"{report.median(entry, 'cyclesPerConnection'):.0f}", f"{report.median(entry, 'busyPercent'):.0f} %",
@@ -78,7 +89,7 @@ def table(entries):
 
 
 def rows(entries):
-    one, base = report.find(entries, device="sluice"), report.find(entries, device="ovs")
+    one, base = report.find(entries, device="sluice", clients=None), report.find(entries, device="ovs")
     if not one or not base:
         return []
     rate, other = report.median(one, "answeredPerSecond"), report.median(base, "answeredPerSecond")
@@ -100,7 +111,7 @@ def rows(entries):
 def draw(_entries, samples, directory):
     series = {}
     for sample in samples:
-        key = (DEVICES[sample["case"]["device"]].TITLE, sample["case"]["device"])
+        key = (title(sample["case"]), sample["case"]["device"])
         if "timeline" in sample and key not in series:
             series[key] = [(second, rate / 1e6) for second, rate in sample["timeline"]]
     plot.lines(f"{directory}/new-connections.png", "New UDP connections, while a million live", "seconds",
