@@ -257,6 +257,8 @@ static Sluice__V1__StatsResponse *collected(const struct control *control, bool 
 	if (!response)
 		return NULL;
 	sluice__v1__stats_response__init(response);
+	// A packet is counted after it was sent, and whoever has it may ask.
+	engine_settle(control->engine);
 	if (collect(control, with_ports, response))
 		return response;
 	sluice__v1__stats_response__free_unpacked(response, NULL);

@@ -469,6 +469,11 @@ void engine_read_end(struct engine *engine)
 	rte_rcu_qsbr_thread_offline(engine->readers, engine->options.worker_count);
 }
 
+void engine_settle(struct engine *engine)
+{
+	rte_rcu_qsbr_synchronize(engine->readers, RTE_QSBR_THRID_INVALID);
+}
+
 struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t index)
 {
 	const struct worker *worker = engine->workers[index];

@@ -89,6 +89,10 @@ void engine_judge_anew(struct engine *engine, uint32_t now);
 void engine_read_begin(struct engine *engine);
 void engine_read_end(struct engine *engine);
 
+// Returns when each worker has ended the turn that it is in: what ports have sent before the call
+// is in all counters then. The control thread's, and not between engine_read_begin() and _end().
+void engine_settle(struct engine *engine);
+
 struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t worker);
 
 // What the worker's layers have decided since the start; it goes on counting.
