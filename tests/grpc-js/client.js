@@ -36,7 +36,7 @@ function seconds(count) {
 // The answer of a unary call, or its error.
 function call(client, method, request, metadata = new grpc.Metadata()) {
   return new Promise((resolve) => {
-    client[method](request, metadata, seconds(10), (error, answer) =>
+    client[method](request, metadata, seconds(40), (error, answer) =>
       resolve(error ? { code: error.code, text: error.details, metadata: error.metadata } : answer));
   });
 }
@@ -88,10 +88,10 @@ const TESTS = {
   },
 
   async streams() {
-    const flows = await collect(sluice().Flows({}, seconds(10)));
-    const watch = health().Watch({}, seconds(10));
+    const flows = await collect(sluice().Flows({}, seconds(40)));
+    const watch = health().Watch({}, seconds(40));
     const cancelled = await collect(watch, () => watch.cancel());
-    const late = await collect(health().Watch({}, seconds(2)));
+    const late = await collect(health().Watch({}, seconds(5)));
     return {
       flows: flows.code,
       cancelled: cancelled.code,
@@ -121,7 +121,7 @@ const TESTS = {
       const service = Object.fromEntries(Object.entries(file.service).map(([name, method]) =>
         [name, { ...method, path: method.path.replace(".v1.", `.${version}.`) }]));
       const client = connect(grpc.makeGenericClientConstructor(service, "ServerReflection"));
-      const stream = client.ServerReflectionInfo(seconds(10));
+      const stream = client.ServerReflectionInfo(seconds(40));
       // The second question depends on the answer to the first.
       const ended = collect(stream, (answer, count) => {
         if (count === 1) {
@@ -190,7 +190,7 @@ const TESTS = {
   // A client that pings all the time and has nothing to say.
   async pings() {
     const client = health({ "grpc.keepalive_time_ms": 100, "grpc.keepalive_timeout_ms": 5000 });
-    const ended = await collect(client.Watch({}, seconds(20)));
+    const ended = await collect(client.Watch({}, seconds(40)));
     return { code: ended.code, text: ended.text, node: (await call(sluice(), "Version", {})).node };
   },
 };

@@ -179,7 +179,7 @@ class Lab:
             counts.update({key: count for key, count in node.drops().items() if not reasons or key[1] in reasons})
         return counts
 
-    def passes(self, sender, frame, receiver, timeout=5):
+    def passes(self, sender, frame, receiver, timeout=DEADLINE):
         """Sends a frame that must arrive; the frame as it arrives."""
         mark = bytes(frame)[-14:]
         sender.send(frame)

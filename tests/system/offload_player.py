@@ -9,7 +9,7 @@ import pytest
 from packets import Ether, fresh_port, is_membership, is_question, is_unasked_advertisement
 from raw_frames import ACK, SPACE, SYN, ipv4, ipv6, mac, tcp
 
-PATIENCE = 10
+PATIENCE = 20
 # A connection is looked at when it has had 64 packets, and one packet in 32.
 BURST = 40
 GIVEN_UP = 40

@@ -22,6 +22,7 @@ from scapy.packet import Padding, Raw  # noqa: F401
 from scapy.utils6 import inet_pton
 
 import netns
+from node import DEADLINE
 
 conf.verb = 0
 
@@ -30,6 +31,8 @@ PACKET_OUTGOING = 4
 PACKET_IGNORE_OUTGOING = 23
 PACKET_AUXDATA = 8
 VLAN_VALID = 0x10
+SO_RCVBUFFORCE = 33
+RECEIVE_ROOM = 4 << 20
 
 _tokens = itertools.count(1)
 _ports = itertools.count(20000)
@@ -159,6 +162,8 @@ class Wire:
             # Options count for what arrives later.
             self.socket.setsockopt(263, PACKET_IGNORE_OUTGOING, 1)
             self.socket.setsockopt(263, PACKET_AUXDATA, 1)
+            # What comes while nobody reads: a few hundred frames fill the usual room.
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_ROOM)
             self.socket.bind((interface, 3))
         self.socket.setblocking(False)
         self.interface = interface
@@ -169,7 +174,7 @@ class Wire:
     def send(self, frame):
         self.socket.send(bytes(frame))
 
-    def receive(self, timeout=5):
+    def receive(self, timeout=DEADLINE):
         """The next frame, or None."""
         while select.select([self.socket], [], [], timeout)[0]:
             data, control, _, address = self.socket.recvmsg(65536, 64)
@@ -192,7 +197,7 @@ class Wire:
             frames.append(frame)
         return frames
 
-    def wait_for(self, condition, timeout=5):
+    def wait_for(self, condition, timeout=DEADLINE):
         """The first frame for which the condition is true."""
         end = time.monotonic() + timeout
         seen = []

@@ -4,14 +4,17 @@ and puts them on by itself. test_flow_offload.py has what is the same on one nod
 import pytest
 
 import netns
+import pings
 from netns import ip
 from node import eventually
 from packets import ARP, TCP, UDP, VXLAN, Ether, Raw, Wire, ip_header
-from transfer import Datagrams, Stream, counted, handled, judge_anew, received, stopped
+from transfer import ENDED, Datagrams, Stream, counted, handled, judge_anew, received, stopped
 
 SIZE = 8 << 20
 # Through Sluice on one node at least.
 SMALL = 2 << 20
+# A packet that is not yet cut.
+LARGEST = 1 << 16
 OUTER = {"v4": 50, "v6": 70}
 ANY = {"direction": "ingress"}
 OUT = {"direction": "egress"}
@@ -92,8 +95,9 @@ def test_its_end(lab, stream):
     eventually(stream.offloaded)
     stream.end()
     for node in "ab":
-        flow = eventually(lambda node=node: (flow := stream.flow(node)) and flow["state"] == "time-wait" and flow)
-        assert not flow["offloaded"] and int(flow["bytes"]) > stream.received
+        flow = eventually(lambda node=node: (flow := stream.flow(node)) and flow["state"] in ENDED and flow)
+        # One of the kernel's, on another CPU just when the end came, may be missing.
+        assert not flow["offloaded"] and int(flow["bytes"]) > stream.received - LARGEST
         assert lab.nodes[node].stats()["connections"]["offloaded"] == 0
 
 
@@ -109,9 +113,13 @@ def test_packets_on_the_underlay(lab, family):
             return wire.wait_for(lambda frame: VXLAN in frame and data in bytes(frame))
         first = tunnelled(b"through Sluice")
         datagrams.until_offloaded()
-        before = handled(lab.nodes["a"].stats())
-        later = tunnelled(b"through kernel")
-        assert handled(lab.nodes["a"].stats()) == before
+
+        def untouched():
+            before = handled(lab.nodes["a"].stats())
+            return (frame := tunnelled(b"through kernel")) and handled(lab.nodes["a"].stats()) == before and frame
+
+        # The systems also have something to say of themselves now and then.
+        later = eventually(untouched)
         header = 14 + OUTER[lab.underlay]
         assert bytes(first)[:header] == bytes(later)[:header]
         assert bytes(first)[header + 14:].replace(b"Sluice", b"kernel")[-14:] == bytes(later)[-14:]
@@ -242,7 +250,7 @@ def test_the_host_keeps_its_network(lab):
     stream = Stream(lab, lab["near"], "v4")
     try:
         eventually(stream.offloaded)
-        netns.run("ip", "netns", "exec", lab.nodes["a"].netns, "ping", "-c", "3", "-i", "0.2", "-W", "5", "198.18.0.2")
+        pings.all_answered(lab.nodes["a"].netns, "198.18.0.2", count=3)
         assert stream.offloaded()
         stream.end()
     finally:

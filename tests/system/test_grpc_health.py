@@ -24,9 +24,9 @@ class Health:
         call = self.channel.unary_unary("/grpc.health.v1.Health/Check",
                                         request_serializer=self.types["CheckRequest"].SerializeToString,
                                         response_deserializer=self.types["CheckResponse"].FromString)
-        return call(self.types["CheckRequest"](service=service), timeout=10).status
+        return call(self.types["CheckRequest"](service=service), timeout=30).status
 
-    def watch(self, service="", timeout=10):
+    def watch(self, service="", timeout=30):
         call = self.channel.unary_stream("/grpc.health.v1.Health/Watch",
                                          request_serializer=self.types["CheckRequest"].SerializeToString,
                                          response_deserializer=self.types["CheckResponse"].FromString)
@@ -36,7 +36,7 @@ class Health:
         call = self.channel.unary_unary("/grpc.health.v1.Health/List",
                                         request_serializer=self.types["ListRequest"].SerializeToString,
                                         response_deserializer=self.types["ListResponse"].FromString)
-        return call(self.types["ListRequest"](), timeout=10).statuses
+        return call(self.types["ListRequest"](), timeout=30).statuses
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_watch(health):
     first.cancel()
     unknown.cancel()
     # As long as nothing changes there is nothing to tell.
-    short = health.watch(timeout=2)
+    short = health.watch(timeout=5)
     assert next(short).status == SERVING
     with pytest.raises(grpc.RpcError) as error:
         next(short)

@@ -44,7 +44,7 @@ def modules():
 def see(api, modules):
     def run(what):
         result = subprocess.run(["node", SOURCE / "client.js", api, what], capture_output=True, text=True, check=False,
-                                timeout=60, env={**os.environ, "NODE_PATH": str(modules)})
+                                timeout=120, env={**os.environ, "NODE_PATH": str(modules)})
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
 

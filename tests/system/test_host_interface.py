@@ -3,6 +3,7 @@
 import pytest
 
 import netns
+import pings
 from node import eventually, sluice
 
 
@@ -25,11 +26,6 @@ def lab(make_lab):
     return lab
 
 
-def ping(namespace, address, count="2", interval="0.2"):
-    with netns.inside(namespace):
-        return netns.run("ping", "-n", "-q", "-c", count, "-i", interval, "-W", "3", address)
-
-
 def test_tunnel_works_beside_the_host(lab, family):
     assert lab["one"].ping(lab["two"], family)
     assert lab["two"].ping(lab["one"], family)
@@ -37,12 +33,12 @@ def test_tunnel_works_beside_the_host(lab, family):
 
 @pytest.mark.parametrize("address", ["192.0.2.102", "2001:db8::102"])
 def test_host_reaches_its_peers(lab, address):
-    assert " 0% packet loss" in ping(lab.nodes["a"].netns, address)
+    pings.all_answered(lab.nodes["a"].netns, address)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.101", "2001:db8::101"])
 def test_peers_reach_the_host(lab, address):
-    assert " 0% packet loss" in ping(lab.nodes["b"].netns, address)
+    pings.all_answered(lab.nodes["b"].netns, address)
 
 
 def test_host_has_the_device_s_mac_address(lab):
@@ -54,7 +50,7 @@ def test_host_has_the_device_s_mac_address(lab):
 
 def test_tunnel_packets_are_not_the_host_s(lab):
     before = lab.nodes["a"].stats()["ports"]["uplink-host"]["txPackets"]
-    assert " 0% packet loss" in ping(lab["two"].netns, lab["one"].address["v4"], "20", "0.02")
+    pings.all_answered(lab["two"].netns, lab["one"].address["v4"], count=20, interval=0.02)
     assert lab.nodes["a"].stats()["ports"]["uplink-host"]["txPackets"] - before < 10
 
 

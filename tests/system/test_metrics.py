@@ -71,7 +71,13 @@ def test_numbers_are_those_of_stats(lab):
     node, left, right = lab.nodes["a"], lab["left"], lab["right"]
     lab.passes(left, left.frame(right, TCP(sport=fresh_port(), dport=80, flags="S")), right)
     lab.dropped(left, left.frame(right, UDP(sport=fresh_port(), dport=80)), "security-group-ingress", at="right")
-    stats, found = node.stats(), samples(node)
+
+    def together():
+        """Of both, with nothing between them: Sluice itself may say something at any time."""
+        before, found, after = node.stats(), samples(node), node.stats()
+        return before["ports"] == after["ports"] and (after, found)
+
+    stats, found = eventually(together)
     for name, port in stats["ports"].items():
         assert value(found, "sluice_port_up", port=name) == (port["state"] == "up")
         for ours, theirs in (("receive_packets", "rxPackets"), ("receive_bytes", "rxBytes"),

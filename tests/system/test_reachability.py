@@ -7,7 +7,8 @@ import threading
 import pytest
 
 import netns
-from node import eventually
+import pings
+from node import DEADLINE, eventually
 
 # With a router between the nodes' links, and with two workers on each node.
 KINDS = {
@@ -59,7 +60,7 @@ def test_matrix_of_pings(lab, family):
     own = {(tenant(w), w.address[family]) for w in lab.workloads.values()}
     pairs = [(s, t) for s, t in pairs if may_ping(s, t) or tenant(s) == tenant(t)
              or (tenant(s), t.address[family]) not in own]
-    running = [(source, to, source.ping_process(to.address[family], 1, 5 if may_ping(source, to) else 1))
+    running = [(source, to, source.ping_process(to.address[family], 1, DEADLINE if may_ping(source, to) else 1))
                for source, to in pairs]
     reached = {(str(source), str(to)) for source, to, process in running if process.wait(60) == 0}
     for _, _, process in running:
@@ -121,7 +122,7 @@ def test_host_goes_on_using_the_uplink(lab):
         netns.ip(namespace, f"addr replace 172.16.0.{number}/24 dev {interface}")
         netns.ip(namespace, f"addr replace fd99::{number}/64 dev {interface} nodad")
     for address in ("172.16.0.2", "fd99::2"):
-        netns.run("ip", "netns", "exec", near[0], "ping", "-n", "-q", "-c2", "-i0.1", "-W3", address)
+        pings.all_answered(near[0], address, interval=0.1)
     # And a program of the host, at the tunnel's port number.
     with netns.inside(far[0]):
         server = socket.create_server(("172.16.0.2", 4789))
@@ -144,4 +145,4 @@ def test_a_port_that_moves_is_found_again(lab, family):
     moving.interface = interface
     moving.configure()
     assert witness.ping(moving, family)
-    assert eventually(lambda: moving.ping(lab["blue-a"], family))
+    assert eventually(lambda: moving.ping(lab["blue-a"], family, timeout=1))

@@ -128,4 +128,4 @@ def test_packets_go_on(lab):
         a1.send(a1.frame(a2, layer, payload=second))
         for payload in (first, second):
             mark = bytes(payload)
-            assert a2.wire.wait_for(lambda frame, mark=mark: mark in bytes(frame), 5)
+            assert a2.wire.wait_for(lambda frame, mark=mark: mark in bytes(frame))

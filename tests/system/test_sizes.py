@@ -6,7 +6,7 @@ import socket
 import pytest
 
 import netns
-from node import eventually
+from node import DEADLINE, eventually
 from packets import (ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, IPv6, Raw, Wire, fresh_port, ip_header,
                      is_refusal, told, who_has)
 from virtio import TCPV4, UDP_L4, Sender, content
@@ -27,7 +27,7 @@ def mtu_told(frame, family):
 
 def ping(workload, to, family, size, *options):
     """An echo request of `size` bytes of IP packet that must not be cut."""
-    process = workload.popen("ping", "-n", "-c", "1", "-W", "2", "-M", "do", *options, "-s", str(size - HEADER[family]),
+    process = workload.popen("ping", "-n", "-c", "1", "-W", str(DEADLINE), "-M", "do", *options, "-s", str(size - HEADER[family]),
                              to.address[family])
     text = process.communicate(timeout=30)[0]
     return process.returncode == 0, text
@@ -296,7 +296,7 @@ def test_path_mtu_of_the_underlay(routed, family):
     network = 1450 if routed.underlay == "v4" else 1430
 
     def learned():
-        passed, text = ping(one, two, family, network)
+        passed, text = ping(one, two, family, network, "-W", "1")
         return not passed and str(room) in text
 
     eventually(learned)

@@ -120,7 +120,7 @@ def test_rollback(client):
     rollback = client.channel.unary_unary("/sluice.v1.Sluice/Rollback",
                                           request_serializer=M["RollbackRequest"].SerializeToString,
                                           response_deserializer=M["ApplyResponse"].FromString)
-    rollback(M["RollbackRequest"](to=revision), timeout=10)
+    rollback(M["RollbackRequest"](to=revision), timeout=30)
     events = watch.until_bookmark() + watch.until_bookmark()
     assert [short(event) for event in events] == [
         (CREATED, "v1", revision + 1), (CHANGED, "n1", revision + 1), (BOOKMARK, "", revision + 1),

@@ -1,13 +1,21 @@
 """Connections through which data runs while the test looks at what the nodes say of them."""
 
+import fcntl
 import hashlib
 import socket
+import sys
+import termios
 import threading
 
 from node import eventually
 
 TTL = {"v4": (socket.IPPROTO_IP, socket.IP_TTL), "v6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
 ASK_TTL = {"v4": (socket.IPPROTO_IP, 12), "v6": (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT)}
+
+
+# A connection whose sides have both said that they end. Where an end was sent twice, because the machine was slow, the
+# second acknowledgement meets no socket any more and is answered by a reset.
+ENDED = ("time-wait", "closed")
 
 
 class Stream:
@@ -132,9 +140,12 @@ def judge_anew(lab, number):
 
 
 def stopped(stream):
-    """What has arrived when nothing more does."""
-    return eventually(lambda: (at := stream.received) and not threading.Event().wait(0.3)
-                      and at == stream.received and at)
+    """What has arrived when nothing more does, and nothing of it waits to be read."""
+    def unread():
+        return int.from_bytes(fcntl.ioctl(stream.server, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    return eventually(lambda: (at := stream.received) and not unread() and not threading.Event().wait(0.3)
+                      and not unread() and at == stream.received and at)
 
 
 def received(stats, *names):

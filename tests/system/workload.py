@@ -7,6 +7,7 @@ import subprocess
 import netns
 import vlan as vlans
 from machine import Machine
+from node import DEADLINE
 from packets import Ether, Wire, ip_header, told, token, who_has
 
 FAMILIES = {"v4": socket.AF_INET, "v6": socket.AF_INET6}
@@ -99,7 +100,7 @@ class Workload:
         with netns.inside(self.netns):
             return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
 
-    def ping_process(self, address, count=1, timeout=3, *options):
+    def ping_process(self, address, count=1, timeout=DEADLINE, *options):
         return self.popen("ping", "-n", "-q", "-c", str(count), "-W", str(timeout), *options, address)
 
     def ping(self, to, family="v4", **options):
@@ -108,7 +109,7 @@ class Workload:
         process.communicate(timeout=60)
         return process.returncode == 0
 
-    def open_socket(self, family="v4", kind=socket.SOCK_STREAM, timeout=10):
+    def open_socket(self, family="v4", kind=socket.SOCK_STREAM, timeout=DEADLINE):
         with netns.inside(self.netns):
             made = socket.socket(FAMILIES[family], kind)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -122,7 +123,7 @@ class Workload:
             made.listen()
         return made
 
-    def connect(self, to, port, family="v4", timeout=10):
+    def connect(self, to, port, family="v4", timeout=DEADLINE):
         made = self.open_socket(family, timeout=timeout)
         made.connect((to.address[family], port))
         return made
@@ -155,5 +156,5 @@ class Workload:
     def send(self, frame):
         self.wire.send(frame)
 
-    def receive(self, timeout=5):
+    def receive(self, timeout=DEADLINE):
         return self.wire.receive(timeout)
