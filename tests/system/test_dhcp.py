@@ -127,7 +127,7 @@ def test_renewal(systems):
     with Client(workload, "dhclient", "-4", "-d", "-v", workload.interface) as client:
         has(workload, own(workload), family="v4")
         eventually(lambda: "DHCPREQUEST for 10.4.0.16 on eth0 to 10.4.0.1 port 67" in client.log, 30)
-        eventually(lambda: client.log.count("bound to") == 2)
+        eventually(lambda: client.log.count("bound to") >= 2)
         assert addresses(workload, "v4") == [own(workload)]
 
 

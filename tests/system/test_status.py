@@ -60,8 +60,7 @@ def test_device_comes_and_goes(lab):
     namespace = lab.nodes["a"].netns
     netns.ip(namespace, "link add later0 type veth peer name other0", "link set other0 up", "link set later0 up")
     active = {"state": "active", "link": "up"}
-    eventually(lambda: status(lab, "port", "later") == active)
-    assert status(lab, "port", "tagged") == active
+    eventually(lambda: status(lab, "port", "later") == status(lab, "port", "tagged") == active)
     netns.ip(namespace, "link del later0")
     eventually(lambda: failed("later") and failed("tagged"))
 

@@ -342,7 +342,7 @@ def test_no_moment_without_permissions(lab, guest_port):
     for number in range(20):
         port.object["device"]["vhostUser"]["permissions"] = "0600" if number % 2 else "0660"
         lab.apply(port.object)
-    output, _ = client.communicate("end\n", timeout=10)
+    output, _ = client.communicate("end\n", timeout=30)
     assert set(output.split()) <= {"EACCES", "ENOENT"} and "EACCES" in output, output
 
 
