@@ -127,7 +127,8 @@ class Guest:
     def find_addresses(self, interface="eth0"):
         """By udhcpc, and by dhcpcd what IPv6 has for it: router advertisements and DHCPv6."""
         self.run(f"ip link set {interface} up; udhcpc -i {interface} -p /run/udhcpc.{interface} -s /etc/udhcpc -O mtu -b -t 20 -A 1")
-        self.run(f"dhcpcd -6 -w -c /bin/true {interface}")
+        # Its own patience, 30 seconds, is for machines that are as fast as their clock.
+        self.run(f"dhcpcd -6 -w -t 110 -c /bin/true {interface}", 120)
 
     def addresses(self, interface="eth0"):
         """Those that are no link-local ones."""

@@ -68,7 +68,8 @@ class Stream:
         """Both sides have said all; it was the same."""
         self.stopping = True
         for thread in self.threads:
-            thread.join(30)
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in self.threads), f"{self.received} bytes have arrived, and no end"
         self.server.close()
         self.client.close()
         assert self.sent.digest() == self.got.digest()
