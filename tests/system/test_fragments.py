@@ -7,7 +7,7 @@ import pytest
 
 import pings
 from lab import Lab
-from node import eventually
+from node import DEADLINE, eventually
 from test_grpc_client import Client
 from packets import (IP, TCP, UDP, VXLAN, Ether, ICMPv6ND_NS, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
                      SO_RCVBUFFORCE, IPv6ExtHdrRouting, PadN, Raw, echo_request, fresh_port, ip_header, is_refusal, port_unreachable)
@@ -44,7 +44,7 @@ def cut(sender, to, family, data, part=600, **fields):
             for at in range(0, len(data), part)]
 
 
-def arrive(receiver, frames, timeout=5):
+def arrive(receiver, frames, timeout=DEADLINE):
     """The frames arrive, all of them, and in this order."""
     wanted = [bytes(frame)[14:] for frame in frames]
     return [receiver.wire.wait_for(lambda got, data=data: bytes(got)[14:] == data, timeout) for data in wanted]

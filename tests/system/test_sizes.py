@@ -33,7 +33,7 @@ def ping(workload, to, family, size, *options):
     return process.returncode == 0, text
 
 
-def pieces(workload, frame, timeout=5):
+def pieces(workload, frame, timeout=DEADLINE):
     """The fragments of an IPv4 packet, up to the last one."""
     got = []
     while not got or got[-1][IP].flags.MF:
@@ -220,7 +220,7 @@ def set_mtu(namespace, interface, mtu):
 def forget_routes(workload):
     """What the workload's kernel has learned itself."""
     for version in ("-4", "-6"):
-        workload.popen("ip", version, "route", "flush", "cache").communicate(timeout=10)
+        workload.popen("ip", version, "route", "flush", "cache").communicate(timeout=30)
 
 
 @pytest.mark.parametrize("underlay", ["v4", "v6"])

@@ -295,7 +295,7 @@ def test_on_a_netdev(one_lab, family):
     lab.up()
     assert near.ping(sub, family) and sub.ping(trunk, family)
     listening = sub.popen("iperf3", "-s", "-1", "-J", "-B", sub.address[family])
-    eventually(lambda: "5201" in sub.popen("ss", "-Hltn").communicate(timeout=10)[0])
+    eventually(lambda: "5201" in sub.popen("ss", "-Hltn").communicate(timeout=30)[0])
     report = json.loads(near.popen("iperf3", "-J", "-t", "1", "-c", sub.address[family],
                                    *(["-R"] if family == "v6" else [])).communicate(timeout=30)[0])
     listening.communicate(timeout=30)

@@ -69,7 +69,7 @@ def test_iperf(lab, family, server, client):
 
 
 def lab_listeners(workload):
-    return workload.popen("ss", "-Hltn").communicate(timeout=10)[0]
+    return workload.popen("ss", "-Hltn").communicate(timeout=30)[0]
 
 
 def test_policy_change(lab, family):
