@@ -145,8 +145,16 @@ def stopped(stream):
     def unread():
         return int.from_bytes(fcntl.ioctl(stream.server, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    return eventually(lambda: (at := stream.received) and not unread() and not threading.Event().wait(0.3)
-                      and not unread() and at == stream.received and at)
+    def quiet():
+        """For a while, and for another: what is on its way may meet somebody who stands still."""
+        at = stream.received
+        for _ in range(2):
+            threading.Event().wait(0.3)
+            if unread() or at != stream.received:
+                return None
+        return at
+
+    return eventually(quiet)
 
 
 def received(stats, *names):
