@@ -1,7 +1,7 @@
-// What a first packet pays for security groups of many rules: cycles of the layer's judgement, and
-// of the whole walk through all layers with the reply that is to be expected, by number of rules;
-// what reading, checking and compiling them takes, and the memory of what is compiled. In one
-// process, without devices (README.md).
+// What a first packet pays for security groups of many rules, or for Routes to many destinations:
+// cycles of the layer's judgement, and of the whole walk through all layers with the reply that is
+// to be expected, by number of rules; what reading, checking and compiling them takes, and the
+// memory of what is compiled. In one process, without devices (README.md).
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -10,6 +10,8 @@
 #include <rte_cycles.h>
 
 #include "layer/compile.h"
+#include "layer/l3/l3.h"
+#include "layer/route/route.h"
 #include "layer/security_group/security_group.h"
 #include "layer/security_group/tables.h"
 #include "model/check.h"
@@ -21,19 +23,25 @@
 #define RULE_TEXT 128
 
 static const char objects[] =
-	"kind: Node\nname: a\n---\nkind: Network\nname: blue\nvni: 5001\nsubnets:\n"
+	"kind: Node\nname: a\n---\nkind: Vrf\nname: t\n"
+	"---\nkind: Network\nname: blue\nvni: 5001\nvrf: t\nsubnets:\n"
 	"- {cidr: 10.1.0.0/24, gateway: 10.1.0.1}\n"
 	"---\nkind: Port\nname: client\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:01'\n"
 	"addresses: [10.1.0.11]\nallowedAddresses: [0.0.0.0/0]\ndevice: {tap: {name: c}}\n"
 	"---\nkind: Port\nname: server\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:02'\n"
-	"addresses: [10.1.0.12]\nsecurityGroups: [many]\ndevice: {tap: {name: s}}\n"
+	"addresses: [10.1.0.12]\nallowedAddresses: [0.0.0.0/0]\nsecurityGroups: [many]\n"
+	"device: {tap: {name: s}}\n"
 	"---\nkind: SecurityGroup\nname: many\nrules:\n";
+
+static const char route[] = "- {direction: ingress}\n---\nkind: Route\nname: many\nvrf: t\n"
+			    "nextHops: [{port: server}]\ndestinations:\n";
 
 struct bench {
 	struct compile_numbers numbers;
 	struct neighbours neighbours;
 	struct tables *tables;
-	const struct security_group_tables *groups;
+	const struct layer *layer; // the one that is measured alone
+	size_t size;		   // bytes of its tables
 	double read_time, check_time, compile_time;
 	const struct endpoint *client, *server;
 	struct packet packets[PACKETS];
@@ -74,7 +82,7 @@ static uint32_t rule_address(uint32_t rule)
 }
 
 // Shapes: `prefixes` has a prefix and a port of its own in each rule; `ports` ranges of ports that
-// overlap, for any remote; `nested` prefixes in prefixes.
+// overlap, for any remote; `nested` prefixes in prefixes; `routes` has destinations of a Route.
 static int rule_text(char *text, const char *shape, uint32_t rule)
 {
 	char address[IP_TEXT_SIZE];
@@ -92,6 +100,8 @@ static int rule_text(char *text, const char *shape, uint32_t rule)
 		prefix.length = (uint8_t)(104 + rule % 21);
 	for (unsigned int bit = prefix.length; bit < 128; bit++)
 		prefix.address.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	if (strcmp(shape, "routes") == 0)
+		return sprintf(text, "- %s\n", prefix_format(&prefix, address));
 	return sprintf(text,
 		       "- {direction: ingress, protocol: tcp, ports: '%u', remote: {cidr: %s}}\n",
 		       1 + rule % 60000, prefix_format(&prefix, address));
@@ -105,9 +115,25 @@ static const struct endpoint *find_port(const struct tables *tables, const char 
 	return NULL;
 }
 
+static size_t size_of(const struct bench *bench, const char *shape)
+{
+	const struct route_map *map = bench->tables->routes->maps->maps;
+	const struct security_group_tables *groups;
+
+	if (strcmp(shape, "routes") == 0)
+		return prefix_map_size(&map->prefixes) +
+		       map->count * (sizeof(*map->lengths) + sizeof(*map->routes));
+	for (unsigned int i = 0;; i++)
+		if (layers[i] == &security_group_layer) {
+			groups = bench->tables->layers[i];
+			return rule_set_size(&groups->rules[1]->sets[POLICY_INGRESS]);
+		}
+}
+
 static void compile(struct bench *bench, const char *shape, uint32_t rules)
 {
-	char *yaml = malloc(sizeof(objects) + (size_t)rules * RULE_TEXT);
+	bool routes = strcmp(shape, "routes") == 0;
+	char *yaml = malloc(sizeof(objects) + sizeof(route) + (size_t)rules * RULE_TEXT);
 	struct document *document = document_new();
 	struct object_set *set = object_set_new();
 	struct problems problems = {0};
@@ -117,6 +143,8 @@ static void compile(struct bench *bench, const char *shape, uint32_t rules)
 
 	require(yaml != NULL, "no memory");
 	memcpy(yaml, objects, sizeof(objects));
+	if (routes)
+		used += (size_t)sprintf(yaml + used, "%s", route);
 	for (uint32_t i = 0; i < rules; i++)
 		used += (size_t)rule_text(yaml + used, shape, i);
 	start = seconds();
@@ -136,9 +164,8 @@ static void compile(struct bench *bench, const char *shape, uint32_t rules)
 			       &bench->tables, &err) == 0,
 		"the objects do not compile");
 	bench->compile_time = seconds() - start;
-	for (unsigned int i = 0; layers[i]; i++)
-		if (layers[i] == &security_group_layer)
-			bench->groups = bench->tables->layers[i];
+	bench->layer = routes ? &l3_layer : &security_group_layer;
+	bench->size = size_of(bench, shape);
 	bench->client = find_port(bench->tables, "client");
 	bench->server = find_port(bench->tables, "server");
 	object_set_free(set);
@@ -151,6 +178,18 @@ static void close_bench(struct bench *bench)
 	tables_free(bench->tables);
 	compile_numbers_close(&bench->numbers);
 	neighbours_close(&bench->neighbours);
+}
+
+// To a destination of the Route, through the gateway; `kind` as below.
+static void route_packet(const struct bench *bench, const char *kind, struct packet *packet)
+{
+	packet->destination = packet->source;
+	packet->source = ip_from_v4(htonl(0x0a01000b));
+	packet->destination_mac = bench->client->gateway_mac;
+	if (strcmp(kind, "none") == 0)
+		packet->destination = ip_from_v4(htonl(0xc0000200 | (next_random() & 255)));
+	packet->key.source = packet->source;
+	packet->key.destination = packet->destination;
 }
 
 // Packets that random rules allow, that the last one allows, or that none does.
@@ -184,6 +223,8 @@ static void make_packets(struct bench *bench, const char *shape, const char *kin
 			.network = bench->client->network,
 			.protocol = protocol,
 		};
+		if (strcmp(shape, "routes") == 0)
+			route_packet(bench, kind, packet);
 	}
 }
 
@@ -197,11 +238,13 @@ static uint32_t judge(struct bench *bench, const struct packet *packet, bool who
 			      .packet = packet,
 			      .ingress = {.port = bench->client->port}};
 	if (!whole) {
+		walk->network = &bench->tables->networks[bench->client->network];
 		walk->source = bench->client;
-		walk->destination = bench->server;
+		if (bench->layer == &security_group_layer)
+			walk->destination = bench->server;
 		for (unsigned int i = 0;; i++)
-			if (layers[i] == &security_group_layer)
-				return layers[i]->judge(walk, bench->tables->layers[i]);
+			if (layers[i] == bench->layer)
+				return bench->layer->judge(walk, bench->tables->layers[i]);
 	}
 	verdict = walk_begin(walk);
 	if (verdict == VERDICT_NEXT)
@@ -239,11 +282,9 @@ static void run(const char *shape, uint32_t rules)
 {
 	static const char *const kinds[] = {"random", "last", "none"};
 	static struct bench bench;
-	size_t size;
 
 	memset(&bench, 0, sizeof(bench));
 	compile(&bench, shape, rules);
-	size = rule_set_size(&bench.groups->rules[1]->sets[POLICY_INGRESS]);
 	printf("%-9s %7u", shape, rules);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		bool allowed = strcmp(kinds[i], "none") != 0;
@@ -253,14 +294,14 @@ static void run(const char *shape, uint32_t rules)
 		       measure(&bench, true, allowed));
 	}
 	printf("   %6.1f %6.1f %6.1f %9.1f %5.1f\n", bench.read_time * 1e3, bench.check_time * 1e3,
-	       bench.compile_time * 1e3, (double)size / 1024, (double)size / rules);
+	       bench.compile_time * 1e3, (double)bench.size / 1024, (double)bench.size / rules);
 	close_bench(&bench);
 }
 
 // Arguments: a shape, numbers of rules.
 int main(int count, char **arguments)
 {
-	static const char *const shapes[] = {"prefixes", "ports", "nested"};
+	static const char *const shapes[] = {"prefixes", "ports", "nested", "routes"};
 	static const uint32_t rules[] = {1, 2, 4, 8, 10, 16, 100, 1000, 10000, 100000};
 
 	printf("Cycles of the layer's judgement and of the whole walk, where a random rule allows "
