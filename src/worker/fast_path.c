@@ -7,8 +7,8 @@
 // step 3  is it, and may it pass?  the key, where it comes from, the generation; accounting
 // step 4  where to?                rewriting, and to the port's others
 //
-// Step 2 follows some packets behind step 1, and some packets at a time: memory answers so many
-// questions at once, and a burst's worth of them would have to wait.
+// Step 2 follows some packets behind step 1: memory answers so many questions at a time, and a
+// burst's worth of them at once would have to wait.
 
 #include "flow/state.h"
 #include "layer/tunnel/tunnel.h"
@@ -19,9 +19,6 @@
 // In packets.
 #define PREFETCH_AHEAD 4
 #define JUDGE_AHEAD    6
-// Memory that is asked for ahead may need a walk through page tables, for which the CPU waits
-// before it goes on. Several questions in a row wait together.
-#define TOGETHER 8u
 #ifndef LOOK_UP_BEHIND // bench/pipeline has its own
 #define LOOK_UP_BEHIND 8u
 #endif
@@ -51,26 +48,14 @@ static inline void look_up(struct worker *worker, uint32_t place)
 		expect_opening(worker, place);
 }
 
-static inline void burst_look_up_some(struct worker *worker, uint32_t from, uint32_t to)
-{
-	for (uint32_t i = from; i < to; i++)
-		look_up(worker, i);
-}
-
-static inline void burst_expect(const struct burst *burst, uint32_t from, uint32_t to)
-{
-	for (uint32_t i = from; i < to; i++)
-		rte_prefetch0(burst->buckets[i]);
-}
-
 // The rest of the burst.
 static void burst_look_up(struct worker *worker)
 {
 	struct burst *burst = &worker->burst;
-	uint32_t whole = burst->count - burst->count % TOGETHER;
+	uint32_t first = RTE_MAX(burst->count, LOOK_UP_BEHIND) - LOOK_UP_BEHIND;
 
-	burst_expect(burst, whole, burst->count);
-	burst_look_up_some(worker, RTE_MAX(whole, LOOK_UP_BEHIND) - LOOK_UP_BEHIND, burst->count);
+	for (uint32_t i = first; i < burst->count; i++)
+		look_up(worker, i);
 }
 
 // ---- step 1: what is it?
@@ -88,17 +73,14 @@ static inline void burst_add(struct worker *worker, struct rte_mbuf *mbuf, const
 	packet->key.network = network;
 	hash = flow_hash(&worker->flows->secret, &packet->key);
 	burst->buckets[place] = flow_table_bucket(worker->flows, hash);
+	rte_prefetch0(burst->buckets[place]);
 	burst->hashes[place] = hash;
 	burst->ingress[place] = flow_ingress_make(ingress, (const struct mac_address *)frame,
 						  (const struct mac_address *)(frame + 6));
 	burst->mbufs[place] = mbuf;
 	burst->count = place + 1;
-	if (burst->count % TOGETHER)
-		return;
-	burst_expect(burst, burst->count - TOGETHER, burst->count);
-	if (burst->count > LOOK_UP_BEHIND)
-		burst_look_up_some(worker, burst->count - TOGETHER - LOOK_UP_BEHIND,
-				   burst->count - LOOK_UP_BEHIND);
+	if (place >= LOOK_UP_BEHIND)
+		look_up(worker, place - LOOK_UP_BEHIND);
 }
 
 // Into the next place of the burst.
