@@ -18,24 +18,11 @@
 
 // In packets.
 #define PREFETCH_AHEAD 4
-#define JUDGE_AHEAD    6
 #ifndef LOOK_UP_BEHIND // bench/pipeline has its own
 #define LOOK_UP_BEHIND 8u
 #endif
 
 // ---- step 2: who may it be?
-
-// A packet that opens a connection, most likely: the reply's key is this one, where it comes in the
-// same network, and will be entered, too.
-static __attribute__((noinline)) void expect_opening(struct worker *worker, uint32_t place)
-{
-	const struct flow_key *key = &worker->burst.packets[place].key;
-	struct flow_key reply = flow_key_reverse(key, key->network);
-
-	// Both keys have the same owner.
-	if (flow_table_owner(worker->flows, worker->burst.hashes[place]) == worker->index)
-		flow_table_expect(worker->flows, flow_hash(&worker->flows->secret, &reply));
-}
 
 // The bucket is in the cache by now; the connection comes.
 static inline void look_up(struct worker *worker, uint32_t place)
@@ -44,8 +31,6 @@ static inline void look_up(struct worker *worker, uint32_t place)
 
 	burst->references[place] = flow_table_candidate(worker->flows, burst->buckets[place],
 							burst->hashes[place].signature);
-	if (unlikely(!burst->references[place]))
-		expect_opening(worker, place);
 }
 
 // The rest of the burst.
@@ -320,6 +305,25 @@ static inline bool is_of(const struct flow_direction *direction, const struct pa
 	return flow_key_equal(&direction->key, &packet->key) && direction->ingress == ingress;
 }
 
+// The connection of a packet that the candidate was not: another key has the same signature, or it
+// has found no room in its bucket. 0: there is none, or it has changed its way.
+static __attribute__((noinline)) flow_reference find(struct worker *worker, uint32_t i)
+{
+	struct burst *burst = &worker->burst;
+	const struct packet *packet = &burst->packets[i];
+	flow_reference reference;
+
+	if (packet->kind != PACKET_IP)
+		return 0;
+	reference = flow_table_find(worker->flows, &packet->key, burst->hashes[i]);
+	if (!reference ||
+	    !is_of(&flow_table_get(worker->flows, reference)->direction[reference & 1], packet,
+		   burst->ingress[i]))
+		return 0;
+	burst->references[i] = reference;
+	return reference;
+}
+
 // True: what was decided about the connection holds for the packet, which is accounted.
 static inline bool account(struct worker *worker, struct flow *flow, flow_reference reference,
 			   const struct packet *packet, uint32_t generation,
@@ -337,41 +341,24 @@ static inline bool account(struct worker *worker, struct flow *flow, flow_refere
 				   worker->now) == FLOW_GOES_ON;
 }
 
-// What is changed when a packet's connection is judged anew, of both directions, comes near some
-// packets ahead. Until the first one is met, nobody knows that there are any.
-static void expect_judging(const struct worker *worker, uint32_t from, uint32_t to)
-{
-	const struct burst *burst = &worker->burst;
-
-	for (uint32_t i = from; i < to && i < burst->count; i++)
-		if (burst->references[i])
-			rte_prefetch0(&flow_table_get(worker->flows, burst->references[i])
-					       ->direction[!(burst->references[i] & 1)]);
-}
-
 // Steps 3 and 4 of all packets.
 static void burst_apply(struct worker *worker)
 {
 	struct burst *burst = &worker->burst;
-	uint32_t generation = worker->tables->generation, count = burst->count, near = 0;
+	uint32_t generation = worker->tables->generation, count = burst->count;
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct packet *packet = &burst->packets[i];
 		flow_reference reference = burst->references[i];
 		struct flow *flow = flow_table_get(worker->flows, reference);
 		struct flow_action action;
-		bool known = likely(reference && packet->kind == PACKET_IP) &&
-			     is_of(&flow->direction[reference & 1], packet, burst->ingress[i]);
 
-		// Another key has the same signature, or it found no room in its bucket, or a
-		// packet before has opened it.
-		if (unlikely(!known && packet->kind == PACKET_IP)) {
-			reference = flow_table_find(worker->flows, &packet->key, burst->hashes[i]);
+		if (unlikely(!reference || packet->kind != PACKET_IP ||
+			     !is_of(&flow->direction[reference & 1], packet, burst->ingress[i]))) {
+			reference = find(worker, i);
 			flow = flow_table_get(worker->flows, reference);
-			known = reference &&
-				is_of(&flow->direction[reference & 1], packet, burst->ingress[i]);
 		}
-		if (likely(known &&
+		if (likely(reference &&
 			   account(worker, flow, reference, packet, generation, &action))) {
 			if (action.flags)
 				forward(worker, burst->mbufs[i], packet,
@@ -381,17 +368,8 @@ static void burst_apply(struct worker *worker)
 				transmit_add(worker, burst->mbufs[i], action.port);
 			continue;
 		}
-		if (unlikely(packet->kind != PACKET_IP)) {
-			slow_path(worker, burst->mbufs[i], packet,
-				  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
-			continue;
-		}
-		if (known) {
-			expect_judging(worker, RTE_MAX(near, i), i + JUDGE_AHEAD);
-			near = i + JUDGE_AHEAD;
-		}
-		slow_path_found(worker, burst->mbufs[i], packet,
-				flow_ingress_get(burst->ingress[i]), burst->hashes[i], reference);
+		slow_path(worker, burst->mbufs[i], packet, flow_ingress_get(burst->ingress[i]),
+			  burst->hashes[i]);
 	}
 	burst->count = 0;
 }
