@@ -36,7 +36,10 @@ def lab(make_lab, request):
     lab.workload("tagged", "a", "blue", kernel=True, vlan=("client", 100))
     lab.up()
     lab.ports_up("client", "near", "server", "machine")
-    return lab
+    yield lab
+    # The kernel knows what the connection table does, and no connection that has ended.
+    said = lab.nodes["a"].ok("audit")
+    assert "all that is in force is as the objects" in said, said
 
 
 @pytest.fixture(params=["near", "server", "machine"], ids=["one network", "routed", "virtual machine"])
