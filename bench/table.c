@@ -211,9 +211,9 @@ static void renew(uint32_t now)
 			turn();
 			for (uint32_t j = 0; j < BURST; j++) {
 				keys[j] = key_of(next + j);
-				flow_table_expect(table, &keys[j]);
+				flow_table_expect(table, flow_hash(&table->secret, &keys[j]));
 				keys[j] = flow_key_reverse(&keys[j], 1);
-				flow_table_expect(table, &keys[j]);
+				flow_table_expect(table, flow_hash(&table->secret, &keys[j]));
 			}
 			for (uint32_t j = 0; j < BURST; j++)
 				insert(next++, now + (uint32_t)(passed / second));

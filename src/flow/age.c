@@ -14,6 +14,11 @@ struct age_step {
 	uint32_t count;
 	flow_reference references[FLOW_AGE_STEP];
 	uint8_t *due[FLOW_AGE_STEP]; // in the bucket
+	bool home[FLOW_AGE_STEP];    // that bucket is its own for certain
+	// Of those that end, by the number of that: the place above, and the reply key's bucket.
+	uint32_t ended;
+	uint32_t places[FLOW_AGE_STEP];
+	struct flow_bucket *replies[FLOW_AGE_STEP];
 };
 
 // The slots that are due: no later than `now`, modulo 256.
@@ -46,7 +51,7 @@ static void scan_bucket(const struct flow_table *table, struct flow_bucket *buck
 		const struct flow *flow = flow_table_get(table, reference);
 
 		rte_prefetch0(&flow->account);
-		rte_prefetch0(&flow->direction[FLOW_ORIGINAL]);
+		rte_prefetch0(&flow->direction[FLOW_REPLY]);
 		step->references[step->count] = reference;
 		step->due[step->count++] = &bucket->due[i];
 	}
@@ -58,6 +63,8 @@ static void scan_group(struct flow_table *table, uint32_t worker, uint8_t now,
 	struct flow_table_worker *own = &table->worker[worker];
 	uint32_t shard = own->age_shard, row = own->age_row;
 	struct flow_bucket *group = flow_table_group(table, shard, row);
+	uint32_t first = step->count;
+	uint8_t overflow = 0;
 
 	own->age_shard += table->workers;
 	if (own->age_shard >= FLOW_SHARDS) {
@@ -71,17 +78,18 @@ static void scan_group(struct flow_table *table, uint32_t worker, uint8_t now,
 	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
 		// The next group, where this worker has all shards.
 		rte_prefetch0(&group[b + FLOW_GROUP_BUCKETS]);
+		overflow |= atomic_load_explicit(&group[b].overflow, memory_order_relaxed);
 		if (group[b].originals)
 			scan_bucket(table, &group[b], now, step);
 	}
+	for (uint32_t i = first; i < step->count; i++)
+		step->home[i] = !overflow;
 }
 
-// Ends those that have been idle for long enough, and says when to look at the others again.
-static uint32_t look(struct flow_table *table, uint32_t worker, uint32_t now, struct age_step *step)
+// Says of those that go on when to look at them again; the others end.
+static void look(struct flow_table *table, uint32_t worker, uint32_t now, struct age_step *step)
 {
 	const struct flow_table_worker *own = &table->worker[worker];
-	uint32_t ended = 0;
-	uint64_t token;
 
 	for (uint32_t i = 0; i < step->count; i++) {
 		flow_reference reference = step->references[i];
@@ -93,23 +101,53 @@ static uint32_t look(struct flow_table *table, uint32_t worker, uint32_t now, st
 			*step->due[i] = flow_due_time(own, flow, now);
 			continue;
 		}
-		flow_prefetch_write(&flow->direction[FLOW_REPLY]);
-		step->references[ended++] = reference;
-	}
-	if (!ended)
-		return 0;
-	for (uint32_t i = 0; i < ended; i++) {
-		const struct flow *flow = flow_table_get(table, step->references[i]);
+		step->replies[step->ended] = NULL;
+		if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
+			struct flow_hash hash =
+				flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
 
-		if (!flow_has(&flow->account, FLOW_ONE_WAY))
-			flow_table_expect(table, &flow->direction[FLOW_REPLY].key);
+			step->replies[step->ended] = flow_table_bucket(table, hash);
+			flow_prefetch_write(step->replies[step->ended]);
+		}
+		step->places[step->ended++] = i;
 	}
-	for (uint32_t i = 0; i < ended; i++)
-		flow_table_unlink(table, worker, step->references[i] >> 1);
-	token = rte_rcu_qsbr_start(table->readers);
-	for (uint32_t i = 0; i < ended; i++)
-		flow_table_give(table, worker, step->references[i] >> 1, token);
-	return ended;
+}
+
+// The original direction's key, which the scan has found.
+static void leave_found(struct flow_table *table, uint8_t *due, bool home, flow_reference reference)
+{
+	struct flow_bucket *bucket =
+		(void *)((uintptr_t)due & ~(uintptr_t)(sizeof(struct flow_bucket) - 1));
+
+	if (likely(home)) {
+		bucket_clear(bucket, (uint32_t)(due - bucket->due));
+	} else {
+		const struct flow_key *key =
+			&flow_table_get(table, reference)->direction[FLOW_ORIGINAL].key;
+
+		group_leave(flow_table_bucket(table, flow_hash(&table->secret, key)), reference);
+	}
+}
+
+static void end(struct flow_table *table, uint32_t worker, const struct age_step *step)
+{
+	struct flow_ended list = {.head = 0};
+
+	for (uint32_t i = 0; i < step->ended; i++) {
+		uint32_t place = step->places[i];
+		flow_reference reference = step->references[place];
+		struct flow *flow = flow_table_get(table, reference);
+
+		if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
+			table->keeper.end(table->keeper.context, worker, reference);
+		leave_found(table, step->due[place], step->home[place], reference);
+		if (step->replies[i])
+			group_leave(step->replies[i], reference | FLOW_REPLY);
+		flow_table_end_flow(&table->worker[worker], flow);
+		flow_list_add(table, &list, reference >> 1);
+	}
+	if (step->ended)
+		flow_table_give(table, worker, list);
 }
 
 uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
@@ -129,8 +167,9 @@ uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
 	if (own->age_credit > cycles_per_second * own->groups)
 		own->age_credit = cycles_per_second * own->groups;
 	while (own->age_credit >= cycles_per_second) {
-		struct age_step step = {.count = 0};
+		struct age_step step;
 
+		step.count = step.ended = 0;
 		for (unsigned int i = 0;
 		     i < STEP_GROUPS && step.count <= FLOW_AGE_STEP - FLOW_GROUP_SLOTS &&
 		     own->age_credit >= cycles_per_second;
@@ -138,7 +177,9 @@ uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
 			own->age_credit -= cycles_per_second;
 			scan_group(table, worker, (uint8_t)now, &step);
 		}
-		ended += look(table, worker, now, &step);
+		look(table, worker, now, &step);
+		end(table, worker, &step);
+		ended += step.ended;
 		if (rte_rdtsc() - start >= cycles_limit)
 			break;
 	}

@@ -55,7 +55,9 @@ struct flow_direction {
 		// That let the connection in: for the original direction the opener's egress, for
 		// the reply direction the other side's ingress.
 		struct flow_rule rule;
-		uint32_t free; // the table's, of a connection that has ended
+		// Of the reply direction of a connection that has ended: the next place that is
+		// free.
+		uint32_t free;
 	};
 };
 
@@ -107,6 +109,9 @@ enum flow_state {
 // Its packets are forwarded elsewhere (struct flow_keeper): what is counted and remembered here is
 // not all.
 #define FLOW_OFFLOADED 8
+// Replies have no key, or one of another network: the network is to be read where the original
+// direction is.
+#define FLOW_NETWORK_APART 16
 
 // Counters of a direction and its windows are written by the worker that has the direction's
 // packets. Arrays are by direction.

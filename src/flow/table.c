@@ -142,38 +142,55 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 	return 0;
 }
 
-// An ended connection's place keeps the number of the next one to be used again and the token of
-// the grace period that ends its use by other workers, where only its owner writes: others may
-// still be accounting.
-static void keep_token(struct flow *flow, uint64_t token)
-{
-	flow->direction[FLOW_REPLY].free = (uint32_t)token;
-	flow->account.created = (uint32_t)(token >> 32);
-}
-
-static uint64_t kept_token(const struct flow *flow)
-{
-	return (uint64_t)flow->account.created << 32 | flow->direction[FLOW_REPLY].free;
-}
-
 static void set_flags(struct flow *flow, uint8_t flags)
 {
 	atomic_store_explicit(&flow->account.flags, flags, memory_order_release);
 }
 
-// Is the oldest number that was given back read by nobody any more?
-static bool free_is_ready(const struct flow_table *table, const struct flow_table_worker *own)
+// ---- places
+
+// Has the oldest list's grace period ended?
+static bool ended_is_ready(const struct flow_table *table, const struct flow_table_worker *own)
 {
-	return own->free_head &&
-	       rte_rcu_qsbr_check(table->readers, kept_token(&table->flows[own->free_head]),
+	return own->ended_first != own->ended_end &&
+	       rte_rcu_qsbr_check(table->readers,
+				  own->ended[own->ended_first % FLOW_ENDED_LISTS].token,
 				  false) == 1;
+}
+
+static void take_back(struct flow_table *table, struct flow_table_worker *own)
+{
+	while (ended_is_ready(table, own)) {
+		const struct flow_ended *list = &own->ended[own->ended_first++ % FLOW_ENDED_LISTS];
+
+		table->flows[list->tail].direction[FLOW_REPLY].free = own->ready;
+		own->ready = list->head;
+	}
+}
+
+void flow_table_give(struct flow_table *table, uint32_t worker, struct flow_ended list)
+{
+	struct flow_table_worker *own = &table->worker[worker];
+	struct flow_ended *last;
+
+	take_back(table, own);
+	list.token = rte_rcu_qsbr_start(table->readers);
+	// Readers are slow: the newest list waits for longer.
+	if (own->ended_end - own->ended_first == FLOW_ENDED_LISTS) {
+		last = &own->ended[(own->ended_end - 1) % FLOW_ENDED_LISTS];
+		table->flows[list.tail].direction[FLOW_REPLY].free = last->head;
+		list.tail = last->tail;
+	} else {
+		last = &own->ended[own->ended_end++ % FLOW_ENDED_LISTS];
+	}
+	*last = list;
 }
 
 bool flow_table_has_room(const struct flow_table *table, uint32_t worker)
 {
 	const struct flow_table_worker *own = &table->worker[worker];
 
-	return free_is_ready(table, own) || own->fresh != own->fresh_end ||
+	return own->ready || own->fresh != own->fresh_end || ended_is_ready(table, own) ||
 	       atomic_load_explicit(&table->fresh, memory_order_relaxed) <= table->max;
 }
 
@@ -182,24 +199,14 @@ static void expect_place(const struct flow_table *table, uint32_t number)
 {
 	const struct flow *flow = &table->flows[number];
 
-	flow_prefetch_write(&flow->direction[FLOW_ORIGINAL]);
 	flow_prefetch_write(&flow->direction[FLOW_REPLY]);
 	flow_prefetch_write(&flow->account);
+	flow_prefetch_write(&flow->direction[FLOW_ORIGINAL]);
 }
 
-// A number for a new connection: the oldest that was given back, or a fresh one.
-static uint32_t take_number(struct flow_table *table, struct flow_table_worker *own)
+// A number that was never used, or 0.
+static uint32_t take_fresh(struct flow_table *table, struct flow_table_worker *own)
 {
-	uint32_t number = own->free_head;
-
-	if (free_is_ready(table, own)) {
-		own->free_head = table->flows[number].direction[FLOW_ORIGINAL].free;
-		if (!own->free_head)
-			own->free_tail = 0;
-		else
-			expect_place(table, own->free_head);
-		return number;
-	}
 	if (own->fresh == own->fresh_end) {
 		uint32_t from = atomic_load_explicit(&table->fresh, memory_order_relaxed);
 
@@ -219,58 +226,68 @@ static uint32_t take_number(struct flow_table *table, struct flow_table_worker *
 	return own->fresh++;
 }
 
-void flow_table_give(struct flow_table *table, uint32_t worker, uint32_t number, uint64_t token)
+struct flow *flow_table_place(struct flow_table *table, uint32_t worker)
 {
 	struct flow_table_worker *own = &table->worker[worker];
-	struct flow *flow = &table->flows[number];
+	uint32_t number = own->ready;
 
-	flow->direction[FLOW_ORIGINAL].free = 0;
-	keep_token(flow, token);
-	if (own->free_tail)
-		table->flows[own->free_tail].direction[FLOW_ORIGINAL].free = number;
-	else
-		own->free_head = number;
-	own->free_tail = number;
+	if (unlikely(!number)) {
+		take_back(table, own);
+		number = own->ready;
+	}
+	if (number) {
+		own->ready = table->flows[number].direction[FLOW_REPLY].free;
+		expect_place(table, own->ready ? own->ready : own->fresh);
+	} else {
+		number = take_fresh(table, own);
+		expect_place(table, number ? own->fresh : 0);
+	}
+	return number ? &table->flows[number] : NULL;
 }
 
-// Takes back what was not entered, or not all of it.
-static void give_up(struct flow_table *table, uint32_t worker, uint32_t number)
+// Nobody has seen what was in it.
+static void place_return(struct flow_table *table, struct flow_table_worker *own, uint32_t number)
 {
 	set_flags(&table->flows[number], 0);
-	atomic_thread_fence(memory_order_release);
-	flow_table_give(table, worker, number, rte_rcu_qsbr_start(table->readers));
+	table->flows[number].direction[FLOW_REPLY].free = own->ready;
+	own->ready = number;
 }
 
-flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, const struct flow *flow,
-				 uint32_t now)
+static void give_one(struct flow_table *table, uint32_t worker, uint32_t number)
+{
+	struct flow_ended list = {.head = 0};
+
+	flow_list_add(table, &list, number);
+	flow_table_give(table, worker, list);
+}
+
+// ---- connections
+
+flow_reference flow_table_enter(struct flow_table *table, uint32_t worker, struct flow *flow,
+				struct flow_hash hash, struct flow_hash reply, uint32_t now)
 {
 	struct flow_table_worker *own = &table->worker[worker];
-	uint32_t number = take_number(table, own);
+	uint32_t number = (uint32_t)(flow - table->flows);
 	flow_reference reference = number << 1;
-	struct flow_hash hash;
-	struct flow *entry;
+	const struct flow_direction *direction = flow->direction;
 	bool one_way = flow_has(&flow->account, FLOW_ONE_WAY);
+	bool apart = one_way || direction[0].key.network != direction[1].key.network;
 
-	if (!number)
-		return 0;
-	entry = &table->flows[number];
-	memcpy(entry, flow, sizeof(*entry));
-	entry->account.created = entry->account.last_seen = now;
-	set_flags(entry, flow->account.flags | FLOW_LIVE);
-	hash = flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key);
-	if (!group_enter(flow_table_bucket(table, hash), hash, reference,
-			 flow_due_time(own, entry, now))) {
-		give_up(table, worker, number);
+	flow->account.created = flow->account.last_seen = now;
+	set_flags(flow,
+		  FLOW_LIVE | (one_way ? FLOW_ONE_WAY : 0) | (apart ? FLOW_NETWORK_APART : 0));
+	if (unlikely(!group_enter(flow_table_bucket(table, hash), hash, reference,
+				  flow_due_time(own, flow, now)))) {
+		place_return(table, own, number);
 		return 0;
 	}
-	if (!one_way) {
-		struct flow_hash back = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
-
-		if (!group_enter(flow_table_bucket(table, back), back, reference | FLOW_REPLY, 0)) {
-			group_leave(flow_table_bucket(table, hash), reference);
-			give_up(table, worker, number);
-			return 0;
-		}
+	if (!one_way && unlikely(!group_enter(flow_table_bucket(table, reply), reply,
+					      reference | FLOW_REPLY, 0))) {
+		group_leave(flow_table_bucket(table, hash), reference);
+		set_flags(flow, 0);
+		atomic_thread_fence(memory_order_release);
+		give_one(table, worker, number);
+		return 0;
 	}
 	own->created++;
 	own->keys += one_way ? 1 : 2;
@@ -279,31 +296,37 @@ flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, cons
 	return reference;
 }
 
-void flow_table_unlink(struct flow_table *table, uint32_t worker, uint32_t number)
+flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, const struct flow *flow,
+				 uint32_t now)
 {
-	struct flow_table_worker *own = &table->worker[worker];
-	flow_reference reference = number << 1;
-	struct flow *flow = &table->flows[number];
-	struct flow_hash hash = flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key);
+	struct flow *place = flow_table_place(table, worker);
 
-	if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
-		table->keeper.end(table->keeper.context, worker, reference);
-	group_leave(flow_table_bucket(table, hash), reference);
-	own->keys--;
-	if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
-		hash = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
-		group_leave(flow_table_bucket(table, hash), reference | FLOW_REPLY);
-		own->keys--;
-	}
-	set_flags(flow, 0);
-	atomic_thread_fence(memory_order_release);
-	own->removed++;
+	if (!place)
+		return 0;
+	memcpy(place, flow, sizeof(*place));
+	return flow_table_enter(table, worker, place,
+				flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key),
+				flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key), now);
 }
 
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference)
 {
-	flow_table_unlink(table, worker, reference >> 1);
-	flow_table_give(table, worker, reference >> 1, rte_rcu_qsbr_start(table->readers));
+	struct flow *flow = flow_table_get(table, reference);
+	struct flow_hash hash = flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key);
+
+	reference &= ~1u;
+	if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
+		table->keeper.end(table->keeper.context, worker, reference);
+	group_leave(flow_table_bucket(table, hash), reference);
+	if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
+		hash = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
+		group_leave(flow_table_bucket(table, hash), reference | FLOW_REPLY);
+	}
+	flow_table_end_flow(&table->worker[worker], flow);
+	// Who has found it before, as for the next packet of a burst, has to look again.
+	for (unsigned int i = 0; i < 2; i++)
+		atomic_store_explicit(&flow->direction[i].generation, 0, memory_order_release);
+	give_one(table, worker, reference >> 1);
 }
 
 uint64_t flow_table_count(const struct flow_table *table)

@@ -32,7 +32,7 @@
 #define FLOW_BUCKET_SLOTS      8
 #define FLOW_GROUP_BUCKETS     16
 #define FLOW_GROUP_SLOTS       (FLOW_BUCKET_SLOTS * FLOW_GROUP_BUCKETS)
-#define FLOW_TABLE_LAYOUT      4
+#define FLOW_TABLE_LAYOUT      5
 
 // When groups are split, the next bit of each key's hash decides. What the bucket has of the hash
 // is bits 2 to 7, and the signature, which is bits 8 to 23; so no key is read for it.
@@ -59,6 +59,15 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line to find");
 
 struct flow_table;
 
+// Ended connections whose places may still be read: a list by their numbers, and the grace period
+// that ends it.
+struct flow_ended {
+	uint32_t head, tail;
+	uint64_t token;
+};
+
+#define FLOW_ENDED_LISTS 16 // a power of two
+
 // Idle times that a network has of its own: seconds by state, NULL for the usual ones.
 struct flow_times {
 	const uint32_t *const *by_network;
@@ -70,8 +79,11 @@ struct flow_table_worker {
 
 	uint64_t created;
 	uint64_t removed;
-	uint32_t free_head,
-		free_tail; // connections that wait for the end of their grace period, oldest first
+	// Places for new connections: the one that was used last first, because it is still in the
+	// cache; and those that wait, by the number of the list.
+	uint32_t ready;
+	uint32_t ended_first, ended_end;
+	struct flow_ended ended[FLOW_ENDED_LISTS];
 	uint32_t fresh, fresh_end; // never used ones
 
 	uint64_t keys;		       // in its shards
@@ -259,15 +271,25 @@ static inline bool flow_table_matches(const struct flow_table *table, flow_refer
 flow_reference flow_table_find(const struct flow_table *table, const struct flow_key *key,
 			       struct flow_hash hash);
 
-// Brings near what adding a connection with this reply key will need, if it is done soon.
-static inline void flow_table_expect(const struct flow_table *table, const struct flow_key *reply)
+// Brings near what entering a key with this hash will need, if it is done soon.
+static inline void flow_table_expect(const struct flow_table *table, struct flow_hash hash)
 {
-	flow_prefetch_write(flow_table_bucket(table, flow_hash(&table->secret, reply)));
+	flow_prefetch_write(flow_table_bucket(table, hash));
 }
 
-// Adds a connection. `flow` has keys, ingress, actions and account filled; its reply key is entered
-// unless FLOW_ONE_WAY. Both keys' shards must be the worker's own, and neither key be in the
-// table. Returns the reference of the original direction, or 0 where the table is full.
+// A place for a new connection of the worker's own. The caller fills all of it: keys, ingress,
+// actions, rules, account with no flag but FLOW_ONE_WAY; nobody else sees it before
+// flow_table_enter. NULL: the table is full.
+struct flow *flow_table_place(struct flow_table *table, uint32_t worker);
+
+// Enters it; the reply key unless FLOW_ONE_WAY. The hashes are those of its keys (of one way, only
+// the first counts); both shards must be the worker's own, and neither key be in the table. Returns
+// the reference of the original direction; 0: there is no room for a key, and the place is taken
+// back.
+flow_reference flow_table_enter(struct flow_table *table, uint32_t worker, struct flow *flow,
+				struct flow_hash hash, struct flow_hash reply, uint32_t now);
+
+// Both, of a copy. Returns 0 where the table is full, too.
 flow_reference flow_table_insert(struct flow_table *table, uint32_t worker, const struct flow *flow,
 				 uint32_t now);
 

@@ -41,6 +41,20 @@ static inline void bucket_overflow_add(struct flow_bucket *home, int difference)
 			      memory_order_relaxed);
 }
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a bit for each plane, in their order");
+
+// Each of the hash's bits into its plane, at the slot.
+static inline void bucket_set_planes(struct flow_bucket *bucket, uint32_t slot, uint32_t hash)
+{
+	uint64_t bits = hash >> FLOW_PLANE_FIRST & ((1u << FLOW_PLANES) - 1), planes = 0;
+	const uint64_t ones = 0x010101010101;
+
+	memcpy(&planes, bucket->planes, sizeof(bucket->planes));
+	// Six copies, seven bits apart: bit i of copy i is bit 0 of byte i.
+	planes = (planes & ~(ones << slot)) | (bits * 0x810204081 & ones) << slot;
+	memcpy(bucket->planes, &planes, sizeof(bucket->planes));
+}
+
 // Enters a key whose bucket is `home`. False: the group is full.
 static inline bool group_enter(struct flow_bucket *home, struct flow_hash hash,
 			       flow_reference reference, uint8_t due)
@@ -54,12 +68,7 @@ static inline bool group_enter(struct flow_bucket *home, struct flow_hash hash,
 		slot = (uint32_t)__builtin_ctz(slots);
 		bucket->signatures[slot] = hash.signature;
 		bucket->due[slot] = due;
-		for (unsigned int plane = 0; plane < FLOW_PLANES; plane++) {
-			uint32_t bit = hash.bucket >> (FLOW_PLANE_FIRST + plane) & 1;
-
-			bucket->planes[plane] =
-				(uint8_t)((bucket->planes[plane] & ~(1u << slot)) | bit << slot);
-		}
+		bucket_set_planes(bucket, slot, hash.bucket);
 		if ((reference & 1) == FLOW_ORIGINAL)
 			bucket->originals |= (uint8_t)(1u << slot);
 		if (probe)
@@ -91,14 +100,20 @@ static inline void group_leave(struct flow_bucket *home, flow_reference referenc
 	}
 }
 
-// The network that counts is the one in which the connection was opened.
+// The network that counts is the one in which the connection was opened. Of a connection that ends
+// the reply direction is needed, too.
+static inline uint16_t flow_network(const struct flow *flow)
+{
+	return flow->direction[!flow_has(&flow->account, FLOW_NETWORK_APART)].key.network;
+}
+
 static inline uint32_t flow_end_time(const struct flow_table_worker *own, const struct flow *flow)
 {
 	enum flow_state state = flow_state_get(&flow->account);
 	uint32_t timeout = flow_state_timeout(state), last = flow->account.last_seen;
 
 	if (own->times.by_network) {
-		uint16_t network = flow->direction[FLOW_ORIGINAL].key.network;
+		uint16_t network = flow_network(flow);
 		const uint32_t *times =
 			network < own->times.count ? own->times.by_network[network] : NULL;
 
@@ -117,10 +132,25 @@ static inline uint8_t flow_due_time(const struct flow_table_worker *own, const s
 	return (uint8_t)(now + (wait < AGE_LOOK ? wait : AGE_LOOK));
 }
 
-// Takes a connection's keys out, so that nobody finds it any more.
-void flow_table_unlink(struct flow_table *table, uint32_t worker, uint32_t number);
-// Its place may be used again when all readers have passed `token`, which was taken afterwards.
-void flow_table_give(struct flow_table *table, uint32_t worker, uint32_t number, uint64_t token);
+// A connection whose keys were taken out, so that nobody finds it any more.
+static inline void flow_table_end_flow(struct flow_table_worker *own, struct flow *flow)
+{
+	own->removed++;
+	own->keys -= flow_has(&flow->account, FLOW_ONE_WAY) ? 1 : 2;
+	atomic_store_explicit(&flow->account.flags, 0, memory_order_release);
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void flow_list_add(struct flow_table *table, struct flow_ended *list, uint32_t number)
+{
+	table->flows[number].direction[FLOW_REPLY].free = list->head;
+	list->head = number;
+	if (!list->tail)
+		list->tail = number;
+}
+
+// Places of ended connections may be used again when all readers have been quiet, from now on.
+void flow_table_give(struct flow_table *table, uint32_t worker, struct flow_ended list);
 
 // The groups with this number are used from now on.
 static inline void flow_table_use_row(struct flow_table *table, uint32_t row)

@@ -7,8 +7,8 @@
 // step 3  is it, and may it pass?  the key, where it comes from, the generation; accounting
 // step 4  where to?                rewriting, and to the port's others
 //
-// Step 2 follows some packets behind step 1: memory answers so many questions at a time, and a
-// burst's worth of them at once would have to wait.
+// Step 2 follows some packets behind step 1, and some packets at a time: memory answers so many
+// questions at once, and a burst's worth of them would have to wait.
 
 #include "flow/state.h"
 #include "layer/tunnel/tunnel.h"
@@ -18,11 +18,27 @@
 
 // In packets.
 #define PREFETCH_AHEAD 4
+#define JUDGE_AHEAD    6
+// Memory that is asked for ahead may need a walk through page tables, for which the CPU waits
+// before it goes on. Several questions in a row wait together.
+#define TOGETHER 8u
 #ifndef LOOK_UP_BEHIND // bench/pipeline has its own
 #define LOOK_UP_BEHIND 8u
 #endif
 
 // ---- step 2: who may it be?
+
+// A packet that opens a connection, most likely: the reply's key is this one, where it comes in the
+// same network, and will be entered, too.
+static __attribute__((noinline)) void expect_opening(struct worker *worker, uint32_t place)
+{
+	const struct flow_key *key = &worker->burst.packets[place].key;
+	struct flow_key reply = flow_key_reverse(key, key->network);
+
+	// Both keys have the same owner.
+	if (flow_table_owner(worker->flows, worker->burst.hashes[place]) == worker->index)
+		flow_table_expect(worker->flows, flow_hash(&worker->flows->secret, &reply));
+}
 
 // The bucket is in the cache by now; the connection comes.
 static inline void look_up(struct worker *worker, uint32_t place)
@@ -31,16 +47,30 @@ static inline void look_up(struct worker *worker, uint32_t place)
 
 	burst->references[place] = flow_table_candidate(worker->flows, burst->buckets[place],
 							burst->hashes[place].signature);
+	if (unlikely(!burst->references[place]))
+		expect_opening(worker, place);
+}
+
+static inline void burst_look_up_some(struct worker *worker, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++)
+		look_up(worker, i);
+}
+
+static inline void burst_expect(const struct burst *burst, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++)
+		rte_prefetch0(burst->buckets[i]);
 }
 
 // The rest of the burst.
 static void burst_look_up(struct worker *worker)
 {
 	struct burst *burst = &worker->burst;
-	uint32_t first = RTE_MAX(burst->count, LOOK_UP_BEHIND) - LOOK_UP_BEHIND;
+	uint32_t whole = burst->count - burst->count % TOGETHER;
 
-	for (uint32_t i = first; i < burst->count; i++)
-		look_up(worker, i);
+	burst_expect(burst, whole, burst->count);
+	burst_look_up_some(worker, RTE_MAX(whole, LOOK_UP_BEHIND) - LOOK_UP_BEHIND, burst->count);
 }
 
 // ---- step 1: what is it?
@@ -58,14 +88,17 @@ static inline void burst_add(struct worker *worker, struct rte_mbuf *mbuf, const
 	packet->key.network = network;
 	hash = flow_hash(&worker->flows->secret, &packet->key);
 	burst->buckets[place] = flow_table_bucket(worker->flows, hash);
-	rte_prefetch0(burst->buckets[place]);
 	burst->hashes[place] = hash;
 	burst->ingress[place] = flow_ingress_make(ingress, (const struct mac_address *)frame,
 						  (const struct mac_address *)(frame + 6));
 	burst->mbufs[place] = mbuf;
 	burst->count = place + 1;
-	if (place >= LOOK_UP_BEHIND)
-		look_up(worker, place - LOOK_UP_BEHIND);
+	if (burst->count % TOGETHER)
+		return;
+	burst_expect(burst, burst->count - TOGETHER, burst->count);
+	if (burst->count > LOOK_UP_BEHIND)
+		burst_look_up_some(worker, burst->count - TOGETHER - LOOK_UP_BEHIND,
+				   burst->count - LOOK_UP_BEHIND);
 }
 
 // Into the next place of the burst.
@@ -305,25 +338,6 @@ static inline bool is_of(const struct flow_direction *direction, const struct pa
 	return flow_key_equal(&direction->key, &packet->key) && direction->ingress == ingress;
 }
 
-// The connection of a packet that the candidate was not: another key has the same signature, or it
-// has found no room in its bucket. 0: there is none, or it has changed its way.
-static __attribute__((noinline)) flow_reference find(struct worker *worker, uint32_t i)
-{
-	struct burst *burst = &worker->burst;
-	const struct packet *packet = &burst->packets[i];
-	flow_reference reference;
-
-	if (packet->kind != PACKET_IP)
-		return 0;
-	reference = flow_table_find(worker->flows, &packet->key, burst->hashes[i]);
-	if (!reference ||
-	    !is_of(&flow_table_get(worker->flows, reference)->direction[reference & 1], packet,
-		   burst->ingress[i]))
-		return 0;
-	burst->references[i] = reference;
-	return reference;
-}
-
 // True: what was decided about the connection holds for the packet, which is accounted.
 static inline bool account(struct worker *worker, struct flow *flow, flow_reference reference,
 			   const struct packet *packet, uint32_t generation,
@@ -341,24 +355,41 @@ static inline bool account(struct worker *worker, struct flow *flow, flow_refere
 				   worker->now) == FLOW_GOES_ON;
 }
 
+// What is changed when a packet's connection is judged anew, of both directions, comes near some
+// packets ahead. Until the first one is met, nobody knows that there are any.
+static void expect_judging(const struct worker *worker, uint32_t from, uint32_t to)
+{
+	const struct burst *burst = &worker->burst;
+
+	for (uint32_t i = from; i < to && i < burst->count; i++)
+		if (burst->references[i])
+			rte_prefetch0(&flow_table_get(worker->flows, burst->references[i])
+					       ->direction[!(burst->references[i] & 1)]);
+}
+
 // Steps 3 and 4 of all packets.
 static void burst_apply(struct worker *worker)
 {
 	struct burst *burst = &worker->burst;
-	uint32_t generation = worker->tables->generation, count = burst->count;
+	uint32_t generation = worker->tables->generation, count = burst->count, near = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct packet *packet = &burst->packets[i];
 		flow_reference reference = burst->references[i];
 		struct flow *flow = flow_table_get(worker->flows, reference);
 		struct flow_action action;
+		bool known = likely(reference && packet->kind == PACKET_IP) &&
+			     is_of(&flow->direction[reference & 1], packet, burst->ingress[i]);
 
-		if (unlikely(!reference || packet->kind != PACKET_IP ||
-			     !is_of(&flow->direction[reference & 1], packet, burst->ingress[i]))) {
-			reference = find(worker, i);
+		// Another key has the same signature, or it found no room in its bucket, or a
+		// packet before has opened it.
+		if (unlikely(!known && packet->kind == PACKET_IP)) {
+			reference = flow_table_find(worker->flows, &packet->key, burst->hashes[i]);
 			flow = flow_table_get(worker->flows, reference);
+			known = reference &&
+				is_of(&flow->direction[reference & 1], packet, burst->ingress[i]);
 		}
-		if (likely(reference &&
+		if (likely(known &&
 			   account(worker, flow, reference, packet, generation, &action))) {
 			if (action.flags)
 				forward(worker, burst->mbufs[i], packet,
@@ -368,8 +399,21 @@ static void burst_apply(struct worker *worker)
 				transmit_add(worker, burst->mbufs[i], action.port);
 			continue;
 		}
-		slow_path(worker, burst->mbufs[i], packet, flow_ingress_get(burst->ingress[i]),
-			  burst->hashes[i]);
+		if (unlikely(packet->kind != PACKET_IP)) {
+			slow_path(worker, burst->mbufs[i], packet,
+				  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
+			continue;
+		}
+		if (known) {
+			expect_judging(worker, RTE_MAX(near, i), i + JUDGE_AHEAD);
+			near = i + JUDGE_AHEAD;
+			// A packet before has ended it.
+			if (unlikely(!flow_has(&flow->account, FLOW_LIVE)))
+				reference = flow_table_find(worker->flows, &packet->key,
+							    burst->hashes[i]);
+		}
+		slow_path_found(worker, burst->mbufs[i], packet,
+				flow_ingress_get(burst->ingress[i]), burst->hashes[i], reference);
 	}
 	burst->count = 0;
 }

@@ -2,7 +2,8 @@
 // until it is sent.
 //
 // fast_path.c   later packets: parse, look up, apply, send
-// slow_path.c   first packets, and all that is no plain packet of a connection
+// slow_path.c   all that is no plain packet of a connection
+// connection.c  first packets, and those that are judged anew
 // reject.c      drops with an ICMP error to the sender
 // size.c        packets that are larger than their way
 // fragments.c   fragments wait for the rest of their datagram
@@ -211,15 +212,16 @@ static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uin
 static inline struct walk walk_make(struct worker *worker, const struct packet *packet,
 				    struct ingress ingress)
 {
-	struct walk walk = {.tables = worker->tables, .packet = packet, .ingress = ingress};
+	const struct engine_trace *trace = worker->trace;
 
-	if (unlikely(worker->trace)) {
-		walk.say = worker->trace->say;
-		walk.say_context = worker->trace->context;
-	} else {
-		walk.counts = &worker->layer_counts;
-	}
-	return walk;
+	return (struct walk){
+		.tables = worker->tables,
+		.packet = packet,
+		.ingress = ingress,
+		.say = unlikely(trace) ? trace->say : NULL,
+		.say_context = unlikely(trace) ? trace->context : NULL,
+		.counts = unlikely(trace) ? NULL : &worker->layer_counts,
+	};
 }
 
 // engine.c
@@ -232,9 +234,25 @@ void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t co
 void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
 
-// slow_path.c: takes the mbuf over.
+// slow_path.c: take the mbuf over. `reference`: what flow_table_find has found.
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 	       struct ingress ingress, struct flow_hash hash);
+void slow_path_found(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		     struct ingress ingress, struct flow_hash hash, flow_reference reference);
+// What a walk dropped goes to the account of the port whose policy it was.
+void slow_path_drop_walked(struct worker *worker, struct rte_mbuf *mbuf, const struct walk *walk);
+// What is for the gateway itself.
+void slow_path_answer(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		      struct ingress ingress);
+
+static inline enum drop_reason slow_path_outside(const struct packet *packet)
+{
+	return packet->key.protocol == IPPROTO_SCTP ? DROP_SCTP_TAG : DROP_TCP_WINDOW;
+}
+
+// connection.c: the same, of what has one receiver and is not for services.
+void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_hash hash, flow_reference reference);
 
 // reject.c: like worker_drop, to the account of the port of ingress, and the sender is told where a
 // router would. `mtu` is what the packet exceeds.

@@ -21,6 +21,7 @@
 #define STEP_KIND   0xe0
 #define STEP_POLICY 0x20 // other tables from here on
 #define STEP_SECOND 0x40 // the frame's length in seconds go by
+#define STEP_BURST  0x80 // the frame comes twice, in one burst
 
 #define FRAME_MAX 16384
 #define PORTS	  16
@@ -138,7 +139,8 @@ static void receive(struct worker *worker, uint8_t step, const uint8_t *data, ui
 {
 	static uint8_t frame[FRAME_MAX];
 	struct poll_entry from = {.port = step & STEP_PORT};
-	struct rte_mbuf *mbuf;
+	struct rte_mbuf *mbufs[2];
+	uint32_t count = (step & STEP_KIND) == STEP_BURST ? 2 : 1;
 
 	from.port = from.port ? from.port + PORT_HOST : PORT_UPLINK;
 	if (from.port >= worker->tables->port_count || length < ETHERNET_HEADER_SIZE)
@@ -147,8 +149,9 @@ static void receive(struct worker *worker, uint8_t step, const uint8_t *data, ui
 	if (step & STEP_REPAIR)
 		frame_repair(frame, length);
 	// Drivers give the first 256 bytes in one piece.
-	mbuf = buffer(frame, length, step & STEP_SPLIT ? 256 : UINT32_MAX);
-	fast_path_receive(worker, &from, &mbuf, 1);
+	for (uint32_t i = 0; i < count; i++)
+		mbufs[i] = buffer(frame, length, step & STEP_SPLIT ? 256 : UINT32_MAX);
+	fast_path_receive(worker, &from, mbufs, count);
 }
 
 static void run(struct worker *worker, const uint8_t *data, size_t size)
@@ -195,6 +198,7 @@ static void settle(struct worker *worker)
 		turn(worker, true);
 	}
 	require(flow_table_count(worker->flows) == 0);
+	require(worker->flows->worker[0].created == worker->flows->worker[0].removed);
 	require(worker->held_count == 0);
 	require(rte_mempool_in_use_count(engine->pool) == 0);
 }

@@ -202,7 +202,7 @@ def step(data):
 def planes():
     steps = [step(data) for _, data in packets()]
     for (name, _), one in zip(packets(), steps):
-        yield name, one + b"\x40\2\0" + one + b"\x20\0\0" + one
+        yield name, one + b"\x40\2\0" + one + b"\x20\0\0" + bytes([one[0] | 0x80]) + one[1:]
     for first in range(0, len(steps), 16):
         yield f"all-{first}", b"".join(steps[first:first + 16])
 

@@ -1,0 +1,271 @@
+// Packets that the fast path has no decision for, or whose decision is out of date: those that open
+// connections, and those of live ones that the layers have to judge anew.
+
+#include "flow/state.h"
+#include "worker/worker.h"
+
+// Most changes leave a connection its rules, and a cache line that was only read need not go back
+// to memory.
+static void set_rule(struct flow_direction *direction, struct flow_rule rule)
+{
+	if (direction->rule.group != rule.group || direction->rule.rule != rule.rule)
+		direction->rule = rule;
+}
+
+static void set_rules(struct flow *flow, const struct walk *walk)
+{
+	set_rule(&flow->direction[FLOW_ORIGINAL], walk->rules[0]);
+	set_rule(&flow->direction[FLOW_REPLY], walk->rules[1]);
+}
+
+// Enters the connection that a walk has allowed, in place of `replaced` (0: of none). False: there
+// is no room, and nothing is done.
+static bool enter(struct worker *worker, const struct packet *packet, struct ingress ingress,
+		  const struct walk *walk, const struct recalled *recalled, struct flow_hash hash,
+		  flow_reference replaced)
+{
+	struct flow *flow = flow_table_place(worker->flows, worker->index);
+	struct flow_direction *original, *reply;
+	struct flow_hash back = hash;
+
+	if (!flow)
+		return false;
+	if (replaced)
+		flow_table_remove(worker->flows, worker->index, replaced);
+	original = &flow->direction[FLOW_ORIGINAL];
+	reply = &flow->direction[FLOW_REPLY];
+	original->key = packet->key;
+	original->ingress =
+		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
+	flow_action_set(original, walk->action, walk->generation);
+	memset(&flow->account, 0, sizeof(flow->account));
+	memset(reply, 0, sizeof(*reply));
+	if (packet->key.flags & FLOW_KEY_ONE_WAY) {
+		flow->account.flags = FLOW_ONE_WAY;
+	} else {
+		if (recalled)
+			recall_reply(recalled, &packet->key, reply);
+		else
+			walk_predict_reply(walk, reply);
+		back = flow_hash(&worker->flows->secret, &reply->key);
+	}
+	flow_account_count(&flow->account, FLOW_ORIGINAL, packet->length);
+	flow->account.packets[FLOW_ORIGINAL] += packet->fragments;
+	flow_state_open(&flow->account, packet, !walk->network->window_check);
+	set_rules(flow, walk);
+	return flow_table_enter(worker->flows, worker->index, flow, hash, back, worker->now);
+}
+
+// The first packet of a connection, on the worker that owns it. If it may open one, the connection
+// `replaced` ends (0: there is none).
+static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
+			    const struct packet *packet, struct ingress ingress,
+			    struct flow_hash hash, flow_reference replaced)
+{
+	struct walk walk = walk_make(worker, packet, ingress);
+	enum drop_reason reason = flow_state_may_open(packet, true);
+	const struct recalled *recalled;
+
+	if (reason != DROP_NONE) {
+		worker_drop(worker, mbuf, ingress.port, reason);
+		return;
+	}
+	switch (recall_run(&worker->recall, &walk, &recalled)) {
+	case VERDICT_DROP:
+		if (walk.reason == DROP_UNKNOWN_MAC)
+			replicate(worker, mbuf, packet, ingress, hash);
+		else
+			slow_path_drop_walked(worker, mbuf, &walk);
+		return;
+	case VERDICT_ANSWER:
+		slow_path_answer(worker, mbuf, packet, ingress);
+		return;
+	case VERDICT_NEXT:
+		break;
+	}
+	reason = flow_state_may_open(packet, walk.network->mid_stream_pickup);
+	if (reason != DROP_NONE) {
+		worker_drop(worker, mbuf, ingress.port, reason);
+		return;
+	}
+	if (unlikely(worker->trace)
+		    ? !flow_table_has_room(worker->flows, flow_table_owner(worker->flows, hash))
+		    : !enter(worker, packet, ingress, &walk, recalled, hash, replaced)) {
+		worker_drop(worker, mbuf, ingress.port, DROP_CONNECTION_TABLE_FULL);
+		return;
+	}
+	if (likely(!walk.action.flags && !(mbuf->ol_flags & MBUF_DATAGRAM)))
+		transmit_add(worker, mbuf, walk.action.port);
+	else
+		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+}
+
+// Which rules of tracking hold: those of the network in which the connection was opened.
+static const struct network *network_of(const struct worker *worker, const struct flow *flow)
+{
+	static const struct network none = {.window_check = true};
+	const struct network *network =
+		tables_network(worker->tables, flow->direction[FLOW_ORIGINAL].key.network);
+
+	return network ? network : &none;
+}
+
+// Judges one direction of a live connection anew. False: the packet was dropped, and the connection
+// ended if it was the policy that has changed (a packet that comes the wrong way must not end it).
+static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+			struct ingress ingress, flow_reference reference, struct flow *flow)
+{
+	struct flow_direction *direction = &flow->direction[reference & 1];
+	uint32_t generation = atomic_load_explicit(&direction->generation, memory_order_relaxed);
+	flow_ingress from =
+		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
+	bool as_before = direction->ingress == from;
+	struct walk walk = walk_make(worker, packet, ingress);
+	const struct recalled *recalled;
+
+	// Its rule is set, too, and by then it is near.
+	rte_prefetch0(&flow->direction[!(reference & 1)]);
+	walk.reply = (reference & 1) == FLOW_REPLY;
+	switch (recall_run(&worker->recall, &walk, &recalled)) {
+	case VERDICT_DROP:
+	case VERDICT_ANSWER:
+		if (!worker->trace && as_before && generation != 0 &&
+		    generation != worker->tables->generation)
+			flow_table_remove(worker->flows, worker->index, reference);
+		if (!walk.reason)
+			walk.reason = DROP_GATEWAY;
+		slow_path_drop_walked(worker, mbuf, &walk);
+		return false;
+	case VERDICT_NEXT:
+		break;
+	}
+	direction->ingress = from;
+	flow_action_set(direction, walk.action, walk.generation);
+	set_rules(flow, &walk);
+	if (flow_state_has_numbers(&flow->account) && !network_of(worker, flow)->window_check)
+		flow_state_loosen(&flow->account);
+	return true;
+}
+
+// Are all of the port's packets this worker's?
+static bool sole_worker(const struct worker *worker, uint16_t port)
+{
+	const struct port_binding *binding = tables_port(worker->tables, port);
+
+	return binding && binding->port && binding->port->queues == 1 &&
+	       binding->first_worker == worker->index;
+}
+
+// May other workers than one have a direction's packets?
+static bool several_workers(const struct worker *worker, const struct flow *flow)
+{
+	if (flow_has(&flow->account, FLOW_RACED))
+		return true;
+	if (worker->tables->worker_count == 1)
+		return false;
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct port_binding *binding =
+			tables_port(worker->tables, (uint16_t)(flow->direction[i].ingress >> 48));
+
+		if (!binding || !binding->port || binding->port->queues > 1)
+			return true;
+	}
+	return false;
+}
+
+// Accounts a packet of a live connection, on the worker that owns it. False: the packet was
+// dropped, or has opened a new connection.
+static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		    struct ingress ingress, struct flow_hash hash, flow_reference reference,
+		    struct flow *flow)
+{
+	struct flow_account *account = &flow->account;
+
+	switch (flow_account_packet(account, reference & 1, packet, packet->length, worker->now)) {
+	case FLOW_GOES_ON:
+		break;
+	case FLOW_PASSES:
+		worker_say(worker, "connection", "the packet changes nothing in it");
+		flow_account_count(account, reference & 1, packet->length);
+		return true;
+	case FLOW_RENEWS:
+		flow_state_renew(account, packet);
+		flow_account_count(account, reference & 1, packet->length);
+		break;
+	case FLOW_OUTSIDE:
+		if (flow_state_tolerates(account, reference & 1, packet,
+					 several_workers(worker, flow),
+					 network_of(worker, flow)->mid_stream_pickup)) {
+			flow_account_count(account, reference & 1, packet->length);
+			account->last_seen = worker->now;
+			break;
+		}
+		worker_drop(worker, mbuf, ingress.port, slow_path_outside(packet));
+		return false;
+	case FLOW_REOPENS:
+		worker_say(worker, "connection", "the packet opens it anew");
+		open_connection(worker, mbuf, packet, ingress, hash, reference);
+		return false;
+	case FLOW_ENDS:
+		if (!worker->trace)
+			flow_table_remove(worker->flows, worker->index, reference);
+		worker_drop(worker, mbuf, ingress.port, slow_path_outside(packet));
+		return false;
+	case FLOW_BREAKS:
+		worker_drop(worker, mbuf, ingress.port, DROP_TCP_FLAGS);
+		return false;
+	}
+	// Its numbers are there now, while another worker may be accounting the next packet.
+	if (!sole_worker(worker, ingress.port))
+		atomic_fetch_or_explicit(&account->flags, FLOW_RACED, memory_order_relaxed);
+	return true;
+}
+
+void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       struct ingress ingress, struct flow_hash hash, flow_reference reference)
+{
+	uint32_t owner = flow_table_owner(worker->flows, hash);
+	struct flow_direction *direction;
+	struct flow *flow, copy;
+
+	// Only the owner changes a connection: the first packet, and one that needs a new decision,
+	// go there.
+	if (owner != worker->index && !worker->trace) {
+		hand_over_first(worker, mbuf, packet, ingress, owner);
+		return;
+	}
+	if (!reference) {
+		worker_say(worker, "connection", "new");
+		open_connection(worker, mbuf, packet, ingress, hash, 0);
+		return;
+	}
+	flow = flow_table_get(worker->flows, reference);
+	if (unlikely(worker->trace)) {
+		worker_say(worker, "connection", "%s a live one, %s",
+			   reference & 1 ? "a reply in" : "belongs to",
+			   flow_state_name(flow_state_get(&flow->account)));
+		copy = *flow;
+		flow_table_account(worker->flows, reference, &copy.account);
+		if (flow_has(&copy.account, FLOW_OFFLOADED)) {
+			worker_say(worker, "connection", "it goes on in the kernel");
+			// As when it comes back for this packet (flow_offload_end).
+			atomic_fetch_or_explicit(&copy.account.flags, FLOW_RACED,
+						 memory_order_relaxed);
+		}
+		flow = &copy;
+	} else if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)) &&
+		   offload_receive(worker, mbuf, packet, ingress, hash, reference)) {
+		return;
+	}
+	direction = &flow->direction[reference & 1];
+	if ((worker->trace || direction->generation != worker->tables->generation ||
+	     direction->ingress !=
+		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
+	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
+		return;
+	if (account(worker, mbuf, packet, ingress, hash, reference, flow)) {
+		if (unlikely(packet->fragments))
+			flow->account.packets[reference & 1] += packet->fragments;
+		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
+	}
+}
