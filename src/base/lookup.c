@@ -51,6 +51,45 @@ bool lookup_reserve(struct lookup *lookup, uint32_t count)
 	return lookup->entries != NULL;
 }
 
+bool lookup_copy(struct lookup *lookup, const struct lookup *from)
+{
+	size_t size = ((size_t)from->mask + 1) * sizeof(*from->entries);
+
+	if (!from->entries)
+		return true;
+	lookup->entries = malloc(size);
+	if (!lookup->entries)
+		return false;
+	memcpy(lookup->entries, from->entries, size);
+	lookup->mask = from->mask;
+	lookup->count = from->count;
+	return true;
+}
+
+void lookup_remove(struct lookup *lookup, struct lookup_key key)
+{
+	struct lookup_entry *entries = lookup->entries;
+	uint32_t hole, next;
+
+	if (!lookup_find(lookup, key))
+		return;
+	hole = lookup_slot(lookup, key);
+	while (memcmp(&entries[hole].key, &key, sizeof(key)) != 0)
+		hole = (hole + 1) & lookup->mask;
+	// What would not be found behind an empty slot moves there.
+	for (next = (hole + 1) & lookup->mask; entries[next].value;
+	     next = (next + 1) & lookup->mask) {
+		uint32_t home = lookup_slot(lookup, entries[next].key);
+
+		if (((next - home) & lookup->mask) < ((next - hole) & lookup->mask))
+			continue;
+		entries[hole] = entries[next];
+		hole = next;
+	}
+	entries[hole].value = 0;
+	lookup->count--;
+}
+
 void lookup_free(struct lookup *lookup)
 {
 	free(lookup->entries);

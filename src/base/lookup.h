@@ -1,5 +1,5 @@
-// A read-only hash map from 24-byte keys to numbers: built once when tables are compiled, then read
-// by workers.
+// A hash map from 24-byte keys to numbers: built when tables are compiled, or copied from those
+// before and changed; from then on only read, by workers.
 
 #pragma once
 
@@ -28,6 +28,13 @@ bool lookup_add(struct lookup *lookup, struct lookup_key key, uint32_t value);
 
 // Room for so many keys at once in an empty map; false without memory.
 bool lookup_reserve(struct lookup *lookup, uint32_t count);
+
+// Fills a zeroed map with what another one has; false without memory.
+bool lookup_copy(struct lookup *lookup, const struct lookup *from);
+
+// Nothing where the key is not there.
+void lookup_remove(struct lookup *lookup, struct lookup_key key);
+
 void lookup_free(struct lookup *lookup);
 
 static inline uint32_t lookup_slot(const struct lookup *lookup, struct lookup_key key)

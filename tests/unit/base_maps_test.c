@@ -20,7 +20,7 @@ static void test_lookup(void **state)
 	uint64_t seed = random_seed();
 	struct random random = {seed};
 	static uint32_t model[KEYS];
-	struct lookup lookup = {.count = 0};
+	struct lookup lookup = {.count = 0}, copy = {.count = 0};
 	uint32_t different = 0;
 
 	assert_int_equal(lookup_find(&lookup, some_key(0)), 0);
@@ -31,13 +31,27 @@ static void test_lookup(void **state)
 		different += model[i] == 0;
 		model[i] = value;
 		i = random_below(&random, KEYS);
+		if (random_below(&random, 3)) {
+			lookup_remove(&lookup, some_key(i));
+			different -= model[i] != 0;
+			model[i] = 0;
+		}
+		i = random_below(&random, KEYS);
 		check_case(lookup_find(&lookup, some_key(i)) == model[i], "seed %#lx, step %u\n",
 			   seed, step);
 		assert_int_equal(lookup.count, different);
 	}
-	for (uint32_t i = 0; i < KEYS; i++)
+	assert_true(lookup_copy(&copy, &lookup));
+	for (uint32_t i = 0; i < KEYS; i++) {
 		assert_int_equal(lookup_find(&lookup, some_key(i)), model[i]);
+		lookup_remove(&lookup, some_key(i));
+	}
+	assert_int_equal(lookup.count, 0);
+	for (uint32_t i = 0; i < KEYS; i++)
+		assert_int_equal(lookup_find(&copy, some_key(i)), model[i]);
 	lookup_free(&lookup);
+	lookup_free(&copy);
+	lookup_remove(&lookup, some_key(0));
 	assert_int_equal(lookup_find(&lookup, some_key(0)), 0);
 	lookup_free(&lookup);
 }

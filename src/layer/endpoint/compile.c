@@ -13,6 +13,14 @@ static const Sluice__V1__Port *port_at(const struct compile *compile, size_t i)
 	return object_set_at(compile->objects, SLUICE__V1__OBJECT__KIND_PORT, i)->port;
 }
 
+// What there is to make room for.
+struct totals {
+	uint32_t addresses;
+	uint32_t allowed;
+	uint32_t kept;		   // Ports that did not change
+	uint32_t addresses_before; // of all Ports of the tables in force
+};
+
 // The lists of one Port in one piece of memory.
 static bool lists_new(struct endpoint_detail *detail, const Sluice__V1__Port *object)
 {
@@ -84,14 +92,79 @@ static void keep_port(const struct tables *previous, uint32_t index, struct endp
 	endpoint->peer = before->peer;
 }
 
-static int compile_port(struct compile *compile, uint32_t index, struct error *err)
+static bool enter_maps(struct tables *tables, const struct network *network, uint32_t index)
+{
+	const struct endpoint_detail *detail = &tables->details[index];
+
+	if (!lookup_add(&tables->by_mac,
+			lookup_key_mac(network->number, &tables->endpoints[index].mac), index))
+		return false;
+	for (uint32_t i = 0; i < detail->address_count; i++)
+		if (!lookup_add(&tables->by_address,
+				lookup_key_address(network->domain, &detail->addresses[i]), index))
+			return false;
+	return true;
+}
+
+static void leave_maps(struct compile *compile, uint32_t index)
+{
+	const struct tables *before = compile->previous;
+	const struct endpoint_detail *detail = &before->details[index];
+	const struct network *network = &before->networks[before->endpoints[index].network];
+	struct tables *tables = compile->tables;
+
+	lookup_remove(&tables->by_mac,
+		      lookup_key_mac(network->number, &before->endpoints[index].mac));
+	for (uint32_t i = 0; i < detail->address_count; i++)
+		lookup_remove(&tables->by_address,
+			      lookup_key_address(network->domain, &detail->addresses[i]));
+}
+
+// What is kept has the same keys: Ports in their places, and networks in their routing domains. In
+// the map of addresses are those of Ports only, and not allowed ones.
+static bool maps_hold(const struct compile *compile, uint32_t addresses_before)
+{
+	const struct tables *tables = compile->tables, *before = compile->previous;
+
+	if (before->endpoint_count != tables->endpoint_count ||
+	    before->by_address.count != addresses_before)
+		return false;
+	for (uint32_t i = 1; i < tables->network_count && i < before->network_count; i++)
+		if (tables->networks[i].number && before->networks[i].number &&
+		    tables->networks[i].domain != before->networks[i].domain)
+			return false;
+	return true;
+}
+
+// Makes the maps of MAC addresses and addresses, with those of the Ports that are `in_maps` then:
+// where few changed, copying what is in force is quicker than adding all.
+static bool maps_begin(struct compile *compile, const struct totals *totals, bool *in_maps)
+{
+	struct tables *tables = compile->tables;
+	uint32_t count = tables->endpoint_count - 1;
+
+	*in_maps = totals->kept > count / 2 && maps_hold(compile, totals->addresses_before);
+	if (!*in_maps)
+		return lookup_reserve(&tables->by_mac, count) &&
+		       lookup_reserve(&tables->by_address, totals->addresses);
+	if (!lookup_copy(&tables->by_mac, &compile->previous->by_mac) ||
+	    !lookup_copy(&tables->by_address, &compile->previous->by_address))
+		return false;
+	for (uint32_t i = 1; i <= count; i++)
+		if (!compile_kept(compile, SLUICE__V1__OBJECT__KIND_PORT, i - 1))
+			leave_maps(compile, i);
+	return true;
+}
+
+static int compile_port(struct compile *compile, uint32_t index, bool in_maps, struct error *err)
 {
 	struct tables *tables = compile->tables;
 	struct endpoint *endpoint = &tables->endpoints[index];
 	struct endpoint_detail *detail = &tables->details[index];
+	bool kept = compile_kept(compile, SLUICE__V1__OBJECT__KIND_PORT, index - 1);
 	const struct network *network;
 
-	if (compile_kept(compile, SLUICE__V1__OBJECT__KIND_PORT, index - 1))
+	if (kept)
 		keep_port(compile->previous, index, endpoint, detail);
 	else if (read_port(compile, port_at(compile, index - 1), endpoint, detail, err) < 0)
 		return -1;
@@ -103,12 +176,8 @@ static int compile_port(struct compile *compile, uint32_t index, struct error *e
 	endpoint->mtu = network->mtu;
 	if (!endpoint->peer)
 		tables->ports[endpoint->port].endpoint = index;
-	if (!lookup_add(&tables->by_mac, lookup_key_mac(network->number, &endpoint->mac), index))
+	if (!(in_maps && kept) && !enter_maps(tables, network, index))
 		return compile_no_memory(err);
-	for (uint32_t i = 0; i < detail->address_count; i++)
-		if (!lookup_add(&tables->by_address,
-				lookup_key_address(network->domain, &detail->addresses[i]), index))
-			return compile_no_memory(err);
 	for (uint32_t i = 0; i < detail->allowed_count; i++)
 		tables->allowed[tables->allowed_count++] = (struct domain_prefix){
 			.domain = network->domain, .endpoint = index, .prefix = detail->allowed[i]};
@@ -152,12 +221,6 @@ static int compile_vlans(struct compile *compile, struct error *err)
 	return 0;
 }
 
-// What there is to make room for.
-struct totals {
-	uint32_t addresses;
-	uint32_t allowed;
-};
-
 // Gives the Ports of this node their numbers.
 static int number_ports(struct compile *compile, struct totals *totals, struct error *err)
 {
@@ -165,6 +228,8 @@ static int number_ports(struct compile *compile, struct totals *totals, struct e
 	struct tables *tables = compile->tables;
 
 	tables->port_count = PORT_HOST + 1;
+	for (uint32_t i = 1; compile->previous && i < compile->previous->endpoint_count; i++)
+		totals->addresses_before += compile->previous->details[i].address_count;
 	for (size_t i = 0; i < count; i++) {
 		const Sluice__V1__Port *object;
 		uint32_t number;
@@ -172,6 +237,7 @@ static int number_ports(struct compile *compile, struct totals *totals, struct e
 		if (compile_kept(compile, SLUICE__V1__OBJECT__KIND_PORT, i)) {
 			const struct endpoint *before = &compile->previous->endpoints[i + 1];
 
+			totals->kept++;
 			totals->addresses += compile->previous->details[i + 1].address_count;
 			totals->allowed += compile->previous->details[i + 1].allowed_count;
 			if (before->peer)
@@ -200,6 +266,7 @@ int endpoints_compile(struct compile *compile, struct error *err)
 	struct tables *tables = compile->tables;
 	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT);
 	struct totals totals = {0};
+	bool in_maps;
 
 	if (number_ports(compile, &totals, err) < 0)
 		return -1;
@@ -209,11 +276,10 @@ int endpoints_compile(struct compile *compile, struct error *err)
 	tables->ports = calloc(tables->port_count, sizeof(*tables->ports));
 	tables->allowed = calloc((size_t)totals.allowed + 1, sizeof(*tables->allowed));
 	if (!tables->endpoints || !tables->details || !tables->ports || !tables->allowed ||
-	    !lookup_reserve(&tables->by_mac, (uint32_t)count) ||
-	    !lookup_reserve(&tables->by_address, totals.addresses))
+	    !maps_begin(compile, &totals, &in_maps))
 		return compile_no_memory(err);
 	for (size_t i = 0; i < count; i++)
-		if (compile_port(compile, (uint32_t)i + 1, err) < 0)
+		if (compile_port(compile, (uint32_t)i + 1, in_maps, err) < 0)
 			return -1;
 	if (compile_vlans(compile, err) < 0 || shared_addresses_compile(compile, err) < 0)
 		return -1;
