@@ -9,28 +9,35 @@
 // that are split last have 64 on average, and more than 128 once in 10^12 times.
 #define GROW_KEYS 40
 
-// To begin with: 256 KiB of buckets.
-#define ROWS_FIRST 4
-
 // A split and what brings its buckets near take turns, one with each sixth new connection.
 #define GROW_PAUSE 5
 
-static uint32_t own_shards(const struct flow_table *table, uint32_t worker)
+void flow_table_grow_threshold(struct flow_table *table, uint32_t worker)
 {
-	return (FLOW_SHARDS - worker + table->workers - 1) / table->workers;
+	struct flow_table_worker *own = &table->worker[worker];
+
+	own->grow_at = own->rows < table->rows_max
+			       ? (uint64_t)GROW_KEYS * own->rows * flow_own_shards(table, worker)
+			       : UINT64_MAX;
 }
 
-static void set_threshold(const struct flow_table *table, struct flow_table_worker *own,
-			  uint32_t shards)
+bool flow_table_turn(struct flow_table *table, struct flow_table_worker *own, bool merge)
 {
-	own->grow_at =
-		own->rows < table->rows_max ? (uint64_t)GROW_KEYS * own->rows * shards : UINT64_MAX;
-}
-
-static void set_extent(struct flow_table *table, uint32_t shard, uint32_t groups, uint32_t mask)
-{
-	atomic_store_explicit(&table->extents[shard], (uint64_t)mask << 32 | groups,
-			      memory_order_release);
+	if (own->merged == merge) {
+		own->turning = false;
+		return true;
+	}
+	if (!own->turning) {
+		own->turning = true;
+		own->turn_token = rte_rcu_qsbr_start(table->readers);
+		return false;
+	}
+	if (rte_rcu_qsbr_check(table->readers, own->turn_token, false) != 1)
+		return false;
+	own->turning = false;
+	own->merged = merge;
+	own->near = false;
+	return true;
 }
 
 void flow_table_grow_open(struct flow_table *table, uint32_t worker)
@@ -39,14 +46,15 @@ void flow_table_grow_open(struct flow_table *table, uint32_t worker)
 
 	if (worker >= FLOW_SHARDS)
 		return;
-	own->rows = table->rows_max < ROWS_FIRST ? table->rows_max : ROWS_FIRST;
-	own->groups = own->rows * own_shards(table, worker);
+	own->rows = flow_rows_first(table);
+	own->groups = own->rows * flow_own_shards(table, worker);
 	own->grow_shard = worker;
 	own->grow_row = own->rows;
 	own->grow_pause = GROW_PAUSE;
+	atomic_store(&own->rows_used, own->rows);
 	for (uint32_t shard = worker; shard < FLOW_SHARDS; shard += table->workers)
-		set_extent(table, shard, own->rows, own->rows - 1);
-	set_threshold(table, own, own_shards(table, worker));
+		flow_extent_set(table, shard, own->rows, own->rows - 1);
+	flow_table_grow_threshold(table, worker);
 }
 
 // The slots whose hashes have this bit set.
@@ -111,9 +119,7 @@ static void split(struct flow_table *table, uint32_t shard, uint32_t from, uint3
 					      memory_order_release);
 		}
 	}
-	set_extent(table, shard, to + 1, (2u << bit) - 1);
-	// Who sees anything of what follows sees the number of groups, too.
-	atomic_thread_fence(memory_order_release);
+	flow_extent_set(table, shard, to + 1, (2u << bit) - 1);
 	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++) {
 		for (uint32_t slots = moved[b]; slots; slots &= slots - 1)
 			bucket_clear(&source[b], (uint32_t)__builtin_ctz(slots));
@@ -122,12 +128,16 @@ static void split(struct flow_table *table, uint32_t shard, uint32_t from, uint3
 	}
 }
 
-static void prefetch_group(const struct flow_table *table, uint32_t shard, uint32_t group)
+// The row's memory will be used. False: it is being given back just now.
+static bool use_row(struct flow_table *table, struct flow_table_worker *own)
 {
-	const struct flow_bucket *buckets = flow_table_group(table, shard, group);
-
-	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
-		flow_prefetch_write(&buckets[b]);
+	if (atomic_load_explicit(&own->rows_used, memory_order_relaxed) <= own->grow_row)
+		atomic_store(&own->rows_used, own->grow_row + 1);
+	if (own->grow_row >= atomic_load(&table->rows_limit))
+		return false;
+	flow_memory_use(&table->memory, FLOW_MEMORY_BUCKETS, flow_table_row_end(own->grow_row - 1),
+			flow_table_row_end(own->grow_row));
+	return true;
 }
 
 void flow_table_grow(struct flow_table *table, uint32_t worker)
@@ -139,15 +149,20 @@ void flow_table_grow(struct flow_table *table, uint32_t worker)
 		own->grow_pause--;
 		return;
 	}
+	if (!flow_table_turn(table, own, false))
+		return;
 	own->grow_begun = true;
-	own->grow_pause = GROW_PAUSE;
-	own->grow_near = !own->grow_near;
-	if (own->grow_near) {
-		flow_table_use_row(table, own->grow_row);
-		prefetch_group(table, own->grow_shard, from);
-		prefetch_group(table, own->grow_shard, own->grow_row);
+	if (!own->near) {
+		if (!use_row(table, own))
+			return;
+		own->near = true;
+		own->grow_pause = GROW_PAUSE;
+		flow_group_prefetch(table, own->grow_shard, from);
+		flow_group_prefetch(table, own->grow_shard, own->grow_row);
 		return;
 	}
+	own->near = false;
+	own->grow_pause = GROW_PAUSE;
 	split(table, own->grow_shard, from, own->grow_row, (uint32_t)__builtin_ctz(own->rows));
 	own->groups++;
 	own->grow_shard += table->workers;
@@ -158,5 +173,5 @@ void flow_table_grow(struct flow_table *table, uint32_t worker)
 		return;
 	own->rows *= 2;
 	own->grow_begun = false;
-	set_threshold(table, own, own_shards(table, worker));
+	flow_table_grow_threshold(table, worker);
 }

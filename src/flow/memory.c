@@ -8,19 +8,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// One huge page.
-#define STEP ((size_t)2 << 20)
+#define STEP FLOW_MEMORY_STEP
 
-// How much is brought in before it is used: as much as is used, so that little stays little, up to
-// this, which is 80 ms of two million new connections a second.
-#define AHEAD_MAX (16 * STEP)
+// How many steps are brought in before they are used: as many as are used, so that little stays
+// little, up to this, which is 80 ms of two million new connections a second.
+#define AHEAD_MAX 16
 
 // Linux 6.1; Debian's headers are older.
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
 
-bool flow_memory_small_pages;
+bool flow_memory_none_reserved, flow_memory_small_pages;
 
 static size_t round_up(size_t size)
 {
@@ -56,7 +55,8 @@ static char *map_aligned(int fd, size_t size)
 
 static bool map(struct flow_memory *memory)
 {
-	for (unsigned int reserved = flow_memory_small_pages ? 0 : 1;; reserved--) {
+	for (unsigned int reserved = !flow_memory_none_reserved && !flow_memory_small_pages;;
+	     reserved--) {
 		int fd = memfd_create("sluice-flows", MFD_CLOEXEC | (reserved ? MFD_HUGETLB : 0));
 
 		if (fd >= 0) {
@@ -84,21 +84,39 @@ static void bring_in(const struct flow_memory *memory, char *at, size_t size, bo
 	madvise(at, size, MADV_POPULATE_WRITE);
 }
 
-// The next step of a part. False: enough is there.
+static void bring_step(const struct flow_memory *memory, struct flow_memory_part *part,
+		       uint32_t step, bool late)
+{
+	size_t at = step * STEP;
+
+	bring_in(memory, part->start + at, part->size - at < STEP ? part->size - at : STEP, late);
+	atomic_fetch_or(&part->steps[step].state, FLOW_MEMORY_THERE);
+}
+
+// The next step of a part: one that is used already, or the lowest one. False: enough is there.
 static bool bring_next(struct flow_memory *memory, struct flow_memory_part *part)
 {
-	size_t used = atomic_load_explicit(&part->used, memory_order_relaxed), wanted, step;
+	uint32_t used = 0, ahead = 0, lowest = part->step_count;
 
-	wanted = used + (used < AHEAD_MAX ? used : AHEAD_MAX);
-	if (wanted < STEP)
-		wanted = STEP;
-	if (wanted > part->size)
-		wanted = part->size;
-	if (part->ready >= wanted)
+	for (uint32_t i = 0; i < part->step_count; i++) {
+		uint8_t step = atomic_load_explicit(&part->steps[i].state, memory_order_relaxed);
+
+		if (step == FLOW_MEMORY_USED) {
+			bring_step(memory, part, i, true);
+			return true;
+		}
+		if (step & FLOW_MEMORY_USED)
+			used++;
+		else if (step & FLOW_MEMORY_THERE)
+			ahead++;
+		else if (lowest == part->step_count)
+			lowest = i;
+		if (ahead >= AHEAD_MAX)
+			return false;
+	}
+	if (ahead >= (used ? used : 1) || lowest == part->step_count)
 		return false;
-	step = part->size - part->ready < STEP ? part->size - part->ready : STEP;
-	bring_in(memory, part->start + part->ready, step, part->ready < used);
-	part->ready += step;
+	bring_step(memory, part, lowest, false);
 	return true;
 }
 
@@ -117,24 +135,62 @@ static void *memory_main(void *argument)
 		}
 		if (atomic_load(&memory->stop))
 			break;
+		if (atomic_exchange(&memory->tidy_asked, false))
+			memory->tidy(memory->context);
 	}
 	return NULL;
 }
 
-void flow_memory_use_more(struct flow_memory *memory, enum flow_memory_part_index index, size_t end)
+// It can only fail when the counter is full, and then the thread looks anyway.
+static void kick(const struct flow_memory *memory)
 {
-	struct flow_memory_part *part = &memory->parts[index];
-	size_t used = atomic_load(&part->used), step = round_up(end);
 	uint64_t one = 1;
 
-	while (step > used)
-		if (atomic_compare_exchange_weak(&part->used, &used, step)) {
-			// It can only fail when the counter is full, and then the thread looks
-			// anyway.
-			if (memory->started && write(memory->event_fd, &one, sizeof(one)) < 0)
-				return;
-			return;
-		}
+	if (memory->started && write(memory->event_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void flow_memory_use_more(struct flow_memory *memory, enum flow_memory_part_index part,
+			  uint32_t step)
+{
+	atomic_fetch_or(&memory->parts[part].steps[step].state, FLOW_MEMORY_USED);
+	kick(memory);
+}
+
+void flow_memory_ask(struct flow_memory *memory)
+{
+	if (memory->started && !atomic_exchange(&memory->tidy_asked, true))
+		kick(memory);
+}
+
+bool flow_memory_there(const struct flow_memory *memory, enum flow_memory_part_index index,
+		       size_t from, size_t to)
+{
+	const struct flow_memory_part *part = &memory->parts[index];
+
+	// What was set aside stays so.
+	for (size_t i = from / STEP; !memory->reserved && i < part->step_count && i * STEP < to;
+	     i++)
+		if (atomic_load_explicit(&part->steps[i].state, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+void flow_memory_release(struct flow_memory *memory, enum flow_memory_part_index index, size_t from,
+			 size_t to)
+{
+	struct flow_memory_part *part = &memory->parts[index];
+
+	for (size_t i = from / STEP; i < part->step_count && i * STEP < to; i++) {
+		size_t at = i * STEP, size = part->size - at < STEP ? part->size - at : STEP;
+
+		if (memory->reserved ||
+		    !atomic_load_explicit(&part->steps[i].state, memory_order_relaxed))
+			continue;
+		// Where it fails the memory stays, as it is.
+		if (madvise(part->start + at, size, MADV_REMOVE) == 0)
+			atomic_store(&part->steps[i].state, 0);
+	}
 }
 
 bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY_PARTS])
@@ -155,10 +211,14 @@ bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY
 		// What is small is not worth a huge page.
 		if (memory->reserved)
 			part->size = round_up(sizes[i]);
+		part->step_count = (uint32_t)(round_up(part->size) / STEP);
+		part->steps = calloc(part->step_count, sizeof(part->steps[0]));
+		if (!part->steps)
+			return false;
 		if (part->size >= STEP)
 			bring_next(memory, part);
 		else
-			part->ready = part->size;
+			atomic_store(&part->steps[0].state, FLOW_MEMORY_THERE);
 	}
 	if (memory->size <= FLOW_MEMORY_PARTS * STEP)
 		return true;
@@ -186,4 +246,6 @@ void flow_memory_close(struct flow_memory *memory)
 		close(memory->event_fd);
 	if (memory->start)
 		munmap(memory->start, memory->size);
+	for (unsigned int i = 0; i < FLOW_MEMORY_PARTS; i++)
+		free(memory->parts[i].steps);
 }

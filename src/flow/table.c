@@ -5,9 +5,6 @@
 
 #include "flow/table_private.h"
 
-// Never used connections that a worker takes at a time.
-#define FRESH_STEP 64
-
 // What the memory file starts with.
 struct flow_file_header {
 	char magic[8];
@@ -49,12 +46,15 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	table->workers = workers;
 	table->readers = readers;
 	table->rows_max = rows_for(max);
-	table->fresh_step = FRESH_STEP;
-	if (max / workers < FRESH_STEP * 8)
-		table->fresh_step = 1;
-	sizes[FLOW_MEMORY_BUCKETS] = FLOW_TABLE_HEADER + (size_t)table->rows_max * FLOW_SHARDS *
-								 FLOW_GROUP_BUCKETS *
-								 sizeof(struct flow_bucket);
+	table->memory.event_fd = -1;
+	atomic_store(&table->rows_limit, table->rows_max);
+	table->memory.tidy = flow_table_release;
+	table->memory.context = table;
+	if (!flow_places_open(table)) {
+		flow_table_close(table);
+		return error_set(err, "no memory for the connection table");
+	}
+	sizes[FLOW_MEMORY_BUCKETS] = flow_table_row_end(table->rows_max - 1);
 	sizes[FLOW_MEMORY_FLOWS] = ((size_t)max + 1) * sizeof(struct flow);
 	if (!flow_memory_open(&table->memory, sizes)) {
 		error_errno(err, "no memory for a table of %u connections (%zu MiB)", max,
@@ -79,7 +79,6 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	table->extents = header->extents;
 	table->buckets = (void *)((char *)header + FLOW_TABLE_HEADER);
 	table->flows = (void *)table->memory.parts[FLOW_MEMORY_FLOWS].start;
-	atomic_store(&table->fresh, 1); // number 0 means none
 	for (uint32_t i = 0; i < workers; i++) {
 		table->worker[i].age_shard = i;
 		flow_table_grow_open(table, i);
@@ -91,6 +90,7 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 void flow_table_close(struct flow_table *table)
 {
 	flow_memory_close(&table->memory);
+	flow_places_close(table);
 	free(table);
 }
 
@@ -142,117 +142,6 @@ flow_reference flow_table_find(const struct flow_table *table, const struct flow
 	return 0;
 }
 
-static void set_flags(struct flow *flow, uint8_t flags)
-{
-	atomic_store_explicit(&flow->account.flags, flags, memory_order_release);
-}
-
-// ---- places
-
-// Has the oldest list's grace period ended?
-static bool ended_is_ready(const struct flow_table *table, const struct flow_table_worker *own)
-{
-	return own->ended_first != own->ended_end &&
-	       rte_rcu_qsbr_check(table->readers,
-				  own->ended[own->ended_first % FLOW_ENDED_LISTS].token,
-				  false) == 1;
-}
-
-static void take_back(struct flow_table *table, struct flow_table_worker *own)
-{
-	while (ended_is_ready(table, own)) {
-		const struct flow_ended *list = &own->ended[own->ended_first++ % FLOW_ENDED_LISTS];
-
-		table->flows[list->tail].direction[FLOW_REPLY].free = own->ready;
-		own->ready = list->head;
-	}
-}
-
-void flow_table_give(struct flow_table *table, uint32_t worker, struct flow_ended list)
-{
-	struct flow_table_worker *own = &table->worker[worker];
-	struct flow_ended *last;
-
-	take_back(table, own);
-	list.token = rte_rcu_qsbr_start(table->readers);
-	// Readers are slow: the newest list waits for longer.
-	if (own->ended_end - own->ended_first == FLOW_ENDED_LISTS) {
-		last = &own->ended[(own->ended_end - 1) % FLOW_ENDED_LISTS];
-		table->flows[list.tail].direction[FLOW_REPLY].free = last->head;
-		list.tail = last->tail;
-	} else {
-		last = &own->ended[own->ended_end++ % FLOW_ENDED_LISTS];
-	}
-	*last = list;
-}
-
-bool flow_table_has_room(const struct flow_table *table, uint32_t worker)
-{
-	const struct flow_table_worker *own = &table->worker[worker];
-
-	return own->ready || own->fresh != own->fresh_end || ended_is_ready(table, own) ||
-	       atomic_load_explicit(&table->fresh, memory_order_relaxed) <= table->max;
-}
-
-// It will be written as a whole.
-static void expect_place(const struct flow_table *table, uint32_t number)
-{
-	const struct flow *flow = &table->flows[number];
-
-	flow_prefetch_write(&flow->direction[FLOW_REPLY]);
-	flow_prefetch_write(&flow->account);
-	flow_prefetch_write(&flow->direction[FLOW_ORIGINAL]);
-}
-
-// A number that was never used, or 0.
-static uint32_t take_fresh(struct flow_table *table, struct flow_table_worker *own)
-{
-	if (own->fresh == own->fresh_end) {
-		uint32_t from = atomic_load_explicit(&table->fresh, memory_order_relaxed);
-
-		if (from > table->max)
-			return 0;
-		from = atomic_fetch_add_explicit(&table->fresh, table->fresh_step,
-						 memory_order_relaxed);
-		if (from > table->max)
-			return 0;
-		own->fresh = from;
-		own->fresh_end = from + table->fresh_step;
-		if (own->fresh_end > table->max + 1)
-			own->fresh_end = table->max + 1;
-		flow_memory_use(&table->memory, FLOW_MEMORY_FLOWS,
-				(size_t)own->fresh_end * sizeof(struct flow));
-	}
-	return own->fresh++;
-}
-
-struct flow *flow_table_place(struct flow_table *table, uint32_t worker)
-{
-	struct flow_table_worker *own = &table->worker[worker];
-	uint32_t number = own->ready;
-
-	if (unlikely(!number)) {
-		take_back(table, own);
-		number = own->ready;
-	}
-	if (number) {
-		own->ready = table->flows[number].direction[FLOW_REPLY].free;
-		expect_place(table, own->ready ? own->ready : own->fresh);
-	} else {
-		number = take_fresh(table, own);
-		expect_place(table, number ? own->fresh : 0);
-	}
-	return number ? &table->flows[number] : NULL;
-}
-
-// Nobody has seen what was in it.
-static void place_return(struct flow_table *table, struct flow_table_worker *own, uint32_t number)
-{
-	set_flags(&table->flows[number], 0);
-	table->flows[number].direction[FLOW_REPLY].free = own->ready;
-	own->ready = number;
-}
-
 static void give_one(struct flow_table *table, uint32_t worker, uint32_t number)
 {
 	struct flow_ended list = {.head = 0};
@@ -274,17 +163,17 @@ flow_reference flow_table_enter(struct flow_table *table, uint32_t worker, struc
 	bool apart = one_way || direction[0].key.network != direction[1].key.network;
 
 	flow->account.created = flow->account.last_seen = now;
-	set_flags(flow,
-		  FLOW_LIVE | (one_way ? FLOW_ONE_WAY : 0) | (apart ? FLOW_NETWORK_APART : 0));
+	flow_set_flags(flow,
+		       FLOW_LIVE | (one_way ? FLOW_ONE_WAY : 0) | (apart ? FLOW_NETWORK_APART : 0));
 	if (unlikely(!group_enter(flow_table_bucket(table, hash), hash, reference,
 				  flow_due_time(own, flow, now)))) {
-		place_return(table, own, number);
+		flow_place_return(table, worker, number);
 		return 0;
 	}
 	if (!one_way && unlikely(!group_enter(flow_table_bucket(table, reply), reply,
 					      reference | FLOW_REPLY, 0))) {
 		group_leave(flow_table_bucket(table, hash), reference);
-		set_flags(flow, 0);
+		flow_set_flags(flow, 0);
 		atomic_thread_fence(memory_order_release);
 		give_one(table, worker, number);
 		return 0;
@@ -343,8 +232,12 @@ uint64_t flow_table_count(const struct flow_table *table)
 bool flow_table_read(const struct flow_table *table, uint32_t number, struct flow *copy)
 {
 	const struct flow *flow = &table->flows[number];
-	bool live = flow_has(&flow->account, FLOW_LIVE);
+	bool live;
 
+	// Where there is none, looking would make the kernel bring in memory.
+	if (!flow_place_used(table, number))
+		return false;
+	live = flow_has(&flow->account, FLOW_LIVE);
 	atomic_thread_fence(memory_order_acquire);
 	*copy = *flow;
 	if (!live)

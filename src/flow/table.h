@@ -5,7 +5,9 @@
 // without pointers in it; its header says the layout.
 //
 // table.c    finding, adding, removing
+// place.c    where connections lie: their numbers
 // grow.c     more groups
+// shrink.c   fewer groups, when few connections are left
 // age.c      connections end
 // memory.c   where all of it lies
 //
@@ -84,7 +86,11 @@ struct flow_table_worker {
 	uint32_t ready;
 	uint32_t ended_first, ended_end;
 	struct flow_ended ended[FLOW_ENDED_LISTS];
-	uint32_t fresh, fresh_end; // never used ones
+	uint32_t block;	    // that it takes numbers from
+	uint32_t blocks;    // that are its own
+	uint32_t spare;	    // numbers of its own blocks that can be taken at once
+	uint64_t *open;	    // its own blocks with such numbers, a bit each
+	uint32_t open_from; // there are none before this word
 
 	uint64_t keys;		       // in its shards
 	uint32_t groups;	       // of all of its shards
@@ -93,7 +99,15 @@ struct flow_table_worker {
 	uint32_t grow_row, grow_shard; // the group that is made next
 	uint32_t grow_pause;	       // connections until something is done
 	bool grow_begun;	       // a round
-	bool grow_near;		       // the group to split was prefetched
+	bool near;		       // the groups of the next step were prefetched
+	bool merged;		       // the last step was a merge, not a split
+	bool turning;		       // until readers have passed `turn_token`
+	uint64_t turn_token;
+	_Atomic uint32_t rows_used; // of the memory
+
+	bool few;	// connections for what is held for them,
+	bool shrinking; // and for long
+	uint32_t few_since;
 
 	uint32_t age_row, age_shard; // where ageing goes on
 	uint64_t age_credit;
@@ -110,6 +124,15 @@ struct flow_keeper {
 	void (*read)(void *context, flow_reference reference, struct flow_account *copy);
 };
 
+// Numbers of connections are given to workers in blocks; who has one gives them out.
+struct flow_block {
+	_Atomic uint32_t
+		used;  // numbers below may be read, those from here on were not used; 0: none
+	uint32_t free; // of the numbers that are free the one that is used next
+	uint32_t free_count;
+	_Atomic uint32_t state;
+};
+
 // How many groups a shard has: their count, and above it a mask of as many bits as the largest
 // group's number has. In the table's memory.
 typedef _Atomic uint64_t flow_extent;
@@ -123,8 +146,13 @@ struct flow_table {
 	uint32_t max;
 	uint32_t workers;
 	struct rte_rcu_qsbr *readers;
-	_Atomic uint32_t fresh; // next never used connection
-	uint32_t fresh_step;
+	struct flow_block *blocks; // of numbers
+	uint32_t block_count;
+	uint32_t block_shift;
+	_Atomic uint32_t blocks_free; // that any worker may take,
+	_Atomic uint32_t block_first; // most likely from this one on
+	_Atomic uint32_t end;	      // no number was used from this one on
+	_Atomic uint32_t rows_limit;  // groups above are not to be made just now
 	struct flow_memory memory;
 	struct flow_keeper keeper;
 	struct flow_table_worker worker[FLOW_TABLE_WORKERS_MAX];
@@ -318,14 +346,16 @@ uint32_t flow_table_age(struct flow_table *table, uint32_t worker, uint32_t now,
 			uint64_t cycles_since_last, uint64_t cycles_per_second,
 			uint64_t cycles_limit);
 
+// When few connections have been left for a while, gives back what was taken for many: a little of
+// it in every turn of the worker's loop. Returns how much was done; 0: nothing is left to do now.
+uint32_t flow_table_shrink(struct flow_table *table, uint32_t worker, uint32_t now);
+
 uint64_t flow_table_count(const struct flow_table *table);
 
 // Numbers of connections are from 1 to below this one, which grows.
 static inline uint32_t flow_table_end(const struct flow_table *table)
 {
-	uint32_t end = atomic_load_explicit(&table->fresh, memory_order_relaxed);
-
-	return end < table->max + 1 ? end : table->max + 1;
+	return atomic_load_explicit(&table->end, memory_order_relaxed);
 }
 
 // Copies the connection with this number. False: it has ended, and the copy is what is left of it.

@@ -152,14 +152,75 @@ static inline void flow_list_add(struct flow_table *table, struct flow_ended *li
 // Places of ended connections may be used again when all readers have been quiet, from now on.
 void flow_table_give(struct flow_table *table, uint32_t worker, struct flow_ended list);
 
-// The groups with this number are used from now on.
-static inline void flow_table_use_row(struct flow_table *table, uint32_t row)
+static inline void flow_set_flags(struct flow *flow, uint8_t flags)
 {
-	flow_memory_use(&table->memory, FLOW_MEMORY_BUCKETS,
-			FLOW_TABLE_HEADER + (size_t)(row + 1) * FLOW_SHARDS * FLOW_GROUP_BUCKETS *
-						    sizeof(struct flow_bucket));
+	atomic_store_explicit(&flow->account.flags, flags, memory_order_release);
+}
+
+// place.c. False: errno.
+bool flow_places_open(struct flow_table *table);
+void flow_places_close(struct flow_table *table);
+// Takes back a place; nobody has seen what was in it.
+void flow_place_return(struct flow_table *table, uint32_t worker, uint32_t number);
+// May the number's memory be read?
+static inline bool flow_place_used(const struct flow_table *table, uint32_t number)
+{
+	const struct flow_block *block = &table->blocks[number >> table->block_shift];
+
+	return number < atomic_load_explicit(&block->used, memory_order_acquire);
+}
+// Are many more numbers the worker's than connections are live?
+bool flow_places_many(const struct flow_table *table, uint32_t worker);
+// Sorts some of the free numbers by their blocks, and gives back blocks that are wholly free.
+// Returns how many there were.
+uint32_t flow_places_sort(struct flow_table *table, uint32_t worker);
+
+// Gives memory that nobody uses back to the kernel. On the thread of the table's memory.
+void flow_table_release(void *context);
+bool flow_places_release(struct flow_table *table, uint32_t span);
+uint32_t flow_places_spans(const struct flow_table *table);
+// Waits until no reader can be where it was before. False: the memory is about to be closed.
+bool flow_table_wait(struct flow_table *table);
+
+// Bytes of the buckets with the groups up to this number.
+static inline size_t flow_table_row_end(uint32_t row)
+{
+	return FLOW_TABLE_HEADER +
+	       (size_t)(row + 1) * FLOW_SHARDS * FLOW_GROUP_BUCKETS * sizeof(struct flow_bucket);
+}
+
+static inline uint32_t flow_own_shards(const struct flow_table *table, uint32_t worker)
+{
+	return (FLOW_SHARDS - worker + table->workers - 1) / table->workers;
+}
+
+static inline void flow_extent_set(struct flow_table *table, uint32_t shard, uint32_t groups,
+				   uint32_t mask)
+{
+	atomic_store_explicit(&table->extents[shard], (uint64_t)mask << 32 | groups,
+			      memory_order_release);
+	// Who sees anything that is written from now on sees the number of groups, too.
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void flow_group_prefetch(const struct flow_table *table, uint32_t shard,
+				       uint32_t group)
+{
+	const struct flow_bucket *buckets = flow_table_group(table, shard, group);
+
+	for (unsigned int b = 0; b < FLOW_GROUP_BUCKETS; b++)
+		flow_prefetch_write(&buckets[b]);
 }
 
 // grow.c
 void flow_table_grow_open(struct flow_table *table, uint32_t worker);
 void flow_table_grow(struct flow_table *table, uint32_t worker);
+void flow_table_grow_threshold(struct flow_table *table, uint32_t worker);
+// May groups be split (or merged) now? Between both all readers must have passed: so a reader that
+// sees the same number of groups before and after it has looked can be sure that it was so between.
+bool flow_table_turn(struct flow_table *table, struct flow_table_worker *own, bool merge);
+// A shard begins with so many groups.
+static inline uint32_t flow_rows_first(const struct flow_table *table)
+{
+	return table->rows_max < 4 ? table->rows_max : 4;
+}

@@ -119,6 +119,7 @@ static void run(struct worker *worker)
 		packets += flow_table_age(worker->flows, worker->index, worker->now, start - last,
 					  engine->cycles_per_second,
 					  (packets ? AGE_BUSY : AGE_IDLE) * microsecond);
+		packets += flow_table_shrink(worker->flows, worker->index, worker->now);
 		last = start;
 		if (packets) {
 			busy = rte_rdtsc();

@@ -12,19 +12,27 @@ struct flow_fixture {
 	struct flow_table *table;
 };
 
-static inline void fixture_open(struct flow_fixture *fixture, uint32_t max, uint32_t workers)
+// With `others`: readers beside the workers.
+static inline void fixture_open_others(struct flow_fixture *fixture, uint32_t max, uint32_t workers,
+				       uint32_t others)
 {
+	uint32_t readers = workers + others;
 	struct error err;
 
-	fixture->readers = aligned_alloc(64, (rte_rcu_qsbr_get_memsize(workers) + 63) / 64 * 64);
+	fixture->readers = aligned_alloc(64, (rte_rcu_qsbr_get_memsize(readers) + 63) / 64 * 64);
 	assert_non_null(fixture->readers);
-	assert_int_equal(rte_rcu_qsbr_init(fixture->readers, workers), 0);
-	for (uint32_t i = 0; i < workers; i++) {
+	assert_int_equal(rte_rcu_qsbr_init(fixture->readers, readers), 0);
+	for (uint32_t i = 0; i < readers; i++) {
 		rte_rcu_qsbr_thread_register(fixture->readers, i);
 		rte_rcu_qsbr_thread_online(fixture->readers, i);
 	}
 	if (flow_table_open(max, workers, fixture->readers, &fixture->table, &err) < 0)
 		fail_msg("%s", err.text);
+}
+
+static inline void fixture_open(struct flow_fixture *fixture, uint32_t max, uint32_t workers)
+{
+	fixture_open_others(fixture, max, workers, 0);
 }
 
 static inline void fixture_close(struct flow_fixture *fixture)
@@ -91,4 +99,45 @@ static inline void fixture_remove(struct flow_fixture *fixture, flow_reference r
 	flow_table_remove(fixture->table,
 			  flow_table_owner(fixture->table, flow_hash(&fixture->table->secret, key)),
 			  reference);
+}
+
+// Each key is where its hash says, and what is counted is there.
+static inline void fixture_check(const struct flow_fixture *fixture)
+{
+	const struct flow_table *table = fixture->table;
+	uint32_t *expected = calloc((size_t)table->rows_max * FLOW_SHARDS * FLOW_GROUP_BUCKETS,
+				    sizeof(*expected));
+	uint32_t keys = 0;
+
+	for (uint32_t shard = 0; shard < FLOW_SHARDS; shard++)
+		for (uint32_t g = 0; g < flow_table_groups(table, shard); g++)
+			for (uint32_t s = 0; s < FLOW_GROUP_SLOTS; s++) {
+				const struct flow_bucket *bucket =
+					flow_table_group(table, shard, g) + s / FLOW_BUCKET_SLOTS;
+				flow_reference reference =
+					bucket->references[s % FLOW_BUCKET_SLOTS];
+				const struct flow_bucket *home;
+				struct flow_hash hash;
+
+				assert_int_equal(bucket->originals >> s % FLOW_BUCKET_SLOTS & 1,
+						 reference && !(reference & 1));
+				if (!reference)
+					continue;
+				keys++;
+				hash = flow_hash(&table->secret, &flow_table_get(table, reference)
+									  ->direction[reference & 1]
+									  .key);
+				assert_int_equal(hash.shard, shard);
+				home = flow_table_bucket(table, hash);
+				assert_ptr_equal(home - flow_hash_place(hash),
+						 flow_table_group(table, shard, g));
+				if (home != bucket)
+					expected[home - table->buckets]++;
+			}
+	for (size_t b = 0; b < (size_t)table->rows_max * FLOW_SHARDS * FLOW_GROUP_BUCKETS; b++)
+		assert_int_equal(table->buckets[b].overflow, expected[b]);
+	for (uint32_t worker = 0; worker < table->workers; worker++)
+		keys -= (uint32_t)table->worker[worker].keys;
+	assert_int_equal(keys, 0);
+	free(expected);
 }

@@ -148,9 +148,7 @@ static void test_race(void **state)
 	struct runner runners[WORKERS + 1];
 	uint32_t again = 0;
 
-	// One reader more than workers: the table is told of the workers only.
-	fixture_open(&shared.fixture, MAX, WORKERS + 1);
-	shared.fixture.table->workers = WORKERS;
+	fixture_open_others(&shared.fixture, MAX, WORKERS, 1);
 	rte_rcu_qsbr_thread_offline(shared.fixture.readers, WORKERS);
 	for (uint32_t i = 0; i <= WORKERS; i++) {
 		runners[i] = (struct runner){&shared, i, 0x9e3779b97f4a7c15u * (i + 1), 0};

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "flow_fixture.h"
 
@@ -13,7 +14,7 @@ enum {
 	OTHERS = 15,
 	READERS = 2,
 	LOOKUPS = 1000, // of each reader at least, in each phase
-	ROUNDS = 4,
+	ROUNDS = 2,
 	TURNS = 100, // a second
 };
 
@@ -93,6 +94,16 @@ static flow_reference insert(struct shared *shared, uint32_t i, uint32_t now)
 	return reference;
 }
 
+// Until no reader is where it was before.
+static void pass(struct shared *shared)
+{
+	uint64_t token = rte_rcu_qsbr_start(shared->fixture.readers);
+
+	turn(shared);
+	while (rte_rcu_qsbr_check(shared->fixture.readers, token, false) != 1)
+		sched_yield();
+}
+
 // Steady ones among many others, of which some go at once.
 static void fill(struct shared *shared, uint32_t now)
 {
@@ -116,12 +127,15 @@ static void fill(struct shared *shared, uint32_t now)
 // Seconds in which nobody comes. The steady ones stay.
 static void age(struct shared *shared, uint32_t from, uint32_t to)
 {
-	for (uint32_t now = from; now < to; now++)
+	for (uint32_t now = from; now < to; now++) {
+		pass(shared);
 		for (uint32_t i = 0; i < TURNS; i++) {
 			turn(shared);
 			flow_table_age(shared->fixture.table, 0, now, CYCLES_PER_SECOND / TURNS,
 				       CYCLES_PER_SECOND, CYCLES_PER_SECOND);
+			flow_table_shrink(shared->fixture.table, 0, now);
 		}
+	}
 }
 
 // Some of the steady ones go when nobody relies on them any more.
@@ -129,13 +143,10 @@ static void end_some(struct shared *shared)
 {
 	flow_reference ends[STEADY / 3 + 1];
 	uint32_t count = 0;
-	uint64_t token;
 
 	for (uint32_t i = 0; i < STEADY; i += 3)
 		ends[count++] = atomic_exchange(&shared->steady[i], 0);
-	token = rte_rcu_qsbr_start(shared->fixture.readers);
-	turn(shared);
-	rte_rcu_qsbr_check(shared->fixture.readers, token, true);
+	pass(shared);
 	for (uint32_t i = 0; i < count; i++)
 		flow_table_remove(shared->fixture.table, 0, ends[i]);
 }
@@ -157,12 +168,11 @@ static void wait_for_lookups(struct shared *shared)
 static void test_readers(void **state)
 {
 	struct shared *shared = calloc(1, sizeof(*shared));
-	struct reader readers[READERS];
+	static struct reader readers[READERS];
 	uint64_t seed = random_seed();
-	uint32_t now = 1000;
+	uint32_t now = 1000, grown;
 
-	fixture_open(&shared->fixture, MAX, 1 + READERS);
-	shared->fixture.table->workers = 1;
+	fixture_open_others(&shared->fixture, MAX, 1, READERS);
 	for (uint32_t r = 0; r < READERS; r++) {
 		readers[r] = (struct reader){shared, r, {seed + r}, 0};
 		assert_int_equal(pthread_create(&readers[r].thread, NULL, run_reader, &readers[r]),
@@ -170,10 +180,12 @@ static void test_readers(void **state)
 	}
 	for (uint32_t round = 0; round < ROUNDS; round++) {
 		fill(shared, now);
+		grown = shared->fixture.table->worker[0].groups;
 		wait_for_lookups(shared);
-		age(shared, now + 1, now + 80);
-		now += 80;
+		age(shared, now + 1, now + 60);
+		now += 60;
 		assert_int_equal(flow_table_count(shared->fixture.table), STEADY);
+		assert_true(shared->fixture.table->worker[0].groups < grown / 2);
 		wait_for_lookups(shared);
 		end_some(shared);
 		assert_int_equal(flow_table_count(shared->fixture.table), STEADY - STEADY / 3 - 1);

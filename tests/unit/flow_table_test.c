@@ -280,46 +280,6 @@ static void test_visit(void **state)
 
 // Connections come and go while the groups are split: all that live are found by the quick lookup
 // or the exact one after each split, nothing else is, and what is counted as overflow is there.
-static void check_overflow(const struct flow_fixture *fixture)
-{
-	const struct flow_table *table = fixture->table;
-	uint32_t *expected = calloc((size_t)table->rows_max * FLOW_SHARDS * FLOW_GROUP_BUCKETS,
-				    sizeof(*expected));
-	uint32_t keys = 0;
-
-	for (uint32_t shard = 0; shard < FLOW_SHARDS; shard++)
-		for (uint32_t g = 0; g < flow_table_groups(table, shard); g++)
-			for (uint32_t s = 0; s < FLOW_GROUP_SLOTS; s++) {
-				const struct flow_bucket *bucket =
-					flow_table_group(table, shard, g) + s / FLOW_BUCKET_SLOTS;
-				flow_reference reference =
-					bucket->references[s % FLOW_BUCKET_SLOTS];
-				const struct flow_bucket *home;
-				struct flow_hash hash;
-
-				assert_int_equal(bucket->originals >> s % FLOW_BUCKET_SLOTS & 1,
-						 reference && !(reference & 1));
-				if (!reference)
-					continue;
-				keys++;
-				hash = flow_hash(&table->secret, &flow_table_get(table, reference)
-									  ->direction[reference & 1]
-									  .key);
-				assert_int_equal(hash.shard, shard);
-				home = flow_table_bucket(table, hash);
-				assert_ptr_equal(home - flow_hash_place(hash),
-						 flow_table_group(table, shard, g));
-				if (home != bucket)
-					expected[home - table->buckets]++;
-			}
-	for (size_t b = 0; b < (size_t)table->rows_max * FLOW_SHARDS * FLOW_GROUP_BUCKETS; b++)
-		assert_int_equal(table->buckets[b].overflow, expected[b]);
-	for (uint32_t worker = 0; worker < table->workers; worker++)
-		keys -= (uint32_t)table->worker[worker].keys;
-	assert_int_equal(keys, 0);
-	free(expected);
-}
-
 static void grow(uint32_t max, uint32_t workers)
 {
 	struct flow_fixture fixture;
@@ -343,7 +303,7 @@ static void grow(uint32_t max, uint32_t workers)
 			continue;
 		// Also in the middle of rounds.
 		check += check / 3;
-		check_overflow(&fixture);
+		fixture_check(&fixture);
 		for (uint32_t j = 0; j <= i; j++) {
 			flow_reference found;
 
