@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <rte_cycles.h>
@@ -51,6 +52,41 @@ static void report(const char *what, uint32_t each, const char *of)
 	sample_count = 0;
 }
 
+// How long single calls take, whatever the number of them: counts by a 16th of a power of two.
+static struct {
+	uint64_t counts[64 * 16];
+	uint64_t count, sum, longest;
+} calls;
+
+static void call(uint64_t cycles)
+{
+	unsigned int top = cycles ? 63 - (unsigned int)__builtin_clzll(cycles) : 0;
+	uint64_t below = top >= 4 ? cycles >> (top - 4) & 15 : cycles << (4 - top) & 15;
+
+	calls.counts[top * 16 + below]++;
+	calls.count++;
+	calls.sum += cycles;
+	if (cycles > calls.longest)
+		calls.longest = cycles;
+}
+
+// Cycles that this part of the calls does not exceed, to a 16th.
+static uint64_t calls_within(double part)
+{
+	uint64_t rest = (uint64_t)((double)calls.count * (1 - part));
+
+	for (unsigned int i = 64 * 16; i-- > 0;) {
+		if (calls.counts[i] > rest) {
+			uint64_t power = UINT64_C(1) << i / 16,
+				 end = power + power / 16 * (i % 16 + 1);
+
+			return end < calls.longest ? end : calls.longest;
+		}
+		rest -= calls.counts[i];
+	}
+	return 0;
+}
+
 // DPDK asks the system once it is initialised; this needs none of it.
 static uint64_t measure_frequency(void)
 {
@@ -76,6 +112,39 @@ static uint64_t random_next(void)
 	state ^= state >> 7;
 	state ^= state << 17;
 	return state;
+}
+
+static double microseconds(uint64_t cycles)
+{
+	return (double)cycles * 1e6 / (double)cycles_per_second;
+}
+
+// The calls so far; and beside them calls of the same length and number, at most a second of them,
+// that do nothing: what those take longer, other programs and the machine itself have taken.
+static void report_calls(void)
+{
+	uint64_t usual = calls_within(0.5), count = calls.count;
+	uint64_t end =
+		rte_rdtsc() + (calls.sum < cycles_per_second ? calls.sum : cycles_per_second);
+
+	printf("%-34s %8.1f %8.1f %8.1f  us\n", "  a call: 50 %, 99.999 %, longest",
+	       microseconds(usual), microseconds(calls_within(0.99999)),
+	       microseconds(calls.longest));
+	memset(&calls, 0, sizeof(calls));
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t start = rte_rdtsc(), now;
+
+		do
+			now = rte_rdtsc();
+		while (now - start < usual);
+		call(now - start);
+		if (now > end)
+			break;
+	}
+	printf("%-34s %8.1f %8.1f %8.1f  us\n", "  as long, doing nothing",
+	       microseconds(calls_within(0.5)), microseconds(calls_within(0.99999)),
+	       microseconds(calls.longest));
+	memset(&calls, 0, sizeof(calls));
 }
 
 // ---- connections: 16 servers, ports and addresses of clients count up
@@ -109,21 +178,20 @@ static void turn(void)
 	rte_rcu_qsbr_quiescent(readers, 0);
 }
 
-// At two million a second: memory is brought in meanwhile.
+// At two million a second: memory is brought in meanwhile. A call adds one, with what that makes
+// the table do: splits.
 static void fill(uint32_t now)
 {
-	uint64_t longest = 0, next = rte_rdtsc();
+	uint64_t next = rte_rdtsc();
 
 	for (uint32_t number = 0; number < connections;) {
 		uint64_t start = rte_rdtsc();
 
 		for (uint32_t i = 0; i < ROUND && number < connections; i++) {
-			uint64_t before = rte_rdtsc(), cycles;
+			uint64_t before = rte_rdtsc();
 
 			insert(number++, now);
-			cycles = rte_rdtsc() - before;
-			if (cycles > longest)
-				longest = cycles;
+			call(rte_rdtsc() - before);
 		}
 		sample(rte_rdtsc() - start);
 		turn();
@@ -132,8 +200,7 @@ static void fill(uint32_t now)
 			rte_pause();
 	}
 	report("fill, 2 million a second", ROUND, "connection");
-	printf("%-34s %8.1f us\n", "  the longest",
-	       (double)longest * 1e6 / (double)cycles_per_second);
+	report_calls();
 }
 
 // ---- what a burst of known packets does with the table
@@ -240,7 +307,7 @@ static void renew(uint32_t now)
 
 static void age(const char *what, uint32_t now, uint32_t seconds)
 {
-	uint64_t second = cycles_per_second, longest = 0, sum = 0;
+	uint64_t second = cycles_per_second;
 	uint32_t ended = 0;
 
 	for (uint32_t s = 0; s < seconds && flow_table_count(table); s++)
@@ -251,18 +318,41 @@ static void age(const char *what, uint32_t now, uint32_t seconds)
 						second / 250000);
 			cycles = rte_rdtsc() - start;
 			sample(cycles);
-			sum += cycles;
-			if (cycles > longest)
-				longest = cycles;
+			call(cycles);
 			turn();
 		}
 	if (ended)
-		printf("%-34s %8.1f  cycles a connection\n", what, (double)sum / ended);
+		printf("%-34s %8.1f  cycles a connection\n", what, (double)calls.sum / ended);
 	else
 		printf("%-34s %8.2f %%  of a core\n", what,
-		       100.0 * (double)sum / (double)second / seconds);
+		       100.0 * (double)calls.sum / (double)second / seconds);
 	report("  a step", 1, "step");
-	printf("%-34s %8.1f us\n", "  the longest", (double)longest * 1e6 / (double)second);
+	report_calls();
+}
+
+// Until nothing is left to give back: in turns as above, when few have been left for long enough.
+static void shrink(uint32_t now)
+{
+	uint32_t idle = 0;
+
+	flow_table_shrink(table, 0, now);
+	while (idle < TURNS) {
+		uint64_t start = rte_rdtsc();
+		uint32_t done = flow_table_shrink(table, 0, now + 60);
+
+		if (done)
+			call(rte_rdtsc() - start);
+		idle = done ? 0 : idle + 1;
+		turn();
+	}
+	if (!calls.count)
+		return;
+	printf("%-34s %8.1f ms\n", "shrink, all of it",
+	       (double)calls.sum * 1e3 / (double)cycles_per_second);
+	report_calls();
+	// What is left is the memory thread's.
+	for (uint64_t end = rte_rdtsc() + cycles_per_second; rte_rdtsc() < end;)
+		turn();
 }
 
 // ---- the whole
@@ -328,7 +418,9 @@ int main(int argc, char **argv)
 	age("age, looked at", 1017, 1);
 	if (most / 3 >= connections)
 		renew(1017);
-	age("age, all ended", 1100, 3);
+	age("age, all ended", 1100, 60);
+	shrink(1160);
+	resident("memory, empty again");
 	flow_table_close(table);
 	return 0;
 }
