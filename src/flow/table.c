@@ -234,7 +234,6 @@ bool flow_table_read(const struct flow_table *table, uint32_t number, struct flo
 	const struct flow *flow = &table->flows[number];
 	bool live;
 
-	// Where there is none, looking would make the kernel bring in memory.
 	if (!flow_place_used(table, number))
 		return false;
 	live = flow_has(&flow->account, FLOW_LIVE);

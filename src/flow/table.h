@@ -358,6 +358,14 @@ static inline uint32_t flow_table_end(const struct flow_table *table)
 	return atomic_load_explicit(&table->end, memory_order_relaxed);
 }
 
+// False: there is no connection, and looking would make the kernel bring in memory. Any thread.
+static inline bool flow_place_used(const struct flow_table *table, uint32_t number)
+{
+	const struct flow_block *block = &table->blocks[number >> table->block_shift];
+
+	return number < atomic_load_explicit(&block->used, memory_order_acquire);
+}
+
 // Copies the connection with this number. False: it has ended, and the copy is what is left of it.
 // Any registered reader.
 bool flow_table_read(const struct flow_table *table, uint32_t number, struct flow *copy);

@@ -162,13 +162,6 @@ bool flow_places_open(struct flow_table *table);
 void flow_places_close(struct flow_table *table);
 // Takes back a place; nobody has seen what was in it.
 void flow_place_return(struct flow_table *table, uint32_t worker, uint32_t number);
-// May the number's memory be read?
-static inline bool flow_place_used(const struct flow_table *table, uint32_t number)
-{
-	const struct flow_block *block = &table->blocks[number >> table->block_shift];
-
-	return number < atomic_load_explicit(&block->used, memory_order_acquire);
-}
 // Are many more numbers the worker's than connections are live?
 bool flow_places_many(const struct flow_table *table, uint32_t worker);
 // Sorts some of the free numbers by their blocks, and gives back blocks that are wholly free.

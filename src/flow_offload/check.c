@@ -51,8 +51,9 @@ static void connection_check(const struct flow_offload *offload, struct offload_
 {
 	const struct flow *flow = &offload->table->flows[number];
 	uint32_t slot = __atomic_load_n(&offload->slot_of[number], __ATOMIC_ACQUIRE);
-	bool offloaded =
-		flow_has(&flow->account, FLOW_LIVE) && flow_has(&flow->account, FLOW_OFFLOADED);
+	bool offloaded = flow_place_used(offload->table, number) &&
+			 flow_has(&flow->account, FLOW_LIVE) &&
+			 flow_has(&flow->account, FLOW_OFFLOADED);
 	struct offload_suspect found = {.number = number, .slot = slot};
 
 	if (!slot && !offloaded)

@@ -26,7 +26,8 @@ static const char node[] =
 #define ANY	 "- {direction: ingress}\n"
 #define TCP_ONLY "- {direction: ingress, protocol: tcp}\n"
 
-static const char *const addresses[][2] = {{"10.1.0.11", "10.1.0.12"}, {"fd00:1::11", "fd00:1::12"}};
+static const char *const addresses[][2] = {{"10.1.0.11", "10.1.0.12"},
+					   {"fd00:1::11", "fd00:1::12"}};
 
 static struct engine *engine;
 static struct tables *any, *tcp_only;
@@ -61,9 +62,9 @@ static struct tables *compiled(const char *rules)
 
 static int set_up(void **state)
 {
-	char *arguments[] = {"worker_burst_test", "--no-huge",	    "--no-shconf",
-			     "--no-pci",	  "--no-telemetry", "-m",
-			     "128",		  "--lcores=0",	    "--log-level=*:error"};
+	char *arguments[] = {"worker_burst_test",  "--no-huge", "--no-shconf", "--no-pci",
+			     "--no-telemetry",	   "-m",	"128",	       "--lcores=0",
+			     "--log-level=*:error"};
 	struct engine_options options = {
 		.cpus = {-1}, .worker_count = 1, .connections = 1024, .packet_memory = 4};
 	struct error err;
