@@ -13,6 +13,8 @@ import netns
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build")
 # Deadlines are for machines that are slow and builds with sanitizers; nothing waits for them where all is well.
 DEADLINE = 20
+# Huge pages are zeroed, and many processes start at a time.
+START_DEADLINE = 60
 SANITIZER = re.compile(r"Sanitizer|runtime error:")
 
 
@@ -81,8 +83,17 @@ class Node:
         return "ready" in self.lines() or any(event["message"] == "ready" for event in self.events())
 
     def wait_ready(self):
-        eventually(lambda: self.is_ready() or self.process.poll() is not None)
+        try:
+            eventually(lambda: self.is_ready() or self.process.poll() is not None, START_DEADLINE)
+        except AssertionError as late:
+            raise AssertionError(f"sluiced is not ready:\n{self.text()}\n{self.threads()}") from late
         assert self.process.poll() is None, f"sluiced ended with {self.process.returncode}:\n{self.text()}"
+
+    def threads(self):
+        """What each thread of the process does just now."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*")
+        return "\n".join(" ".join((task / file).read_text().strip() for file in ("comm", "wchan", "syscall"))
+                         for task in tasks)
 
     def start(self):
         self.launch()
