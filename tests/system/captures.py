@@ -22,7 +22,7 @@ class Capture:
 
     def wait(self):
         """Standard output and error of one that ends by itself."""
-        output, errors = self.process.communicate(timeout=20)
+        output, errors = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, errors
         return output, errors.decode()
 
@@ -73,6 +73,6 @@ def pcapng(data):
 def tcpdump(data, *arguments):
     """What tcpdump says of a file, a line a packet."""
     result = subprocess.run(["tcpdump", "-n", "-r", "-", *arguments], input=data, capture_output=True, check=False,
-                            timeout=20)
+                            timeout=60)
     assert result.returncode == 0, result.stderr
     return result.stdout.decode().splitlines()

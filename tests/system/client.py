@@ -52,7 +52,7 @@ class Client:
             return ""
 
     def wait(self):
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def stop(self):
         self.process.kill()

@@ -28,7 +28,7 @@ def run(call):
                         response_deserializer=response.FromString if response else None)
         message = json_format.ParseDict(call.get("fields", {}), request()) if request else b""
         try:
-            answer = function(message, timeout=30)
+            answer = function(message, timeout=60)
             if stream:
                 return {"code": "OK", "count": len(list(answer))}
             return {"code": "OK", "answer": json_format.MessageToDict(answer)}

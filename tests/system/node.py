@@ -12,9 +12,7 @@ import netns
 
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build")
 # Deadlines are for machines that are slow and builds with sanitizers; nothing waits for them where all is well.
-DEADLINE = 20
-# Huge pages are zeroed, and many processes start at a time.
-START_DEADLINE = 60
+DEADLINE = 60
 SANITIZER = re.compile(r"Sanitizer|runtime error:")
 
 
@@ -84,7 +82,7 @@ class Node:
 
     def wait_ready(self):
         try:
-            eventually(lambda: self.is_ready() or self.process.poll() is not None, START_DEADLINE)
+            eventually(lambda: self.is_ready() or self.process.poll() is not None)
         except AssertionError as late:
             raise AssertionError(f"sluiced is not ready:\n{self.text()}\n{self.threads()}") from late
         assert self.process.poll() is None, f"sluiced ended with {self.process.returncode}:\n{self.text()}"

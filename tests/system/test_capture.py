@@ -271,7 +271,7 @@ def test_several_packets_in_one_piece(one_lab):
     capture = Capture(lab.nodes["a"], "--port", "client", "--point", "in", "--count", 1, "-w", "-", "greater 9000")
     client, connection = lab["client"].connection(lab["server"], 80)
     content = b"".join(b"%07d " % i for i in range(200000))
-    connection.settimeout(20)
+    connection.settimeout(60)
     reader = threading.Thread(target=lambda: [None for _ in iter(lambda: connection.recv(1 << 20), b"")])
     reader.start()
     client.sendall(content)
@@ -315,7 +315,7 @@ def test_what_comes_too_fast_is_counted(lab, node):
     capture.process.send_signal(signal.SIGINT)
     reader.join(20)
     errors = capture.process.stderr.read().decode()
-    assert capture.process.wait(20) == 0
+    assert capture.process.wait(60) == 0
     _, packets = pcapng(bytes(output))
     missed = int(re.search(r"(\d+) packets not captured: too fast", errors)[1])
     assert f"{len(packets)} packets captured" in errors and 0 < missed
@@ -352,7 +352,7 @@ def captured(client, **fields):
     function = client.channel.unary_stream("/sluice.v1.Sluice/Capture",
                                            request_serializer=M["CaptureRequest"].SerializeToString,
                                            response_deserializer=M["CapturedPacket"].FromString)
-    stream = function(M["CaptureRequest"](**fields), timeout=20)
+    stream = function(M["CaptureRequest"](**fields), timeout=60)
     assert not next(stream).port
     return stream
 

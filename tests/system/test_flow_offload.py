@@ -113,7 +113,7 @@ def test_numbers_wrap(lab, to):
     moved = {"destinationPort": 5201, "destination": to.address["v4"]}
     server = to.popen("iperf3", "--server", "--one-off", "--bind", to.address["v4"])
     try:
-        eventually(lambda: ":5201 " in to.popen("ss", "-tln").communicate(timeout=30)[0])
+        eventually(lambda: ":5201 " in to.popen("ss", "-tln").communicate(timeout=60)[0])
         client = lab["client"].popen("iperf3", "--client", to.address["v4"], "--bytes", "4600M")
         # What the kernel has overtaken at its beginning and was sent again does not fit any more.
         eventually(lambda: [flow["offloaded"] for flow in lab.nodes["a"].flows(**moved)
@@ -121,7 +121,7 @@ def test_numbers_wrap(lab, to):
         before = lab.drops("tcp-window")
         text = client.communicate(timeout=200)[0]
         assert client.returncode == 0, text
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)
         # iperf3 may reset what it does not want to read any more. Its last packets may still be on their way.
         eventually(lambda: [flow["state"] in ENDED for flow in lab.nodes["a"].flows(**moved)
                             if int(flow["bytes"]) > 1 << 32] == [True])
@@ -201,7 +201,7 @@ def forged(lab, to, stream, family, flags="A", src_mac=None, **fields):
     client = lab["client"]
     dst_mac = to.mac
     if to.network is not client.network:
-        words = client.popen("ip", "neigh", "show", client.network.gateway[family]).communicate(timeout=30)[0]
+        words = client.popen("ip", "neigh", "show", client.network.gateway[family]).communicate(timeout=60)[0]
         dst_mac = re.search(r"lladdr (\S+)", words)[1]
     segment = TCP(**{"sport": stream.port, "dport": 80, "flags": flags, "seq": 1, "ack": 1, **fields})
     return (Ether(src=src_mac or client.mac, dst=dst_mac) / ip_header(client.address[family], to.address[family])

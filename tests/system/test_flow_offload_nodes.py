@@ -175,7 +175,7 @@ def test_large_sends_of_none(lab, family):
     try:
         before = lab.drops("offload", "receive-error")
         for wire in (between, end):
-            wire.wait_for(lambda frame: TCP in frame and frame[TCP].sport == stream.port and len(frame) > 1600, 20)
+            wire.wait_for(lambda frame: TCP in frame and frame[TCP].sport == stream.port and len(frame) > 1600, 60)
         assert not stream.offloaded("a") and not stream.offloaded("b")
         stream.end()
         assert lab.drops("offload", "receive-error") == before

@@ -46,7 +46,7 @@ class Client:
     def __exit__(self, *_):
         self.channel.close()
 
-    def call(self, method, timeout=30, **fields):
+    def call(self, method, timeout=60, **fields):
         function = self.channel.unary_unary(f"/sluice.v1.Sluice/{method}",
                                             request_serializer=M[f"{method}Request"].SerializeToString,
                                             response_deserializer=M[f"{method}Response"].FromString)
@@ -56,17 +56,17 @@ class Client:
         function = self.channel.unary_unary(f"/sluice.v1.Sluice/{method}",
                                             request_serializer=M[f"{method}Request"].SerializeToString,
                                             response_deserializer=M[f"{method}Response"].FromString)
-        return function.future(M[f"{method}Request"](**fields), timeout=30)
+        return function.future(M[f"{method}Request"](**fields), timeout=60)
 
     def raw(self, method, data, stream=False, **options):
         kind = self.channel.unary_stream if stream else self.channel.unary_unary
-        return kind(f"/sluice.v1.Sluice/{method}")(data, timeout=30, **options)
+        return kind(f"/sluice.v1.Sluice/{method}")(data, timeout=60, **options)
 
     def flows(self, **fields):
         function = self.channel.unary_stream("/sluice.v1.Sluice/Flows",
                                              request_serializer=M["FlowsRequest"].SerializeToString,
                                              response_deserializer=M["Flow"].FromString)
-        return function(M["FlowsRequest"](**fields), timeout=30)
+        return function(M["FlowsRequest"](**fields), timeout=60)
 
 
 def failure(function, *args, **kwargs):

@@ -24,9 +24,9 @@ class Health:
         call = self.channel.unary_unary("/grpc.health.v1.Health/Check",
                                         request_serializer=self.types["CheckRequest"].SerializeToString,
                                         response_deserializer=self.types["CheckResponse"].FromString)
-        return call(self.types["CheckRequest"](service=service), timeout=30).status
+        return call(self.types["CheckRequest"](service=service), timeout=60).status
 
-    def watch(self, service="", timeout=30):
+    def watch(self, service="", timeout=60):
         call = self.channel.unary_stream("/grpc.health.v1.Health/Watch",
                                          request_serializer=self.types["CheckRequest"].SerializeToString,
                                          response_deserializer=self.types["CheckResponse"].FromString)
@@ -36,7 +36,7 @@ class Health:
         call = self.channel.unary_unary("/grpc.health.v1.Health/List",
                                         request_serializer=self.types["ListRequest"].SerializeToString,
                                         response_deserializer=self.types["ListResponse"].FromString)
-        return call(self.types["ListRequest"](), timeout=30).statuses
+        return call(self.types["ListRequest"](), timeout=60).statuses
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_watchers_learn_of_the_end(one_lab):
     lab = one_lab()
     node = lab.nodes["a"]
     with grpc.insecure_channel(f"unix:{node.api}") as channel:
-        watch = Health(channel).watch(timeout=30)
+        watch = Health(channel).watch(timeout=60)
         assert next(watch).status == SERVING
         node.stop()
         with pytest.raises(grpc.RpcError) as error:

@@ -22,7 +22,7 @@ class Reflection:
 
     def ask(self, *questions):
         answers = []
-        for request, answer in zip(questions, self.call(iter([field(*q) for q in questions]), timeout=30), strict=True):
+        for request, answer in zip(questions, self.call(iter([field(*q) for q in questions]), timeout=60), strict=True):
             found = dict(fields(answer))
             assert found[2] == field(*request), "the request is part of its answer"
             kind, = found.keys() & {FILES, NUMBERS, SERVICE_LIST, ERROR}
@@ -97,7 +97,7 @@ def test_calls_by_what_was_learned(channel):
         ask = channel.unary_unary(f"/{service.full_name}/{rpc}",
                                   request_serializer=factory.GetPrototype(method.input_type).SerializeToString,
                                   response_deserializer=factory.GetPrototype(method.output_type).FromString)
-        return ask(factory.GetPrototype(method.input_type)(**values), timeout=30)
+        return ask(factory.GetPrototype(method.input_type)(**values), timeout=60)
 
     assert call("Version").node == "a"
     call("Apply", objects=[{"network": {"name": "learned", "mtu": 1400}}])
@@ -124,15 +124,15 @@ def test_wrong_messages(channel):
                                     (field(4, b"x" * 10000) * 10, None, grpc.StatusCode.RESOURCE_EXHAUSTED),
                                     (b"\0" * 10000, grpc.Compression.Gzip, grpc.StatusCode.UNIMPLEMENTED)):
         with pytest.raises(grpc.RpcError) as error:
-            list(channel.stream_stream(method)(iter([data]), timeout=30, compression=compression))
+            list(channel.stream_stream(method)(iter([data]), timeout=60, compression=compression))
         assert error.value.code() == code
-    call = channel.stream_stream(method)(iter([field(LIST, b"")]), timeout=30)
+    call = channel.stream_stream(method)(iter([field(LIST, b"")]), timeout=60)
     next(call)
     call.cancel()
     assert Reflection(channel).services() == SERVICES
 
 
 def test_a_conversation_without_questions_ends_well(channel):
-    call = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(iter(()), timeout=30)
+    call = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(iter(()), timeout=60)
     assert not list(call)
     assert call.code() == grpc.StatusCode.OK

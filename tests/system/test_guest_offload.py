@@ -51,7 +51,7 @@ class Guest:
     def receive(self, port):
         """The next packet from this TCP or UDP source port."""
         while True:
-            flags, size, frame = self.received.get(timeout=30)
+            flags, size, frame = self.received.get(timeout=60)
             if any(layer in frame and frame[layer].sport == port for layer in (TCP, UDP)):
                 return flags, size, frame
 

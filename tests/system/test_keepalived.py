@@ -68,7 +68,7 @@ def keepalived(workload, priority):
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def holds(workload):

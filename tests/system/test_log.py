@@ -180,7 +180,7 @@ def test_cannot_start(start, tmp_path):
     other = Node("a", node.netns, node.api.parent, ["--log-format", "json"])
     other.log = tmp_path / "log"
     other.launch()
-    assert other.process.wait(20) == 1
+    assert other.process.wait(60) == 1
     other.process = None
     last = json.loads(other.lines()[-1])
     assert (last["level"], last["message"]) == ("error", "cannot start") and str(other.state) in last["reason"]
@@ -196,7 +196,7 @@ def test_wrong_format(start, tmp_path):
     node = Node("a", netns.make("wrong"), tmp_path, ["--log-format", "xml"])
     try:
         node.launch()
-        assert node.process.wait(20) == 2
+        assert node.process.wait(60) == 2
         node.process = None
         assert node.text() == "sluiced: --log-format: 'xml' is neither text nor json\n"
     finally:

@@ -178,7 +178,7 @@ def test_many_silent_connections_are_few(lab):
     with contextlib.ExitStack() as held:
         with netns.inside(lab.nodes["a"].netns):
             for _ in range(20):
-                held.enter_context(socket.create_connection(("127.0.0.1", 9177), timeout=20))
+                held.enter_context(socket.create_connection(("127.0.0.1", 9177), timeout=60))
         lab.nodes["a"].ok("version")
         eventually(lambda: healthy(lab.nodes["a"]))
 
@@ -212,7 +212,7 @@ def test_ipv6_and_all_addresses(one_lab):
     node = one_lab(options=["--metrics", ":9178"]).nodes["a"]
     for family, host in (("v4", "127.0.0.1"), ("v6", "::1")):
         with netns.inside(node.netns):
-            connection = http.client.HTTPConnection(host, 9178, timeout=20)
+            connection = http.client.HTTPConnection(host, 9178, timeout=60)
             connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200, family
         connection.close()

@@ -52,7 +52,7 @@ def transfer(sender, receiver, family, size=SIZE):
     port = fresh_port()
     data = content(size)
     client, accepted = sender.connection(receiver, port, family)
-    accepted.settimeout(20)
+    accepted.settimeout(60)
 
     def send():
         client.sendall(data)

@@ -86,7 +86,7 @@ def transfer(client, server, family, size=300000):
     """So many bytes each way over one connection."""
     data = bytes(range(256)) * (size // 256)
     near, far = client.connection(server, 8080, family)
-    far.settimeout(10)
+    far.settimeout(60)
     for sender, receiver in ((near, far), (far, near)):
         sending = threading.Thread(target=sender.sendall, args=(data,))
         sending.start()

@@ -112,7 +112,7 @@ def alone():
 def ends(node):
     """Runs until it ends of itself; exit status, and what it said."""
     node.launch()
-    status = node.process.wait(20)
+    status = node.process.wait(60)
     node.process = None
     return status, node.lines()
 
@@ -178,13 +178,13 @@ def test_ends_cleanly(alone, number):
     """Exit status 0, and the socket is gone."""
     alone.start()
     alone.process.send_signal(number)
-    assert alone.process.wait(20) == 0
+    assert alone.process.wait(60) == 0
     alone.process = None
     eventually(lambda: not alone.api.exists(), 1)
 
 
 def sluiced(*arguments):
-    result = subprocess.run([BUILD / "sluiced", *map(str, arguments)], capture_output=True, text=True, timeout=30,
+    result = subprocess.run([BUILD / "sluiced", *map(str, arguments)], capture_output=True, text=True, timeout=60,
                             check=False)
     return result.returncode, result.stdout, result.stderr
 

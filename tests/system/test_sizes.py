@@ -29,7 +29,7 @@ def ping(workload, to, family, size, *options):
     """An echo request of `size` bytes of IP packet that must not be cut."""
     process = workload.popen("ping", "-n", "-c", "1", "-W", str(DEADLINE), "-M", "do", *options, "-s", str(size - HEADER[family]),
                              to.address[family])
-    text = process.communicate(timeout=30)[0]
+    text = process.communicate(timeout=60)[0]
     return process.returncode == 0, text
 
 
@@ -220,7 +220,7 @@ def set_mtu(namespace, interface, mtu):
 def forget_routes(workload):
     """What the workload's kernel has learned itself."""
     for version in ("-4", "-6"):
-        workload.popen("ip", version, "route", "flush", "cache").communicate(timeout=30)
+        workload.popen("ip", version, "route", "flush", "cache").communicate(timeout=60)
 
 
 @pytest.mark.parametrize("underlay", ["v4", "v6"])
@@ -336,7 +336,7 @@ def test_tcp_without_df_over_a_narrow_underlay(routed):
             data = bytes(range(256)) * 1000
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
-            accepted.settimeout(10)
+            accepted.settimeout(60)
             received = b""
             while part := accepted.recv(65536):
                 received += part

@@ -150,7 +150,7 @@ def test_time_is_over_and_the_disk_is_read_only(small_disk):
     forget_waiting(node, 1000)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     node.launch()
-    assert node.process.wait(10) == 1
+    assert node.process.wait(60) == 1
     node.process = None
     last = node.lines()[-1]
     assert "the file, its directory or its disk is read-only" in last and "ready" not in node.lines()

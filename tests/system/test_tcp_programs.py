@@ -43,8 +43,8 @@ def nothing_is_out_of_window(lab):
 def pair(lab, family):
     """Both ends of a new connection."""
     client, accepted = lab["client"].connection(lab["server"], 80, family)
-    accepted.settimeout(20)
-    client.settimeout(20)
+    accepted.settimeout(60)
+    client.settimeout(60)
     yield client, accepted
     # By a reset, so that the port is free for the next one.
     for made in (client, accepted):
@@ -104,7 +104,7 @@ def test_receiver_that_does_not_read(lab, family, pair):
     sending.start()
 
     def stuck():
-        words = lab["client"].popen("ss", "-tno", "state", "established").communicate(timeout=30)[0]
+        words = lab["client"].popen("ss", "-tno", "state", "established").communicate(timeout=60)[0]
         return "persist" in words
     try:
         eventually(stuck)
@@ -136,10 +136,10 @@ def test_loss(lab, family, pair):
     client, server = pair
     netem = lab["server"].popen("tc", "qdisc", "add", "dev", "eth0", "root", "netem", "loss", "2%", "delay", "1ms",
                                 "reorder", "10%")
-    if "Error" in netem.communicate(timeout=30)[0] or netem.returncode:
+    if "Error" in netem.communicate(timeout=60)[0] or netem.returncode:
         netem = None  # the kernel may not have it; a small queue loses as well
         lab["server"].popen("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "50mbit", "burst", "10kb",
-                            "limit", "15kb").communicate(timeout=30)
+                            "limit", "15kb").communicate(timeout=60)
     try:
         sent = hashlib.sha256()
         sending = threading.Thread(target=pump, args=(server, 2 << 20, sent))
@@ -148,7 +148,7 @@ def test_loss(lab, family, pair):
         sending.join(60)
         assert size == 2 << 20 and digest.digest() == sent.digest()
     finally:
-        lab["server"].popen("tc", "qdisc", "del", "dev", "eth0", "root").communicate(timeout=30)
+        lab["server"].popen("tc", "qdisc", "del", "dev", "eth0", "root").communicate(timeout=60)
 
 
 def connect_from(lab, port, family):
@@ -214,7 +214,7 @@ def test_keepalive(lab, family, pair):
 def test_fast_open(lab, family):
     """Data in the SYN, once the client has a cookie."""
     for name in ("client", "server"):
-        lab[name].popen("sysctl", "-qw", "net.ipv4.tcp_fastopen=3").communicate(timeout=30)
+        lab[name].popen("sysctl", "-qw", "net.ipv4.tcp_fastopen=3").communicate(timeout=60)
     listening = lab["server"].open_socket(family)
     listening.bind((lab["server"].address[family], 81))
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 8)

@@ -95,7 +95,7 @@ def context(pki, caller=None, alpn=("h2",)):
 
 def connect(node, address=("127.0.0.1", 8443)):
     with netns.inside(node.netns):
-        return socket.create_connection(address, timeout=20)
+        return socket.create_connection(address, timeout=60)
 
 
 def talk(node, made, name="127.0.0.1"):

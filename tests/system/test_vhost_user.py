@@ -282,7 +282,7 @@ def test_a_connection_ends_while_its_port_goes(lab, guest_port):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(port.path))
         listening.listen()
-        listening.settimeout(10)
+        listening.settimeout(60)
         for _ in range(40):
             lab.apply(port.object)
             accepted, _ = listening.accept()
@@ -342,7 +342,7 @@ def test_no_moment_without_permissions(lab, guest_port):
     for number in range(20):
         port.object["device"]["vhostUser"]["permissions"] = "0600" if number % 2 else "0660"
         lab.apply(port.object)
-    output, _ = client.communicate("end\n", timeout=30)
+    output, _ = client.communicate("end\n", timeout=60)
     assert set(output.split()) <= {"EACCES", "ENOENT"} and "EACCES" in output, output
 
 

@@ -64,7 +64,7 @@ def test_networks_stay_apart(lab, family):
 def test_bulk(lab, family, server, client):
     """The kernel leaves checksums and segmentation to its interface; in whole packets of the network's MTU."""
     made, accepted = lab[client].connection(lab[server], 80, family)
-    accepted.settimeout(10)
+    accepted.settimeout(60)
     for sender, receiver in ((made, accepted), (accepted, made)):
         sent, got = bytes(range(256)) * 2000, b""
         sender.setblocking(False)
@@ -295,9 +295,9 @@ def test_on_a_netdev(one_lab, family):
     lab.up()
     assert near.ping(sub, family) and sub.ping(trunk, family)
     listening = sub.popen("iperf3", "-s", "-1", "-J", "-B", sub.address[family])
-    eventually(lambda: "5201" in sub.popen("ss", "-Hltn").communicate(timeout=30)[0])
+    eventually(lambda: "5201" in sub.popen("ss", "-Hltn").communicate(timeout=60)[0])
     report = json.loads(near.popen("iperf3", "-J", "-t", "1", "-c", sub.address[family],
-                                   *(["-R"] if family == "v6" else [])).communicate(timeout=30)[0])
-    listening.communicate(timeout=30)
+                                   *(["-R"] if family == "v6" else [])).communicate(timeout=60)[0])
+    listening.communicate(timeout=60)
     assert report["end"]["sum_received"]["bytes"] > 1000000
     assert not {reason for port, reason in lab.drops() if port in ("trunk", "sub")} & {"vlan", "ethertype"}

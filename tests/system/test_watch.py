@@ -120,7 +120,7 @@ def test_rollback(client):
     rollback = client.channel.unary_unary("/sluice.v1.Sluice/Rollback",
                                           request_serializer=M["RollbackRequest"].SerializeToString,
                                           response_deserializer=M["ApplyResponse"].FromString)
-    rollback(M["RollbackRequest"](to=revision), timeout=30)
+    rollback(M["RollbackRequest"](to=revision), timeout=60)
     events = watch.until_bookmark() + watch.until_bookmark()
     assert [short(event) for event in events] == [
         (CREATED, "v1", revision + 1), (CHANGED, "n1", revision + 1), (BOOKMARK, "", revision + 1),
@@ -200,7 +200,7 @@ def test_slow_reader(client):
     group = M["Object"](security_group=M["SecurityGroup"](name="large", rules=rules))
     for number in range(60):
         group.security_group.rules[0].ports = str(9000 + number)
-        client.call("Apply", timeout=30, objects=[group])
+        client.call("Apply", timeout=60, objects=[group])
     assert watch.event().type == CREATED
     error = watch.error()
     assert error.code() == grpc.StatusCode.OUT_OF_RANGE

@@ -45,7 +45,7 @@ def test_pings_between_all(lab, family):
     running = [(source, to, source.popen(*pings.command(to.address[family], 3, 0.05)))
                for source, to in itertools.permutations(kernels, 2)]
     for source, to, process in running:
-        text = process.communicate(timeout=30)[0]
+        text = process.communicate(timeout=60)[0]
         assert not pings.missing(text, 3), f"from {source} to {to}: {text}"
 
 
@@ -56,8 +56,8 @@ def test_iperf(lab, family, server, client):
     eventually(lambda: "5201" in lab_listeners(lab[server]))
     sending = lab[client].popen("iperf3", "-J", "-t", "1", "-P", "2", "-c", lab[server].address[family],
                                 *(["-R"] if family == "v6" else []))
-    report = json.loads(sending.communicate(timeout=30)[0])
-    listening.communicate(timeout=30)
+    report = json.loads(sending.communicate(timeout=60)[0])
+    listening.communicate(timeout=60)
     assert "error" not in report
     assert report["end"]["sum_received"]["bytes"] > 1000000
     flows = lab.nodes["a"].flows(source=lab[client].address[family], destination=lab[server].address[family],
@@ -69,7 +69,7 @@ def test_iperf(lab, family, server, client):
 
 
 def lab_listeners(workload):
-    return workload.popen("ss", "-Hltn").communicate(timeout=30)[0]
+    return workload.popen("ss", "-Hltn").communicate(timeout=60)[0]
 
 
 def test_policy_change(lab, family):

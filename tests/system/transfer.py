@@ -24,7 +24,7 @@ class Stream:
     def __init__(self, lab, to, family, client="client"):
         self.lab, self.family, self.to = lab, family, to
         self.client, self.server = lab[client].connection(to, 80, family)
-        self.server.settimeout(20)
+        self.server.settimeout(60)
         self.port = self.client.getsockname()[1]
         self.received = 0
         self.stopping = False

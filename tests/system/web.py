@@ -10,7 +10,7 @@ ADDRESS = "127.0.0.1:9177"
 def ask(node, path, method="GET", **headers):
     """The answer, and its body."""
     with netns.inside(node.netns):
-        connection = http.client.HTTPConnection(ADDRESS, timeout=20)
+        connection = http.client.HTTPConnection(ADDRESS, timeout=60)
         connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
