@@ -2,6 +2,7 @@
 // and ports that only hand packets over.
 
 #include <getopt.h>
+#include <stdlib.h>
 
 #include "pipeline.h"
 

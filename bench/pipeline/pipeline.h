@@ -9,6 +9,8 @@
 
 #pragma once
 
+#include <stdlib.h>
+
 #include "worker/worker.h"
 
 #define TURN_PACKETS (2 * PORT_BURST)
