@@ -76,7 +76,8 @@ static bool map(struct flow_memory *memory)
 static void bring_in(const struct flow_memory *memory, char *at, size_t size, bool late)
 {
 	if (!memory->reserved && !flow_memory_small_pages && size == STEP && !late) {
-		*(volatile char *)at = 0;
+		// Reading, because a worker may just have begun to write there.
+		(void)*(volatile char *)at;
 		if (madvise(at, size, MADV_COLLAPSE) == 0)
 			return;
 	}

@@ -17,6 +17,9 @@ _Static_assert((sizeof(struct flow) << SPAN_SHIFT) % FLOW_MEMORY_STEP == 0, "who
 // What is said to the memory at a time.
 #define USE_STEP 64
 
+// Workers need numbers while a span's memory goes: 131 072 are left to them.
+#define SPANS_LEFT 4
+
 // Numbers sorted in a turn: each is a cache miss.
 #define SORT_STEP 16
 
@@ -315,7 +318,7 @@ uint32_t flow_places_spans(const struct flow_table *table)
 	return (table->max >> SPAN_SHIFT) + 1;
 }
 
-bool flow_places_release(struct flow_table *table, uint32_t span)
+void flow_places_release(struct flow_table *table, uint32_t span)
 {
 	uint32_t each = 1u << (SPAN_SHIFT - table->block_shift), from = span * each;
 	uint32_t count = table->block_count - from < each ? table->block_count - from : each;
@@ -323,10 +326,9 @@ bool flow_places_release(struct flow_table *table, uint32_t span)
 	size_t end = start + (sizeof(struct flow) << SPAN_SHIFT);
 	uint32_t held = 0;
 
-	// Workers need some meanwhile.
 	if (!flow_memory_there(&table->memory, FLOW_MEMORY_FLOWS, start, end) ||
-	    atomic_load(&table->blocks_free) < count + each)
-		return true;
+	    atomic_load(&table->blocks_free) < count + SPANS_LEFT * each)
+		return;
 	for (; held < count; held++) {
 		uint32_t state = BLOCK_FREE;
 
@@ -335,15 +337,11 @@ bool flow_places_release(struct flow_table *table, uint32_t span)
 			break;
 	}
 	atomic_fetch_sub(&table->blocks_free, held);
-	if (held == count) {
-		if (!flow_table_wait(table))
-			return false;
+	if (held == count)
 		flow_memory_release(&table->memory, FLOW_MEMORY_FLOWS, start, end);
-	}
 	for (uint32_t i = 0; i < held; i++)
 		atomic_store(&table->blocks[from + i].state, BLOCK_FREE);
 	atomic_fetch_add(&table->blocks_free, held);
 	if (held && from < atomic_load(&table->block_first))
 		atomic_store(&table->block_first, from);
-	return true;
 }

@@ -17,6 +17,9 @@
 // Of so many the memory is given back together: 1 MiB.
 #define ASK_ROWS 16
 
+// Groups that few connections leave: 4 MiB.
+#define SPARE_ROWS 64
+
 // The keys of the last group enter the one that it was split from; then readers are told; then it
 // is emptied. Who looks there a moment late sees then that there is one group less. False: there is
 // no room for all of them.
@@ -73,18 +76,17 @@ static bool merge(struct flow_table *table, uint32_t shard, uint32_t from, uint3
 static bool merge_next(struct flow_table *table, uint32_t worker)
 {
 	struct flow_table_worker *own = &table->worker[worker];
-	uint32_t row = own->grow_row, shard = own->grow_shard;
+	uint32_t row = own->grow_row, shard = own->grow_shard, rows = own->rows;
 
 	if (!flow_table_turn(table, own, true))
 		return false;
-	if (row == own->rows && shard == worker) {
-		if (own->rows <= flow_rows_first(table))
+	if (row == rows && shard == worker) {
+		if (rows <= flow_rows_first(table))
 			return false;
 		// A round begins from its end.
-		own->rows /= 2;
+		rows /= 2;
 	}
 	own->grow_begun = false;
-	flow_table_grow_threshold(table, worker);
 	if (shard != worker) {
 		shard -= table->workers;
 	} else {
@@ -94,14 +96,16 @@ static bool merge_next(struct flow_table *table, uint32_t worker)
 	own->near = !own->near;
 	if (own->near) {
 		flow_group_prefetch(table, shard, row);
-		flow_group_prefetch(table, shard, row - own->rows);
+		flow_group_prefetch(table, shard, row - rows);
 		return true;
 	}
-	if (!merge(table, shard, row, row - own->rows, own->rows * 2 - 1))
+	if (!merge(table, shard, row, row - rows, rows * 2 - 1))
 		return false;
 	own->groups--;
+	own->rows = rows;
 	own->grow_row = row;
 	own->grow_shard = shard;
+	flow_table_grow_threshold(table, worker);
 	if (shard == worker) {
 		atomic_store(&own->rows_used, row);
 		if (row % ASK_ROWS == 0 || row == flow_rows_first(table))
@@ -141,7 +145,8 @@ uint32_t flow_table_shrink(struct flow_table *table, uint32_t worker, uint32_t n
 
 // ---- on the thread of the memory
 
-bool flow_table_wait(struct flow_table *table)
+// False: the memory is about to be closed.
+static bool wait_for_readers(struct flow_table *table)
 {
 	uint64_t token = rte_rcu_qsbr_start(table->readers);
 
@@ -166,18 +171,21 @@ static uint32_t rows_used(const struct flow_table *table)
 	return rows;
 }
 
-// Groups that no worker has any more, but for a few. Nobody makes them meanwhile.
+// Groups that no worker has any more, but for as many again: growing meets no limit while their
+// memory goes.
 static void release_rows(struct flow_table *table)
 {
-	uint32_t rows = rows_used(table) + 1;
-	size_t step = FLOW_MEMORY_STEP;
-	size_t start = (flow_table_row_end(rows) + step - 1) / step * step;
-	size_t end = flow_table_row_end(table->rows_max - 1);
+	uint32_t used = rows_used(table), rows = used > SPARE_ROWS ? 2 * used : used + SPARE_ROWS;
+	size_t step = FLOW_MEMORY_STEP, start, end = flow_table_row_end(table->rows_max - 1);
 
+	if (rows >= table->rows_max)
+		return;
+	start = (flow_table_row_end(rows) + step - 1) / step * step;
 	if (!flow_memory_there(&table->memory, FLOW_MEMORY_BUCKETS, start, end))
 		return;
+	// Who makes groups says so before looking at the limit: one of both sees the other.
 	atomic_store(&table->rows_limit, rows);
-	if (rows_used(table) <= rows && flow_table_wait(table))
+	if (rows_used(table) <= rows)
 		flow_memory_release(&table->memory, FLOW_MEMORY_BUCKETS, start, end);
 	atomic_store(&table->rows_limit, table->rows_max);
 }
@@ -186,8 +194,10 @@ void flow_table_release(void *context)
 {
 	struct flow_table *table = context;
 
+	// Who still looks where groups and connections were would have memory brought in.
+	if (!wait_for_readers(table))
+		return;
 	release_rows(table);
 	for (uint32_t span = flow_places_spans(table) - 1; span > 0; span--)
-		if (!flow_places_release(table, span))
-			return;
+		flow_places_release(table, span);
 }

@@ -170,10 +170,8 @@ uint32_t flow_places_sort(struct flow_table *table, uint32_t worker);
 
 // Gives memory that nobody uses back to the kernel. On the thread of the table's memory.
 void flow_table_release(void *context);
-bool flow_places_release(struct flow_table *table, uint32_t span);
+void flow_places_release(struct flow_table *table, uint32_t span);
 uint32_t flow_places_spans(const struct flow_table *table);
-// Waits until no reader can be where it was before. False: the memory is about to be closed.
-bool flow_table_wait(struct flow_table *table);
 
 // Bytes of the buckets with the groups up to this number.
 static inline size_t flow_table_row_end(uint32_t row)

@@ -20,6 +20,15 @@ enum {
 
 #define CYCLES_PER_SECOND UINT64_C(2000000000)
 
+#ifdef __SANITIZE_THREAD__
+// Several threads may note there which token all readers have passed, in no order: DPDK says so.
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race:rte_rcu_qsbr_check\n";
+}
+#endif
+
 struct shared {
 	struct flow_fixture fixture;
 	_Atomic flow_reference steady[STEADY]; // 0: must not be relied on

@@ -95,6 +95,44 @@ static void fill_and_empty(uint32_t max, uint32_t workers, uint32_t every)
 	fixture_close(&fixture);
 }
 
+static void fill(struct flow_fixture *fixture, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++) {
+		struct flow flow = fixture_flow(i, i % 7 == 0);
+
+		if (i % 64 == 0)
+			fixture_quiescent(fixture);
+		check_case(fixture_insert(fixture, &flow, 1000), "refused: %u\n", i);
+	}
+}
+
+// The first steps of merging, each followed by growing again: what a step leaves is whole, wherever
+// many connections interrupt it.
+static void test_interrupted(void **state)
+{
+	enum {
+		FULL = 19000, // a round of splits has ended
+		FEW = 500,
+	};
+
+	for (uint32_t steps = 1; steps < 12; steps++) {
+		const struct flow_table_worker *own;
+		struct flow_fixture fixture;
+
+		fixture_open(&fixture, 4 * FULL, 1);
+		own = &fixture.table->worker[0];
+		fill(&fixture, 0, FULL);
+		assert_true(own->grow_row == own->rows && own->grow_shard == 0);
+		for (uint32_t i = FEW; i < FULL; i++)
+			remove_one(&fixture, i);
+		shrink(&fixture, 1000, 1);
+		shrink(&fixture, 1000 + PATIENCE, steps);
+		fill(&fixture, FEW, 3 * FULL);
+		check_all(&fixture, 3 * FULL, 1);
+		fixture_close(&fixture);
+	}
+}
+
 static void test_groups(void **state)
 {
 	fill_and_empty(40000, 1, 50);
@@ -116,6 +154,28 @@ static size_t resident(const struct flow_fixture *fixture)
 	return count * 4096;
 }
 
+// Of these, in steps of which the memory knows nothing: somebody has looked there. The thread says
+// what it has brought in a moment late.
+static bool untold(const struct flow_fixture *fixture)
+{
+	const struct flow_memory *memory = &fixture->table->memory;
+	const struct flow_memory_part *part = &memory->parts[FLOW_MEMORY_FLOWS];
+	unsigned char there[FLOW_MEMORY_STEP / 4096];
+
+	for (uint32_t i = 0; i < part->step_count; i++) {
+		char *at = part->start + i * FLOW_MEMORY_STEP;
+
+		if (atomic_load(&part->steps[i].state) ||
+		    at + FLOW_MEMORY_STEP > part->start + part->size)
+			continue;
+		assert_int_equal(mincore(at, FLOW_MEMORY_STEP, there), 0);
+		for (size_t j = 0; j < sizeof(there); j++)
+			if (there[j] & 1)
+				return true;
+	}
+	return false;
+}
+
 static bool ignore(const struct flow *flow, void *context)
 {
 	return true;
@@ -130,6 +190,23 @@ static void list(const struct flow_fixture *fixture)
 	while (position);
 }
 
+// Where a program of another CPU is emulated, memory is not given back.
+static bool goes_back(void)
+{
+	int fd = memfd_create("probe", MFD_CLOEXEC);
+	char *page;
+	bool gone;
+
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(page, MAP_FAILED);
+	*page = 1;
+	gone = madvise(page, 4096, MADV_REMOVE) == 0 && *page == 0;
+	munmap(page, 4096);
+	close(fd);
+	return gone;
+}
+
 // Those that live on are the last ones; their memory stays, that of others goes.
 static void test_memory(void **state)
 {
@@ -140,11 +217,13 @@ static void test_memory(void **state)
 	struct flow_fixture fixture;
 	uint32_t now = 1000;
 
+	if (!goes_back())
+		skip();
 	// What was set aside stays so.
 	flow_memory_none_reserved = true;
 	fixture_open(&fixture, MAX, 1);
 	for (unsigned int round = 0; round < 2; round++) {
-		size_t peak, few = resident(&fixture);
+		size_t few = resident(&fixture), peak;
 
 		for (uint32_t i = round * LAST; i < MAX; i++) {
 			struct flow flow = fixture_flow(i, i % 7 == 0);
@@ -152,9 +231,13 @@ static void test_memory(void **state)
 			fixture_quiescent(&fixture);
 			assert_int_not_equal(fixture_insert(&fixture, &flow, now), 0);
 		}
-		peak = resident(&fixture);
-		assert_true(peak > (size_t)MAX * sizeof(struct flow));
-		assert_true(few < peak / 3);
+		// While the thread makes a huge page of small ones, they are not told.
+		for (uint32_t i = 0;
+		     (peak = resident(&fixture)) <= (size_t)MAX * sizeof(struct flow); i++) {
+			check_case(i < 5000, "%zu of %zu\n", peak, MAX * sizeof(struct flow));
+			usleep(1000);
+		}
+		assert_true(round || few < peak / 3);
 		for (uint32_t i = 0; i < MAX - LAST; i++)
 			remove_one(&fixture, i);
 		now += 100;
@@ -167,9 +250,11 @@ static void test_memory(void **state)
 			usleep(1000);
 		}
 		// Looking at what is there brings nothing back.
-		few = resident(&fixture);
 		list(&fixture);
-		assert_true(resident(&fixture) <= few + 64 * 4096);
+		for (uint32_t i = 0; untold(&fixture); i++) {
+			check_case(i < 5000, "round %u\n", round);
+			usleep(1000);
+		}
 		assert_int_equal(flow_table_count(fixture.table), LAST);
 		for (uint32_t i = MAX - LAST; i < MAX; i++) {
 			struct flow flow = fixture_flow(i, i % 7 == 0);
@@ -193,6 +278,7 @@ static void test_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_memory),
 	};

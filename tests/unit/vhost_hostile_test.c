@@ -4,8 +4,10 @@
 #include "vhost_fixture.h"
 
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void add_usual(struct vhost_fixture *fixture, bool write)
@@ -304,6 +306,12 @@ static void test_packed_loop(void **state)
 // The eventfd is the guest's as well: it blocks who writes, and takes no more.
 static void test_call_blocks(void **state)
 {
+	aio_context_t context = 0;
+
+	// Where a program of another CPU is emulated, there is no way to signal without a wait.
+	if (syscall(SYS_io_setup, 1, &context) < 0)
+		skip();
+	syscall(SYS_io_destroy, context);
 	for (uint32_t mode = 0; mode < vhost_modes_count; mode++) {
 		struct vhost_fixture fixture;
 		uint64_t full = UINT64_MAX - 1;
