@@ -16,6 +16,7 @@ import tempfile
 import time
 
 PREFIX = f"slt-{os.getpid()}-"
+IN_MEMORY, ON_DISK = "/dev/shm", "/tmp"
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -86,9 +87,17 @@ def remove(name):
     subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
+def _base():
+    """In memory, if there is room: a disk that others write to may take a minute for what has to be on it."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(IN_MEMORY).free > 1 << 30 and os.access(IN_MEMORY, os.W_OK | os.X_OK):
+            return IN_MEMORY
+    return ON_DISK
+
+
 def directory():
     """A new directory for sockets and files; the path is short, for sockets."""
-    return pathlib.Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+    return pathlib.Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
 
 
 def _is_dead(name):
@@ -112,6 +121,6 @@ def sweep():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         remove(entry.name)
-    for entry in pathlib.Path("/tmp").glob("slt-*"):
+    for entry in [*pathlib.Path(ON_DISK).glob("slt-*"), *pathlib.Path(IN_MEMORY).glob("slt-*")]:
         if _is_dead(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
