@@ -6,6 +6,9 @@
 
 #include "pipeline.h"
 
+// Of fewer the first have ended before they are answered.
+#define FIRST_MIN 10000
+
 static const char usage[] =
 	"usage: pipeline [OPTION...]\n"
 	"  --connections N    (default 1000)\n"
@@ -13,8 +16,8 @@ static const char usage[] =
 	"  --protocol udp|tcp (default udp)\n"
 	"  --ipv6\n"
 	"  --vxlan            the server is on another node\n"
-	"  --first            connections begin, are answered and end, while so many are live;\n"
-	"                     a fifth of them is kept alive\n"
+	"  --first            connections begin, are answered and end, while so many (10000 at\n"
+	"                     least) are live; a fifth of them is kept alive\n"
 	"  --anew             every packet is judged anew\n"
 	"  --workers 1|2      on CPUs 0 and 1\n"
 	"  --apart            with two workers: a connection's directions at different ones\n"
@@ -105,7 +108,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 	    options->connections > 16000000 || options->clients > 65536 ||
 	    (options->clients && options->ipv6) ||
 	    (options->packets != PACKETS_LATER && options->workers > 1) || options->workers < 1 ||
-	    options->workers > 2 || options->seconds <= 0) {
+	    options->workers > 2 || options->seconds <= 0 ||
+	    (options->packets == PACKETS_FIRST && options->connections < FIRST_MIN)) {
 		fputs(usage, stderr);
 		exit(2);
 	}
