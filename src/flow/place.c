@@ -1,7 +1,8 @@
 // Where connections lie. A worker has blocks of numbers of its own. A number that was given back
-// waits until no reader can have it, and is taken again in the order in which they came. Where many
-// more are free than are in use (shrink.c), they are sorted by block instead: then numbers come
-// from the lowest block that has any, and blocks that are wholly free go back, with their memory.
+// waits until no reader can have it; those that waited last are taken first, because they are still
+// in the cache. Where many more are free than are in use (shrink.c), they are sorted by block
+// instead: then numbers come from the lowest block that has any, and blocks that are wholly free go
+// back, with their memory.
 
 #include <stdlib.h>
 
