@@ -120,9 +120,13 @@ def told(frame, address):
     return None
 
 
+def is_nd(data, kind):
+    return data[12:14] == b"\x86\xdd" and data[20:21] == b"\x3a" and data[54:55] == bytes([kind])
+
+
 def is_unasked_advertisement(data):
     """A router advertisement of Sluice's own to all nodes: these come at any time."""
-    return data[:9] == bytes.fromhex("333300000001" "02534c") and data[12:14] == b"\x86\xdd" and data[54:55] == b"\x86"
+    return data[:9] == bytes.fromhex("333300000001" "02534c") and is_nd(data, 134)
 
 
 def is_membership(data):
@@ -141,8 +145,7 @@ def is_question(data):
     outer = {b"\x08\x00": 50, b"\x86\xdd": 70}.get(data[12:14], 0)
     if data[outer - 14:outer - 12] == b"\x12\xb5":  # VXLAN
         data = data[outer:]
-    return data[6:9] == b"\x02\x53\x4c" and (data[12:14] == b"\x08\x06" and data[21] == 1
-                                             or data[12:14] == b"\x86\xdd" and data[54:55] == b"\x87")
+    return data[6:9] == b"\x02\x53\x4c" and (data[12:14] == b"\x08\x06" and data[21] == 1 or is_nd(data, 135))
 
 
 class Wire:
