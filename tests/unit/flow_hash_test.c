@@ -41,6 +41,38 @@ static void test_symmetric_shard(void **state)
 	}
 }
 
+// An end that is translated to one with the same share leaves the connection in its shard, whatever
+// the other end is.
+static void test_translated_end(void **state)
+{
+	struct random random = {random_seed()};
+	struct flow_hash_secret secret = make_secret(&random);
+	struct ip_address inside = ip_from_v4(htonl(0x0a000001));
+	struct ip_address outside = ip_from_v4(htonl(0xc6336401));
+	uint32_t found = 0;
+
+	for (uint32_t port = 1024; port < 65536; port++) {
+		struct flow_key there = {
+			.source = inside, .source_port = htons(40000), .protocol = IPPROTO_TCP};
+		struct flow_key translated;
+
+		if (flow_hash_share(&secret, &outside, htons((uint16_t)port)) !=
+		    flow_hash_share(&secret, &inside, there.source_port))
+			continue;
+		found++;
+		there.destination = ip_from_v4((uint32_t)random_next(&random));
+		there.destination_port = (uint16_t)random_next(&random);
+		translated = there;
+		translated.source = outside;
+		translated.source_port = htons((uint16_t)port);
+		translated = flow_key_reverse(&translated, 7);
+		assert_int_equal(flow_hash(&secret, &there).shard,
+				 flow_hash(&secret, &translated).shard);
+	}
+	// One in 64, more or less.
+	assert_in_range(found, 700, 1400);
+}
+
 // Everything in the key counts.
 static void test_every_bit(void **state)
 {
@@ -179,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symmetric_shard),
+		cmocka_unit_test(test_translated_end),
 		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_spread),
 	};
