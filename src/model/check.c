@@ -28,6 +28,7 @@ static const struct {
 	{&sluice__v1__security_group__descriptor, security_group_check},
 	{&sluice__v1__port__descriptor, port_check},
 	{&sluice__v1__route__descriptor, route_check},
+	{&sluice__v1__load_balancer__descriptor, load_balancer_check},
 };
 
 static const char *string_fault(const char *text)

@@ -5,17 +5,19 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "model/check.h"
 #include "model/kind.h"
 #include "model/object.h"
 #include "model/rule.h"
 
-#define NODE	SLUICE__V1__OBJECT__KIND_NODE
-#define VRF	SLUICE__V1__OBJECT__KIND_VRF
-#define NETWORK SLUICE__V1__OBJECT__KIND_NETWORK
-#define GROUP	SLUICE__V1__OBJECT__KIND_SECURITY_GROUP
-#define PORT	SLUICE__V1__OBJECT__KIND_PORT
-#define ROUTE	SLUICE__V1__OBJECT__KIND_ROUTE
+#define NODE	 SLUICE__V1__OBJECT__KIND_NODE
+#define VRF	 SLUICE__V1__OBJECT__KIND_VRF
+#define NETWORK	 SLUICE__V1__OBJECT__KIND_NETWORK
+#define GROUP	 SLUICE__V1__OBJECT__KIND_SECURITY_GROUP
+#define PORT	 SLUICE__V1__OBJECT__KIND_PORT
+#define ROUTE	 SLUICE__V1__OBJECT__KIND_ROUTE
+#define BALANCER SLUICE__V1__OBJECT__KIND_LOAD_BALANCER
 
 // With more the whole set is checked as quickly.
 #define CHANGES_MAX 64
@@ -268,13 +270,82 @@ static bool routes_are_far(const struct change_check *check)
 	return true;
 }
 
+static bool balancer_names(const Sluice__V1__LoadBalancer *balancer, const char *port)
+{
+	for (size_t i = 0; i < balancer->n_members; i++)
+		if (balancer->members[i]->member_case == SLUICE__V1__MEMBER__MEMBER_PORT &&
+		    strcmp(balancer->members[i]->port, port) == 0)
+			return true;
+	return false;
+}
+
+// May the Port use the address, in whatever Vrf? As they are compared here, whatever does not parse
+// is nobody's.
+static bool port_may_have(const Sluice__V1__Port *port, const struct ip_address *address)
+{
+	struct ip_address own;
+	struct ip_prefix allowed;
+
+	for (size_t i = 0; i < port->n_addresses; i++)
+		if (ip_parse(port->addresses[i], &own) && ip_equal(&own, address))
+			return true;
+	for (size_t i = 0; i < port->n_allowed_addresses; i++)
+		if (prefix_parse(port->allowed_addresses[i], &allowed) &&
+		    ip_equal(&allowed.address, address))
+			return true;
+	return false;
+}
+
+static bool balancer_concerns(const struct change_check *check,
+			      const Sluice__V1__LoadBalancer *balancer, size_t place)
+{
+	const Sluice__V1__Port *current = NULL, *next = NULL;
+	struct ip_address address;
+
+	if (place < object_set_count(check->current, PORT))
+		current = object_set_at(check->current, PORT, place)->port;
+	if (place < object_set_count(check->next, PORT))
+		next = object_set_at(check->next, PORT, place)->port;
+	if ((current && balancer_names(balancer, current->name)) ||
+	    (next && balancer_names(balancer, next->name)))
+		return true;
+	for (size_t i = 0; next && i < balancer->n_addresses; i++)
+		if (ip_parse(balancer->addresses[i], &address) && port_may_have(next, &address))
+			return true;
+	return false;
+}
+
+// A LoadBalancer has to agree with all others, with Vrfs and Networks, with the Ports that it
+// names, and with those that have its addresses.
+static bool balancers_are_far(const struct change_check *check)
+{
+	size_t count = object_set_count(check->next, BALANCER);
+	size_t ports =
+		larger(object_set_count(check->current, PORT), object_set_count(check->next, PORT));
+
+	if (count_changes(check, BALANCER))
+		return false;
+	if (count && (count_changes(check, NETWORK) || count_changes(check, VRF)))
+		return false;
+	for (size_t p = 0; count && p < ports; p++) {
+		if (object_set_same(check->current, check->next, PORT, p))
+			continue;
+		for (size_t i = 0; i < count; i++)
+			if (balancer_concerns(
+				    check, object_set_at(check->next, BALANCER, i)->load_balancer,
+				    p))
+				return false;
+	}
+	return true;
+}
+
 bool change_is_sound(const struct object_set *current, const struct object_set *next)
 {
 	struct change_check check = {.current = current, .next = next};
 	struct problems problems = {0};
 	bool sound;
 
-	if (!is_small(&check) || !routes_are_far(&check))
+	if (!is_small(&check) || !routes_are_far(&check) || !balancers_are_far(&check))
 		return false;
 	check.near = object_set_new();
 	check.gone = object_set_new();

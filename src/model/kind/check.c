@@ -202,3 +202,10 @@ bool check_inside(struct check *check, const Sluice__V1__Object *object, const c
 		     prefix_format(prefix, prefix_text));
 	return false;
 }
+
+void check_port_number(struct check *check, const Sluice__V1__Object *object, const char *field,
+		       uint32_t number)
+{
+	if (number < 1 || number > 65535)
+		problems_add(check->problems, object, field, "%u is not 1 to 65535", number);
+}

@@ -46,6 +46,7 @@ void network_check(struct check *check);
 void security_group_check(struct check *check);
 void port_check(struct check *check);
 void route_check(struct check *check);
+void load_balancer_check(struct check *check);
 
 #define CHECK_PATH_SIZE 160
 
@@ -76,6 +77,13 @@ bool check_inside(struct check *check, const Sluice__V1__Object *object, const c
 		  const struct ip_address *address, const struct ip_prefix *prefix);
 
 bool prefix_is_v4(const struct ip_prefix *prefix);
+
+// Of TCP, UDP or SCTP.
+void check_port_number(struct check *check, const Sluice__V1__Object *object, const char *field,
+		       uint32_t number);
+
+void check_health(struct check *check, const Sluice__V1__Object *object,
+		  const Sluice__V1__HealthCheck *health);
 
 void check_domain_name(struct check *check, const Sluice__V1__Object *object, const char *field,
 		       const char *text);

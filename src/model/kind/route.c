@@ -6,6 +6,7 @@
 
 #include "base/prefix_map.h"
 #include "model/kind/check.h"
+#include "model/kind/subnets.h"
 #include "model/memory.h"
 #include "model/object.h"
 
@@ -75,42 +76,11 @@ static void sort(struct places *places)
 		qsort(places->list, places->count, sizeof(*places->list), compare_places);
 }
 
-// Subnets of networks that are routed.
-static void add_subnets(struct check *check, struct places *places)
+static void add_subnets(const struct subnets *subnets, struct places *places)
 {
-	for (size_t i = 0; i < check_count(check, NETWORK); i++) {
-		const Sluice__V1__Object *object = check_at(check, NETWORK, i);
-		struct ip_prefix prefix;
-
-		for (size_t s = 0; *object->network->vrf && s < object->network->n_subnets; s++)
-			if (prefix_parse(object->network->subnets[s]->cidr, &prefix) &&
-			    prefix_clean(&prefix))
-				add_place(places, object->network->vrf, &prefix, object, s);
-	}
-	sort(places);
-}
-
-// The subnet that holds the address, or NULL. Subnets of a Vrf don't overlap.
-static const struct place *find_subnet(const struct places *subnets, const char *vrf,
-				       const struct ip_address *address)
-{
-	struct place wanted = {
-		.vrf = vrf, .prefix = {.address = *address, .length = 128}, .order = SIZE_MAX};
-	size_t first = 0, end = subnets->count;
-	const struct place *found;
-
-	while (first < end) {
-		size_t middle = first + (end - first) / 2;
-
-		if (compare_places(&subnets->list[middle], &wanted) > 0)
-			end = middle;
-		else
-			first = middle + 1;
-	}
-	found = first ? &subnets->list[first - 1] : NULL;
-	return found && strcmp(found->vrf, vrf) == 0 && ip_in_prefix(address, &found->prefix)
-		       ? found
-		       : NULL;
+	for (size_t i = 0; i < subnets->count; i++)
+		add_place(places, subnets->list[i].vrf, &subnets->list[i].prefix,
+			  subnets->list[i].network, subnets->list[i].index);
 }
 
 static void destination_check(struct check *check, const Sluice__V1__Object *object, size_t index,
@@ -135,16 +105,16 @@ static void destination_check(struct check *check, const Sluice__V1__Object *obj
 }
 
 static void address_check(struct check *check, const Sluice__V1__Object *object, const char *field,
-			  const char *text, const struct places *subnets)
+			  const char *text, const struct subnets *subnets)
 {
 	struct ip_address address, gateway;
 	const Sluice__V1__Subnet *subnet;
-	const struct place *place;
+	const struct vrf_subnet *place;
 
 	if (!check_address(check, object, field, text, &address) ||
 	    !check_host_address(check, object, field, &address) || !*object->route->vrf)
 		return;
-	place = find_subnet(subnets, object->route->vrf, &address);
+	place = subnets_find(subnets, object->route->vrf, &address);
 	if (!place) {
 		problems_add(check->problems, object, field,
 			     "can't be reached: %s is in no subnet of Vrf/%s", text,
@@ -153,12 +123,12 @@ static void address_check(struct check *check, const Sluice__V1__Object *object,
 	}
 	if (!check_inside(check, object, field, &address, &place->prefix))
 		return;
-	subnet = place->object->network->subnets[place->index];
+	subnet = place->network->network->subnets[place->index];
 	if (ip_parse(subnet->gateway, &gateway) && ip_equal(&gateway, &address))
 		problem_other(problems_add(check->problems, object, field,
 					   "%s is Sluice's own gateway of Network/%s", text,
-					   object_name(place->object)),
-			      place->object, CHECK_PATH("subnets[%zu].gateway", place->index));
+					   object_name(place->network)),
+			      place->network, CHECK_PATH("subnets[%zu].gateway", place->index));
 }
 
 static void port_hop_check(struct check *check, const Sluice__V1__Object *object, const char *field,
@@ -181,7 +151,7 @@ static void port_hop_check(struct check *check, const Sluice__V1__Object *object
 
 // Returns a text that is the same for the same next hop.
 static const char *hop_check(struct check *check, const Sluice__V1__Object *object, size_t index,
-			     const struct places *subnets)
+			     const struct subnets *subnets)
 {
 	const Sluice__V1__NextHop *hop = object->route->next_hops[index];
 	const char *weight_field = CHECK_PATH("nextHops[%zu].weight", index);
@@ -217,7 +187,7 @@ static const char *hop_check(struct check *check, const Sluice__V1__Object *obje
 }
 
 static void route_object_check(struct check *check, const Sluice__V1__Object *object,
-			       const struct places *subnets, struct places *places)
+			       const struct subnets *subnets, struct places *places)
 {
 	const Sluice__V1__Route *route = object->route;
 	struct key_map *seen = key_map_new();
@@ -383,13 +353,14 @@ static void circles_check(struct check *check, struct places *places)
 
 void route_check(struct check *check)
 {
-	struct places subnets = {0}, places = {0};
+	struct places places = {0};
+	struct subnets subnets;
 	size_t count = check_count(check, ROUTE);
 
 	if (!count)
 		return;
-	add_subnets(check, &subnets);
-	add_subnets(check, &places);
+	subnets = subnets_of(check);
+	add_subnets(&subnets, &places);
 	for (size_t i = 0; i < count; i++)
 		route_object_check(check, check_at(check, ROUTE, i), &subnets, &places);
 	if (places.count > DESTINATIONS_MAX)
@@ -399,6 +370,6 @@ void route_check(struct check *check)
 	sort(&places);
 	duplicates_check(check, &places);
 	circles_check(check, &places);
-	free(subnets.list);
+	subnets_free(&subnets);
 	free(places.list);
 }
