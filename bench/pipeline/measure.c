@@ -13,7 +13,7 @@ void staged_receive(struct worker *worker, const struct poll_entry *from, struct
 		    uint32_t count);
 void staged_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
 void staged_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		    struct ingress ingress, struct flow_action action, struct flow_hash hash);
+		    const struct passage *passage);
 
 #include "worker/fast_path.c"
 

@@ -73,6 +73,15 @@
 	  "No egress rule of the sender's security groups allows the connection.")                 \
 	X(SECURITY_GROUP_INGRESS, "security-group-ingress",                                        \
 	  "No ingress rule of the receiver's security groups allows the connection.")              \
+	X(TRANSLATION_GONE, "translation-gone",                                                    \
+	  "The addresses or ports that a live connection was translated to are none any more "     \
+	  "that the objects lead to.")                                                             \
+	X(TRANSLATION_FULL, "translation-full",                                                    \
+	  "A new connection to be translated, and no source port would let its replies be told "   \
+	  "apart from others'.")                                                                   \
+	X(TRANSLATION_UNFIT, "translation-unfit",                                                  \
+	  "A packet that can't be translated: ICMP that is neither a query, its answer nor an "    \
+	  "error, or a fragmented SCTP packet whose ports would change.")                          \
 	X(NO_CONNECTION, "no-connection",                                                          \
 	  "An ICMP error, an ICMP answer, a TCP packet but a SYN or an SCTP packet but an INIT "   \
 	  "that belongs to no live connection.")                                                   \

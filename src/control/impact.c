@@ -124,10 +124,15 @@ static bool packet_of(const struct tables *tables, const struct flow_direction *
 	return false;
 }
 
+// `other`: the key of the other direction, or NULL.
 static struct fate judge(const struct tables *tables, const struct packet *packet,
-			 struct ingress ingress, bool reply)
+			 struct ingress ingress, bool reply, const struct flow_key *other)
 {
-	struct walk walk = {.tables = tables, .packet = packet, .ingress = ingress, .reply = reply};
+	struct walk walk = {.tables = tables,
+			    .packet = packet,
+			    .ingress = ingress,
+			    .reply = reply,
+			    .other = other};
 	const struct port_binding *binding = tables_port(tables, ingress.port);
 	struct fate fate = {.reason = DROP_PORT_DOWN};
 
@@ -246,6 +251,7 @@ static bool visit(const struct flow *flow, void *context)
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct flow_direction *direction = &flow->direction[i];
 		struct ingress ingress = ingress_of(direction);
+		const struct flow_key *other = flow_other_key(flow, i);
 		struct fate now, then;
 		struct packet packet;
 
@@ -253,14 +259,14 @@ static bool visit(const struct flow *flow, void *context)
 			break;
 		if (!packet_of(present, direction, &packet))
 			continue;
-		now = judge(present, &packet, ingress, i == FLOW_REPLY);
+		now = judge(present, &packet, ingress, i == FLOW_REPLY, other);
 		// It ends by what is in force already, or has never had such packets.
 		if (!now.passes && i == FLOW_ORIGINAL)
 			return true;
 		known = true;
 		if (!now.passes)
 			continue;
-		then = judge(impact->then, &packet, ingress, i == FLOW_REPLY);
+		then = judge(impact->then, &packet, ingress, i == FLOW_REPLY, other);
 		if (!then.passes) {
 			result->ending++;
 			name_it(impact, flow, &now, &then);

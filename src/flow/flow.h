@@ -12,6 +12,9 @@
 // Rewrites that a direction may need.
 #define FLOW_ACTION_ROUTE  1 // set MAC addresses for the destination, take one hop off
 #define FLOW_ACTION_TUNNEL 2 // encapsulate towards the destination's node
+// Leave as what answers to the packets of the other direction: with the reverse of its key's
+// addresses and ports. So a translation needs no place of its own.
+#define FLOW_ACTION_TRANSLATE 4
 
 // What happens to a packet of one direction. Numbers are those of the tables of the same
 // generation.
@@ -154,6 +157,13 @@ static inline enum flow_state flow_state_get(const struct flow_account *account)
 static inline bool flow_has(const struct flow_account *account, uint8_t flag)
 {
 	return atomic_load_explicit(&account->flags, memory_order_relaxed) & flag;
+}
+
+// The key of the packets that come back; NULL: there are none.
+static inline const struct flow_key *flow_other_key(const struct flow *flow,
+						    enum flow_direction_index direction)
+{
+	return flow_has(&flow->account, FLOW_ONE_WAY) ? NULL : &flow->direction[!direction].key;
 }
 
 static inline struct flow_action flow_action_get(const struct flow_direction *direction)

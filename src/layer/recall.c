@@ -81,6 +81,7 @@ static enum verdict decide(struct recalled *entry, struct walk *walk)
 	else
 		packet.key.destination_port = port;
 	walk->packet = &packet;
+	walk->leaving = packet.key;
 	verdict = walk_run(walk);
 	if (verdict == VERDICT_NEXT) {
 		entry->action = walk->action;
@@ -96,6 +97,7 @@ static enum verdict decide(struct recalled *entry, struct walk *walk)
 		entry->reply_allowed = reply.generation != 0;
 	}
 	walk->packet = real;
+	walk->leaving = real->key;
 	return verdict;
 }
 
@@ -118,8 +120,9 @@ static bool may_recall(const struct walk *walk)
 {
 	const struct packet *packet = walk->packet;
 
-	return !walk->say && packet->ttl > 1 && !walk->tables->shared_count &&
-	       packet->kind == PACKET_IP && ip_equal(&packet->source, &packet->key.source) &&
+	return !walk->say && packet->ttl > 1 && !walk_translates(walk) &&
+	       !walk->tables->shared_count && packet->kind == PACKET_IP &&
+	       ip_equal(&packet->source, &packet->key.source) &&
 	       ip_equal(&packet->destination, &packet->key.destination);
 }
 
@@ -150,7 +153,7 @@ enum verdict recall_run(struct recall *recall, struct walk *walk, const struct r
 		entry->generation = 0;
 		entry->key = key;
 		verdict = decide(entry, walk);
-		entry->unique = walk->unique;
+		entry->unique = walk->unique || walk_translates(walk);
 		if (unlikely(entry->unique)) {
 			entry->generation = walk->generation;
 			return judge_unique(walk, &begun);

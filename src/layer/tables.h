@@ -179,6 +179,9 @@ struct tables {
 	struct poll_list *polls; // by worker
 	uint32_t worker_count;
 
+	// There are objects by which connections are translated.
+	bool translates;
+
 	struct lookup by_mac;	       // (network, MAC) to endpoint
 	struct lookup by_address;      // (domain, address) to endpoint or shared address
 	struct lookup by_gateway;      // (domain, address) to network number

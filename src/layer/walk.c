@@ -25,7 +25,21 @@ enum verdict walk_begin(struct walk *walk)
 	if (!walk->network || !binding)
 		return walk_drop(walk, DROP_PORT_DOWN);
 	walk->source = tables_endpoint(tables, binding->endpoint);
+	walk->leaving = walk->packet->key;
+	if (walk->other) {
+		walk->leaving = flow_key_reverse(walk->other, walk->leaving.network);
+		if (!flow_key_equal(&walk->leaving, &walk->packet->key))
+			walk_translate(walk);
+	}
 	return VERDICT_NEXT;
+}
+
+void walk_opening(const struct walk *walk, struct flow_key *sent, struct flow_key *arrives)
+{
+	const struct flow_key *key = &walk->packet->key;
+
+	*sent = walk->reply ? flow_key_reverse(&walk->leaving, key->network) : *key;
+	*arrives = walk->reply ? flow_key_reverse(key, key->network) : walk->leaving;
 }
 
 static inline enum verdict count(struct walk *walk, unsigned int layer, enum verdict verdict)
@@ -93,16 +107,21 @@ enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver)
 	return VERDICT_NEXT;
 }
 
+// What another node routes arrives in the network of the one who is answered.
+uint16_t walk_reply_network(const struct walk *walk)
+{
+	return walk->destination->peer ? walk->network->number : walk->destination->network;
+}
+
 void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 {
 	const struct endpoint *to = walk->destination;
 	bool routed = walk->action.flags & FLOW_ACTION_ROUTE, remote = to->peer != 0;
-	// What another node routes arrives in the network of the one who is answered.
-	uint16_t network = remote ? walk->network->number : to->network;
+	uint16_t network = walk_reply_network(walk);
 	struct packet packet = {
-		.key = flow_key_reverse(&walk->packet->key, network),
-		.source = walk->packet->destination,
-		.destination = walk->packet->source,
+		.key = flow_key_reverse(&walk->leaving, network),
+		.source = walk->leaving.destination,
+		.destination = walk->leaving.source,
 		.source_mac = to->mac,
 		.destination_mac = walk->packet->source_mac,
 		.ttl = 64,
@@ -112,11 +131,15 @@ void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 		.packet = &packet,
 		.ingress = {.port = to->port, .peer = to->peer},
 		.reply = true,
+		.other = &walk->packet->key,
 	};
+	// A translated connection may have its other side in the opener's own network.
+	bool direct = walk->source && walk->source->network == to->network && !remote &&
+		      ip_equal(&walk->leaving.source, &walk->packet->source);
 
 	if (routed && remote)
 		packet.source_mac = walk->network->gateway_mac;
-	else if (routed)
+	else if (routed && !direct)
 		packet.destination_mac = to->gateway_mac;
 	reply->key = packet.key;
 	reply->ingress =

@@ -46,8 +46,14 @@ struct walk {
 	struct ingress ingress;
 	// The packet goes against the direction in which its live connection was opened.
 	bool reply;
+	// Of a live connection, or of one that is being opened: the key of the other direction's
+	// packets, as they are received. NULL: not known, or there are none. By it all packets are
+	// translated as the first one was.
+	const struct flow_key *other;
 
-	uint32_t generation;	       // of the tables when the walk began
+	uint32_t generation; // of the tables when the walk began
+	// The packet's key as it leaves: the layers after the one that translates go by this one.
+	struct flow_key leaving;
 	const struct network *network; // in which it was received
 	const struct endpoint *source; // NULL where no Port is known to be the sender
 	const struct endpoint *destination;
@@ -100,9 +106,25 @@ struct layer {
 // All layers in the order of the walk, ended by NULL.
 extern const struct layer *const layers[];
 
-// Fills the walk's start from the packet: network, source. Returns VERDICT_DROP where there is
-// none.
+// Fills the walk's start from the packet: network, source, and how it leaves where that is known.
+// Returns VERDICT_DROP where there is no such network or port.
 enum verdict walk_begin(struct walk *walk);
+
+// The connection's first packet, whichever direction the walk's packet has: as it was sent, and as
+// it arrives.
+void walk_opening(const struct walk *walk, struct flow_key *sent, struct flow_key *arrives);
+
+// The walk's packet is to leave with other addresses or ports, which the caller sets in
+// walk->leaving.
+static inline void walk_translate(struct walk *walk)
+{
+	walk->action.flags |= FLOW_ACTION_TRANSLATE;
+}
+
+static inline bool walk_translates(const struct walk *walk)
+{
+	return walk->action.flags & FLOW_ACTION_TRANSLATE;
+}
 
 // Runs the layers of walk_begin's walk. VERDICT_NEXT: allowed, walk->action is complete.
 enum verdict walk_run(struct walk *walk);
@@ -111,6 +133,9 @@ enum verdict walk_run(struct walk *walk);
 // (an endpoint's index), after which walk->action is complete for that one.
 enum verdict walk_run_sender(struct walk *walk);
 enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver);
+
+// The number of the network in which replies to a finished walk's packet are received.
+uint16_t walk_reply_network(const struct walk *walk);
 
 // From a finished walk that was allowed: the direction of replies as it is to be expected. Its
 // generation is 0 where the layers would not forward such a reply.

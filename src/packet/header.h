@@ -16,6 +16,7 @@
 #define ICMP_HEADER_SIZE 8
 #define ARP_PACKET_SIZE	 28
 #define SCTP_HEADER_SIZE 12
+#define SCTP_CRC_OFFSET	 8
 #define SCTP_INIT_SIZE	 20 // of the chunk without parameters
 
 // RFC 9293 section 3.2, RFC 7323 section 2

@@ -18,42 +18,76 @@ static void set_rules(struct flow *flow, const struct walk *walk)
 	set_rule(&flow->direction[FLOW_REPLY], walk->rules[1]);
 }
 
-// Enters the connection that a walk has allowed, in place of `replaced` (0: of none). False: there
-// is no room, and nothing is done.
-static bool enter(struct worker *worker, const struct packet *packet, struct ingress ingress,
-		  const struct walk *walk, const struct recalled *recalled, struct flow_hash hash,
-		  flow_reference replaced)
+// Both directions of the connection that a walk has allowed. `reply` is all zero.
+static void fill_directions(const struct packet *packet, struct ingress ingress,
+			    const struct walk *walk, const struct recalled *recalled,
+			    struct flow *flow)
 {
-	struct flow *flow = flow_table_place(worker->flows, worker->index);
-	struct flow_direction *original, *reply;
-	struct flow_hash back = hash;
+	struct flow_direction *original = &flow->direction[FLOW_ORIGINAL];
+	struct flow_direction *reply = &flow->direction[FLOW_REPLY];
 
-	if (!flow)
-		return false;
-	if (replaced)
-		flow_table_remove(worker->flows, worker->index, replaced);
-	original = &flow->direction[FLOW_ORIGINAL];
-	reply = &flow->direction[FLOW_REPLY];
 	original->key = packet->key;
 	original->ingress =
 		flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac);
 	flow_action_set(original, walk->action, walk->generation);
 	memset(&flow->account, 0, sizeof(flow->account));
 	memset(reply, 0, sizeof(*reply));
-	if (packet->key.flags & FLOW_KEY_ONE_WAY) {
+	if (packet->key.flags & FLOW_KEY_ONE_WAY)
 		flow->account.flags = FLOW_ONE_WAY;
-	} else {
-		if (recalled)
-			recall_reply(recalled, &packet->key, reply);
-		else
-			walk_predict_reply(walk, reply);
-		back = flow_hash(&worker->flows->secret, &reply->key);
+	else if (recalled)
+		recall_reply(recalled, &packet->key, reply);
+	else
+		walk_predict_reply(walk, reply);
+}
+
+// Enters the connection that a walk has allowed, in place of `replaced` (0: of none). NULL, and
+// `reason`: it can't be, and nothing is done.
+static struct flow *enter(struct worker *worker, const struct packet *packet,
+			  struct ingress ingress, struct walk *walk,
+			  const struct recalled *recalled, struct flow_hash hash,
+			  flow_reference replaced, enum drop_reason *reason)
+{
+	struct flow *flow;
+	struct flow_hash back = hash;
+
+	if (unlikely(worker->tables->translates) &&
+	    !translation_fit(worker, walk, hash, replaced)) {
+		*reason = DROP_TRANSLATION_FULL;
+		return NULL;
 	}
+	*reason = DROP_CONNECTION_TABLE_FULL;
+	flow = flow_table_place(worker->flows, worker->index);
+	if (!flow)
+		return NULL;
+	if (replaced)
+		flow_table_remove(worker->flows, worker->index, replaced);
+	// What was recalled has the packet's own addresses and ports.
+	fill_directions(packet, ingress, walk, walk_translates(walk) ? NULL : recalled, flow);
+	if (!(packet->key.flags & FLOW_KEY_ONE_WAY))
+		back = flow_hash(&worker->flows->secret, &flow->direction[FLOW_REPLY].key);
 	flow_account_count(&flow->account, FLOW_ORIGINAL, packet->length);
 	flow->account.packets[FLOW_ORIGINAL] += packet->fragments;
 	flow_state_open(&flow->account, packet, !walk->network->window_check);
 	set_rules(flow, walk);
-	return flow_table_enter(worker->flows, worker->index, flow, hash, back, worker->now);
+	return flow_table_enter(worker->flows, worker->index, flow, hash, back, worker->now) ? flow
+											     : NULL;
+}
+
+// What a trace has in place of a connection. NULL, and `reason`: as of enter.
+static struct flow *enter_nowhere(const struct worker *worker, const struct packet *packet,
+				  struct ingress ingress, struct walk *walk, struct flow_hash hash,
+				  flow_reference replaced, struct flow *flow,
+				  enum drop_reason *reason)
+{
+	if (worker->tables->translates && !translation_fit(worker, walk, hash, replaced)) {
+		*reason = DROP_TRANSLATION_FULL;
+		return NULL;
+	}
+	*reason = DROP_CONNECTION_TABLE_FULL;
+	if (!flow_table_has_room(worker->flows, flow_table_owner(worker->flows, hash)))
+		return NULL;
+	fill_directions(packet, ingress, walk, NULL, flow);
+	return flow;
 }
 
 // The first packet of a connection, on the worker that owns it. If it may open one, the connection
@@ -65,6 +99,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	struct walk walk = walk_make(worker, packet, ingress);
 	enum drop_reason reason = flow_state_may_open(packet, true);
 	const struct recalled *recalled;
+	struct flow *flow, nowhere;
 
 	if (reason != DROP_NONE) {
 		worker_drop(worker, mbuf, ingress.port, reason);
@@ -84,20 +119,29 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		break;
 	}
 	reason = flow_state_may_open(packet, walk.network->mid_stream_pickup);
+	if (unlikely(walk_translates(&walk) && (packet->key.flags & FLOW_KEY_ONE_WAY)))
+		reason = DROP_TRANSLATION_UNFIT;
 	if (reason != DROP_NONE) {
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
-	if (unlikely(worker->trace)
-		    ? !flow_table_has_room(worker->flows, flow_table_owner(worker->flows, hash))
-		    : !enter(worker, packet, ingress, &walk, recalled, hash, replaced)) {
-		worker_drop(worker, mbuf, ingress.port, DROP_CONNECTION_TABLE_FULL);
+	flow = unlikely(worker->trace)
+		       ? enter_nowhere(worker, packet, ingress, &walk, hash, replaced, &nowhere,
+				       &reason)
+		       : enter(worker, packet, ingress, &walk, recalled, hash, replaced, &reason);
+	if (unlikely(!flow)) {
+		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
 	if (likely(!walk.action.flags && !(mbuf->ol_flags & MBUF_DATAGRAM)))
 		transmit_add(worker, mbuf, walk.action.port);
 	else
-		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+		fast_path_forward(worker, mbuf, packet,
+				  &(struct passage){.ingress = ingress,
+						    .action = walk.action,
+						    .hash = hash,
+						    .flow = flow,
+						    .direction = FLOW_ORIGINAL});
 }
 
 // Which rules of tracking hold: those of the network in which the connection was opened.
@@ -126,6 +170,7 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	// Its rule is set, too, and by then it is near.
 	rte_prefetch0(&flow->direction[!(reference & 1)]);
 	walk.reply = (reference & 1) == FLOW_REPLY;
+	walk.other = flow_other_key(flow, reference & 1);
 	switch (recall_run(&worker->recall, &walk, &recalled)) {
 	case VERDICT_DROP:
 	case VERDICT_ANSWER:
@@ -266,6 +311,11 @@ void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	if (account(worker, mbuf, packet, ingress, hash, reference, flow)) {
 		if (unlikely(packet->fragments))
 			flow->account.packets[reference & 1] += packet->fragments;
-		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
+		fast_path_forward(worker, mbuf, packet,
+				  &(struct passage){.ingress = ingress,
+						    .action = flow_action_get(direction),
+						    .hash = hash,
+						    .flow = flow,
+						    .direction = reference & 1});
 	}
 }

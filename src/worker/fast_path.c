@@ -13,6 +13,7 @@
 #include "flow/state.h"
 #include "layer/tunnel/tunnel.h"
 #include "packet/plain.h"
+#include "packet/translate.h"
 #include "port/offload.h"
 #include "worker/worker.h"
 
@@ -40,6 +41,12 @@ static __attribute__((noinline)) void expect_opening(struct worker *worker, uint
 		flow_table_expect(worker->flows, flow_hash(&worker->flows->secret, &reply));
 }
 
+// By the other direction's key packets are translated.
+static inline void expect_translation(const struct worker *worker, flow_reference reference)
+{
+	rte_prefetch0(&flow_table_get(worker->flows, reference)->direction[!(reference & 1)]);
+}
+
 // The bucket is in the cache by now; the connection comes.
 static inline void look_up(struct worker *worker, uint32_t place)
 {
@@ -49,6 +56,8 @@ static inline void look_up(struct worker *worker, uint32_t place)
 							burst->hashes[place].signature);
 	if (unlikely(!burst->references[place]))
 		expect_opening(worker, place);
+	else if (worker->tables->translates)
+		expect_translation(worker, burst->references[place]);
 }
 
 static inline void burst_look_up_some(struct worker *worker, uint32_t from, uint32_t to)
@@ -254,10 +263,42 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 
 // ---- step 4: where to?
 
+// What the header's own fields become: one hop less, other addresses and ports. False: dropped.
+static inline bool rewrite(struct worker *worker, struct rte_mbuf *mbuf,
+			   const struct packet *packet, const struct passage *passage)
+{
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	unsigned int hops = passage->action.flags & FLOW_ACTION_ROUTE ? 1 : 0;
+
+	if (passage->action.flags & FLOW_ACTION_TRANSLATE) {
+		const struct flow_key *back = &passage->flow->direction[!passage->direction].key;
+
+		if (unlikely(worker->trace))
+			translation_say(worker, packet, back);
+		if (likely(packet_is_plain(packet))) {
+			packet_translate_plain(data, packet, back,
+					       mbuf->ol_flags & PACKET_UNFINISHED, hops);
+			return true;
+		}
+		if (translation_apply(mbuf, packet, back, hops))
+			return true;
+		worker_drop(worker, mbuf, passage->ingress.port, DROP_TRANSLATION_UNFIT);
+		return false;
+	}
+	if (!hops)
+		return true;
+	if (ip_is_v4(&packet->source))
+		ipv4_decrement_ttl(data + packet->l3_offset);
+	else
+		data[packet->l3_offset + 7]--;
+	return true;
+}
+
 static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		    struct ingress ingress, struct flow_action action, struct flow_hash hash)
+		    const struct passage *passage)
 {
 	const struct tables *tables = worker->tables;
+	const struct flow_action action = passage->action;
 
 	if (action.flags) {
 		const struct endpoint *endpoint = &tables->endpoints[action.destination];
@@ -266,7 +307,7 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		struct mac_address next_hop;
 
 		if (unlikely(size > endpoint->mtu)) {
-			size_exceeded(worker, mbuf, packet, ingress, action, hash, endpoint->mtu);
+			size_exceeded(worker, mbuf, packet, passage, endpoint->mtu);
 			return;
 		}
 		// Before anything is changed: a held packet comes back as it was.
@@ -277,7 +318,7 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 			if (unlikely(size + peer->header_size >
 				     atomic_load_explicit(&peer->path->path_mtu,
 							  memory_order_relaxed)) &&
-			    size_exceeds_path(worker, mbuf, packet, ingress, action, hash))
+			    size_exceeds_path(worker, mbuf, packet, passage))
 				return;
 			if (unlikely(worker->trace)) {
 				next_hop = neighbour_known(neighbour);
@@ -289,31 +330,30 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 			} else if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
 							   &next_hop) ||
 					    (worker->held_count && hold_has(worker, neighbour)))) {
-				hold_packet(worker, mbuf, packet, ingress, neighbour, &hash);
+				hold_packet(worker, mbuf, packet, passage->ingress, neighbour,
+					    &passage->hash);
 				return;
 			}
 			if (unlikely(mbuf->ol_flags & PACKET_SEGMENTATION))
 				atomic_store_explicit(&neighbour->whole, worker->now,
 						      memory_order_relaxed);
 		}
+		if (unlikely((action.flags & FLOW_ACTION_ROUTE) && packet->ttl <= 1)) {
+			worker_reject(worker, mbuf, packet, passage->ingress, DROP_TTL);
+			return;
+		}
+		if (!rewrite(worker, mbuf, packet, passage))
+			return;
 		if (action.flags & FLOW_ACTION_ROUTE) {
-			if (unlikely(packet->ttl <= 1)) {
-				worker_reject(worker, mbuf, packet, ingress, DROP_TTL);
-				return;
-			}
 			memcpy(data, &endpoint->mac, 6);
 			memcpy(data + 6, &endpoint->gateway_mac, 6);
-			if (ip_is_v4(&packet->source))
-				ipv4_decrement_ttl(data + packet->l3_offset);
-			else
-				data[packet->l3_offset + 7]--;
 		}
 		if (action.flags & FLOW_ACTION_TUNNEL) {
-			enum drop_reason reason =
-				tunnel_encapsulate(tables, endpoint, next_hop, mbuf, hash.bucket);
+			enum drop_reason reason = tunnel_encapsulate(tables, endpoint, next_hop,
+								     mbuf, passage->hash.bucket);
 
 			if (unlikely(reason != DROP_NONE)) {
-				worker_drop(worker, mbuf, ingress.port, reason);
+				worker_drop(worker, mbuf, passage->ingress.port, reason);
 				return;
 			}
 		}
@@ -322,12 +362,12 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 }
 
 void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash)
+		       const struct passage *passage)
 {
 	if (unlikely(mbuf->ol_flags & MBUF_DATAGRAM))
-		fragments_forward(worker, mbuf, packet, ingress, action, hash);
+		fragments_forward(worker, mbuf, packet, passage);
 	else
-		forward(worker, mbuf, packet, ingress, action, hash);
+		forward(worker, mbuf, packet, passage);
 }
 
 // ---- step 3: is it, and may it pass?
@@ -393,8 +433,13 @@ static void burst_apply(struct worker *worker)
 			   account(worker, flow, reference, packet, generation, &action))) {
 			if (action.flags)
 				forward(worker, burst->mbufs[i], packet,
-					flow_ingress_get(burst->ingress[i]), action,
-					burst->hashes[i]);
+					&(struct passage){
+						.ingress = flow_ingress_get(burst->ingress[i]),
+						.action = action,
+						.hash = burst->hashes[i],
+						.flow = flow,
+						.direction = reference & 1,
+					});
 			else
 				transmit_add(worker, burst->mbufs[i], action.port);
 			continue;

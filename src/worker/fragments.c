@@ -50,14 +50,27 @@ void fragments_drop(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port,
 	}
 }
 
-void fragments_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash)
+// Of a whole datagram, in its first fragment: where IPv6 has one, the fragment header is in the
+// way.
+static uint16_t transport_offset(const struct packet *packet)
 {
+	return (uint16_t)(packet->l4_offset + (ip_is_v4(&packet->source) ? 0 : 8));
+}
+
+void fragments_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		       const struct passage *passage)
+{
+	uint16_t l4_offset = transport_offset(packet);
+
 	while (mbuf) {
 		struct rte_mbuf *next = unchain(mbuf);
 		struct packet piece = piece_read(mbuf, packet->key.network).packet;
 
-		fast_path_forward(worker, mbuf, &piece, ingress, action, hash);
+		piece.key = packet->key;
+		piece.icmp_reply = packet->icmp_reply;
+		piece.l4_offset = l4_offset;
+		fast_path_forward(worker, mbuf, &piece, passage);
+		l4_offset = 0;
 		mbuf = next;
 	}
 }
@@ -85,8 +98,7 @@ void fragments_replicate(struct worker *worker, struct rte_mbuf *mbuf, const str
 bool fragments_answer(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		      struct ingress ingress)
 {
-	// Where IPv6 has one, the fragment header is in the way.
-	uint16_t icmp = (uint16_t)(packet->l4_offset + (ip_is_v4(&packet->source) ? 0 : 8));
+	uint16_t icmp = transport_offset(packet);
 
 	if (!gateway_echo_due(packet))
 		return false;

@@ -12,6 +12,8 @@
 #define OFFLOAD_SAMPLE 32
 // Fewer packets than this are not worth the system calls.
 #define OFFLOAD_PACKETS 64
+// What the kernel's programs do; a connection that needs anything else stays here.
+#define OFFLOAD_ACTIONS (FLOW_ACTION_ROUTE | FLOW_ACTION_TUNNEL)
 // Turns of the loop for which a moment without packets is waited for.
 #define OFFLOAD_WAIT 1000
 
@@ -102,7 +104,8 @@ static bool describe(const struct worker *worker, const struct flow *flow,
 	const struct port *out = offload_port(worker, action.port);
 	const struct endpoint *source, *destination;
 
-	if (!in || !out || capture_watches(worker->captures, ingress.port) ||
+	if (!in || !out || (action.flags & ~OFFLOAD_ACTIONS) ||
+	    capture_watches(worker->captures, ingress.port) ||
 	    capture_watches(worker->captures, action.port) ||
 	    atomic_load_explicit(&direction->generation, memory_order_acquire) != generation ||
 	    action.destination >= tables->endpoint_count ||
@@ -275,8 +278,8 @@ bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 		     struct ingress ingress, struct flow_hash hash, flow_reference reference)
 {
 	struct flow_offload *offload = worker->engine->offload;
-	const struct flow_direction *direction =
-		&flow_table_get(worker->flows, reference)->direction[reference & 1];
+	const struct flow *flow = flow_table_get(worker->flows, reference);
+	const struct flow_direction *direction = &flow->direction[reference & 1];
 	struct flow_account account;
 
 	flow_offload_catch_up(offload, reference);
@@ -286,7 +289,12 @@ bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 	    is_plain(worker, packet, reference, &account)) {
 		flow_offload_account(offload, reference, &account, 1 + packet->fragments,
 				     packet->length);
-		fast_path_forward(worker, mbuf, packet, ingress, flow_action_get(direction), hash);
+		fast_path_forward(worker, mbuf, packet,
+				  &(struct passage){.ingress = ingress,
+						    .action = flow_action_get(direction),
+						    .hash = hash,
+						    .flow = flow,
+						    .direction = reference & 1});
 		return true;
 	}
 	flow_offload_end(offload, worker->index, reference);

@@ -210,8 +210,10 @@ static void give(struct worker *worker, struct replication *replication, uint32_
 	// Should the copy have to wait for the node's MAC address, it is known again by this.
 	if (endpoint->peer)
 		ingress.peer = endpoint->peer;
-	fast_path_forward(worker, copy, &replication->packet, ingress, walk.action,
-			  replication->hash);
+	fast_path_forward(worker, copy, &replication->packet,
+			  &(struct passage){.ingress = ingress,
+					    .action = walk.action,
+					    .hash = replication->hash});
 }
 
 void replicate_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -231,7 +233,9 @@ void replicate_again(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 	else if (walk_run_receiver(&walk, receiver) != VERDICT_NEXT)
 		worker_drop(worker, mbuf, walk.dropped_at, walk.reason);
 	else
-		fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+		fast_path_forward(
+			worker, mbuf, packet,
+			&(struct passage){.ingress = ingress, .action = walk.action, .hash = hash});
 }
 
 // ---- the queue

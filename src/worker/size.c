@@ -68,23 +68,24 @@ static bool segments_shrink(struct rte_mbuf *mbuf, const struct packet *packet, 
 }
 
 void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		   struct ingress ingress, struct flow_action action, struct flow_hash hash,
-		   uint32_t mtu)
+		   const struct passage *passage, uint32_t mtu)
 {
 	struct rte_mbuf *parts[PARTS_MAX];
+	bool segments;
 	uint32_t count;
 
-	if ((action.flags & FLOW_ACTION_ROUTE) && packet->ttl <= 1) {
-		worker_reject(worker, mbuf, packet, ingress, DROP_TTL);
+	if ((passage->action.flags & FLOW_ACTION_ROUTE) && packet->ttl <= 1) {
+		worker_reject(worker, mbuf, packet, passage->ingress, DROP_TTL);
 		return;
 	}
 	if (segments_shrink(mbuf, packet, mtu)) {
-		fast_path_forward(worker, mbuf, packet, ingress, action, hash);
+		fast_path_forward(worker, mbuf, packet, passage);
 		return;
 	}
+	segments = mbuf->ol_flags & PACKET_SEGMENTATION;
 	count = cut(worker, mbuf, packet, mtu, parts);
 	if (!count) {
-		worker_reject_size(worker, mbuf, packet, ingress, mtu);
+		worker_reject_size(worker, mbuf, packet, passage->ingress, mtu);
 		return;
 	}
 	rte_pktmbuf_free(mbuf);
@@ -93,15 +94,18 @@ void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 
 		part.length = parts[i]->pkt_len;
 		part.ip_length = part.length - part.l3_offset;
+		// Of fragments the first one has the transport header.
+		if (i && !segments)
+			part.l4_offset = 0;
 		// A datagram may be too large still.
-		fast_path_forward(worker, parts[i], &part, ingress, action, hash);
+		fast_path_forward(worker, parts[i], &part, passage);
 	}
 }
 
 bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash)
+		       const struct passage *passage)
 {
-	const struct endpoint *endpoint = &worker->tables->endpoints[action.destination];
+	const struct endpoint *endpoint = &worker->tables->endpoints[passage->action.destination];
 	const struct peer *peer = &worker->tables->peers[endpoint->peer];
 	uint32_t mtu = atomic_load_explicit(&peer->path->path_mtu, memory_order_relaxed);
 	uint32_t learned = atomic_load_explicit(&peer->path->path_learned, memory_order_relaxed);
@@ -117,7 +121,7 @@ bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		}
 		return false;
 	}
-	size_exceeded(worker, mbuf, packet, ingress, action, hash, mtu - peer->header_size);
+	size_exceeded(worker, mbuf, packet, passage, mtu - peer->header_size);
 	return true;
 }
 

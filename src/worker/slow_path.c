@@ -80,6 +80,7 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 {
 	struct walk walk = walk_make(worker, packet, ingress);
 	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
+	const struct flow *flow = flow_table_get(worker->flows, reference);
 	struct flow_account account;
 
 	// It must come from where the connection's packets come, and go to the one who sent what it
@@ -97,13 +98,19 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 	}
 	worker_say(worker, "connection", "an error about a live one");
 	walk.reply = (reference & 1) == FLOW_REPLY;
+	walk.other = flow_other_key(flow, reference & 1);
 	switch (run_walk(&walk)) {
 	case VERDICT_NEXT:
 		// By its MAC address it could be for anybody.
 		if (same_place(worker, reference ^ 1,
 			       (struct ingress){.port = walk.destination->port,
 						.peer = walk.destination->peer}))
-			fast_path_forward(worker, mbuf, packet, ingress, walk.action, hash);
+			fast_path_forward(worker, mbuf, packet,
+					  &(struct passage){.ingress = ingress,
+							    .action = walk.action,
+							    .hash = hash,
+							    .flow = flow,
+							    .direction = reference & 1});
 		else
 			worker_drop(worker, mbuf, ingress.port, DROP_NO_CONNECTION);
 		break;

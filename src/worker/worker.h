@@ -11,6 +11,7 @@
 // multicast.c   who is in which multicast group
 // announce.c    addresses that move from port to port
 // replicate.c   packets with several receivers
+// translation.c connections with other addresses or ports at their other side
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
@@ -227,12 +228,35 @@ static inline struct walk walk_make(struct worker *worker, const struct packet *
 // engine.c
 void worker_wake(struct worker *worker);
 
+// How a packet goes on, after it was decided.
+struct passage {
+	struct ingress ingress;
+	struct flow_action action;
+	struct flow_hash hash;
+	const struct flow *flow; // that it is of; NULL: of none, it has several receivers
+	enum flow_direction_index direction;
+};
+
 // fast_path.c
 void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 		       struct rte_mbuf **mbufs, uint32_t count);
 void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
 void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+		       const struct passage *passage);
+
+// translation.c: rewrites a packet of a FLOW_ACTION_TRANSLATE, and takes `hops` (0 or 1) off it.
+// Anything but a plain packet; false: it can't be translated, and nothing was done.
+bool translation_apply(struct rte_mbuf *mbuf, const struct packet *packet,
+		       const struct flow_key *back, unsigned int hops);
+// In a trace.
+void translation_say(struct worker *worker, const struct packet *packet,
+		     const struct flow_key *back);
+// Sees to it that no other connection has the key of a new one's replies, and that these come to
+// its owner: by another source port of the packets as they leave, if need be. `hash` is that of the
+// walk's packet, `replaced` a connection that ends with this one's begin (0: none). False: there is
+// no such port.
+bool translation_fit(const struct worker *worker, struct walk *walk, struct flow_hash hash,
+		     flow_reference replaced);
 
 // slow_path.c: take the mbuf over. `reference`: what flow_table_find has found.
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -270,14 +294,13 @@ void services_turn(struct worker *worker, bool new_second);
 
 // size.c: take the mbuf over. `mtu` is what an IP packet of it may have.
 void size_exceeded(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		   struct ingress ingress, struct flow_action action, struct flow_hash hash,
-		   uint32_t mtu);
+		   const struct passage *passage, uint32_t mtu);
 // Of the sender's own network.
 void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
 			   const struct packet *packet, struct ingress ingress);
 // Of the way to the destination's node, as far as that is known still: false, and nothing is done.
 bool size_exceeds_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+		       const struct passage *passage);
 
 // fragments.c
 bool fragments_open(struct worker *worker);
@@ -291,7 +314,7 @@ void fragments_receive(struct worker *worker, struct rte_mbuf *mbuf, const struc
 void fragments_again(struct worker *worker, struct rte_mbuf *mbuf);
 // With each fragment of a datagram (MBUF_DATAGRAM), what `packet` says is decided of the whole.
 void fragments_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		       struct ingress ingress, struct flow_action action, struct flow_hash hash);
+		       const struct passage *passage);
 void fragments_replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 			 struct ingress ingress, struct flow_hash hash);
 // False: the gateway has no answer, and nothing is done.

@@ -311,6 +311,9 @@ void frame_finish(struct frame *frame)
 		put16(l4 + place, 0);
 		put16(l4 + place,
 		      reference_l4_checksum(ip, frame->l4 - frame->l3, size, frame->protocol));
+		// Zero would say that there is none (RFC 768).
+		if (frame->protocol == IPPROTO_UDP && !get16(l4 + place))
+			put16(l4 + place, 0xffff);
 	}
 	if (ip[0] >> 4 == 4) {
 		put16(ip + 2, frame->size - frame->l3);

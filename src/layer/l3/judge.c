@@ -7,7 +7,7 @@
 
 static bool is_gateway(const struct walk *walk)
 {
-	const struct ip_address *destination = &walk->packet->destination;
+	const struct ip_address *destination = &walk->leaving.destination;
 	struct ip_address own;
 
 	if (!ip_is_v4(destination) && ip_is_link_local(destination)) {
@@ -21,6 +21,7 @@ static bool is_gateway(const struct walk *walk)
 static enum verdict judge(struct walk *walk, const void *tables)
 {
 	const struct packet *packet = walk->packet;
+	const struct ip_address *destination = &walk->leaving.destination;
 	char text[IP_TEXT_SIZE];
 	enum drop_reason reason;
 	uint32_t found;
@@ -29,25 +30,28 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		return VERDICT_NEXT;
 	if (is_gateway(walk)) {
 		walk->to_gateway = true;
-		walk_say(walk, "%s is the gateway itself", ip_format(&packet->destination, text));
+		walk_say(walk, "%s is the gateway itself", ip_format(destination, text));
 		return VERDICT_NEXT;
 	}
 	if (!walk->network->routed) {
 		walk_say(walk, "network %s has no Vrf", walk->network->name);
 		return walk_drop(walk, DROP_NOT_ROUTED);
 	}
-	if (ip_is_link_local(&packet->destination) || ip_is_link_local(&packet->source)) {
+	if (ip_is_link_local(destination) || ip_is_link_local(&packet->source)) {
 		walk_say(walk, "link-local addresses are not routed");
-		return walk_drop(walk, tables_find_subnet(walk->tables, walk->network->domain,
-							  &packet->destination)
-					       ? DROP_NO_HOST
-					       : DROP_NO_ROUTE);
+		return walk_drop(
+			walk, tables_find_subnet(walk->tables, walk->network->domain, destination)
+				      ? DROP_NO_HOST
+				      : DROP_NO_ROUTE);
 	}
 	reason = route_resolve(walk, &found);
 	if (reason != DROP_NONE)
 		return walk_drop(walk, reason);
 	walk->destination = &walk->tables->endpoints[found];
-	if (walk->destination == walk->source)
+	// A workload can talk to itself by an address that is translated to its own, if it can't
+	// tell (RFC 4787 REQ-9).
+	if (walk->destination == walk->source &&
+	    ip_equal(&walk->leaving.source, &packet->key.source))
 		return walk_drop(walk, DROP_HAIRPIN);
 	if (packet->ttl <= 1) {
 		walk_say(walk, "the hop limit ends here");
@@ -55,7 +59,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	}
 	walk->action.destination = found;
 	walk->action.flags |= FLOW_ACTION_ROUTE;
-	walk_say(walk, "%s: to port %s in network %s", ip_format(&packet->destination, text),
+	walk_say(walk, "%s: to port %s in network %s", ip_format(destination, text),
 		 tables_detail(walk->tables, walk->destination)->name,
 		 walk->tables->networks[walk->destination->network].name);
 	return VERDICT_NEXT;

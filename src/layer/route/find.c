@@ -45,7 +45,12 @@ static const struct route_hop *choose(struct walk *walk, const struct route *rou
 	uint32_t hop = route->only;
 
 	if (route->spread) {
-		hop = route->spread->hops[connection_hash(&walk->packet->key) % ROUTE_SPREAD_SIZE];
+		// In both walks of a translated connection: before its source was translated.
+		struct flow_key key = walk->leaving;
+
+		key.source = walk->packet->key.source;
+		key.source_port = walk->packet->key.source_port;
+		hop = route->spread->hops[connection_hash(&key) % ROUTE_SPREAD_SIZE];
 		walk->unique = true;
 	}
 	return hop < route->hop_count ? &route->hops[hop] : NULL;
@@ -93,7 +98,7 @@ static enum drop_reason follow(struct walk *walk, const struct route *route, uin
 enum drop_reason route_resolve(struct walk *walk, uint32_t *endpoint)
 {
 	const struct tables *tables = walk->tables;
-	const struct ip_address *address = &walk->packet->destination;
+	const struct ip_address *address = &walk->leaving.destination;
 	uint16_t domain = walk->network->domain;
 	char text[IP_TEXT_SIZE];
 

@@ -1,6 +1,7 @@
 // May the connection be opened? Asked at both ends that are ports of this node: egress rules of the
 // opener, ingress rules of the other side. A packet in the reply direction is judged as the one
-// that opened the connection.
+// that opened the connection. Each end is held against what it sees: of a translated connection the
+// opener's rules against the packet as it was sent, the other side's against it as it arrives.
 
 #include <arpa/inet.h>
 
@@ -136,23 +137,23 @@ static enum verdict judge_end(struct walk *walk, struct question *question,
 
 static enum verdict judge(struct walk *walk, const void *tables)
 {
-	struct flow_key reverse, *key = (struct flow_key *)(uintptr_t)&walk->packet->key;
+	struct flow_key sent, arrives;
 	struct question question = {.common = walk->tables, .tables = tables};
 	const struct endpoint *opener = walk->source, *other = walk->destination;
 	enum verdict verdict;
 
 	if (walk->reply) {
-		reverse = flow_key_reverse(key, key->network);
-		key = &reverse;
 		opener = walk->destination;
 		other = walk->source;
 	}
-	question.key = key;
-	question.remote = &key->destination;
+	walk_opening(walk, &sent, &arrives);
+	question.key = &sent;
+	question.remote = &sent.destination;
 	verdict = judge_end(walk, &question, opener, POLICY_EGRESS);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	question.remote = &key->source;
+	question.key = &arrives;
+	question.remote = &arrives.source;
 	return judge_end(walk, &question, other, POLICY_INGRESS);
 }
 

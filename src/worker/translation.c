@@ -1,0 +1,131 @@
+// Connections whose packets leave with other addresses or ports than they came with. Nothing is
+// kept of it but the keys of both directions: each is what the other one's packets leave as,
+// reversed.
+
+#include "packet/translate.h"
+#include "port/crc32c.h"
+#include "port/offload.h"
+#include "worker/worker.h"
+
+// Source ports that are tried for a connection.
+#define PORTS_TRIED 256
+
+static bool ports_differ(const struct packet *packet, const struct flow_key *back)
+{
+	return packet->key.source_port != back->destination_port ||
+	       packet->key.destination_port != back->source_port;
+}
+
+// A CRC is made anew only where it was right: what was broken on its way stays so.
+static bool translate_sctp(struct rte_mbuf *mbuf, const struct packet *packet,
+			   const struct flow_key *back)
+{
+	uint32_t start = packet->l4_offset, end = packet->l3_offset + packet->ip_length, crc;
+	uint8_t *field = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, start + SCTP_CRC_OFFSET);
+	bool right;
+
+	if (packet->kind != PACKET_IP || packet->fragments)
+		return false;
+	memcpy(&crc, field, sizeof(crc));
+	right = crc32c_complete(mbuf, start, end, start + SCTP_CRC_OFFSET) &&
+		memcmp(&crc, field, sizeof(crc)) == 0;
+	packet_translate(rte_pktmbuf_mtod(mbuf, uint8_t *), rte_pktmbuf_data_len(mbuf), packet,
+			 back, false);
+	if (right)
+		crc32c_complete(mbuf, start, end, start + SCTP_CRC_OFFSET);
+	else
+		memcpy(field, &crc, sizeof(crc));
+	return true;
+}
+
+bool translation_apply(struct rte_mbuf *mbuf, const struct packet *packet,
+		       const struct flow_key *back, unsigned int hops)
+{
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	bool v4 = ip_is_v4(&packet->source);
+
+	if (packet->key.protocol == IPPROTO_SCTP && packet->kind != PACKET_ICMP_ERROR &&
+	    packet->l4_offset && ports_differ(packet, back)) {
+		if (!translate_sctp(mbuf, packet, back))
+			return false;
+	} else {
+		packet_translate(data, rte_pktmbuf_data_len(mbuf), packet, back,
+				 mbuf->ol_flags & PACKET_UNFINISHED);
+	}
+	if (hops && v4)
+		ipv4_decrement_ttl(data + packet->l3_offset);
+	else if (hops)
+		data[packet->l3_offset + 7]--;
+	return true;
+}
+
+void translation_say(struct worker *worker, const struct packet *packet,
+		     const struct flow_key *back)
+{
+	struct flow_key to = flow_key_reverse(back, back->network);
+	char source[IP_TEXT_SIZE], destination[IP_TEXT_SIZE];
+
+	ip_format(&to.source, source);
+	ip_format(&to.destination, destination);
+	if (to.protocol == IPPROTO_TCP || to.protocol == IPPROTO_UDP || to.protocol == IPPROTO_SCTP)
+		worker_say(worker, "translation", "from %s port %u to %s port %u", source,
+			   rte_be_to_cpu_16(to.source_port), destination,
+			   rte_be_to_cpu_16(to.destination_port));
+	else
+		worker_say(worker, "translation", "from %s to %s", source, destination);
+}
+
+// Is the key free, and its owner the connection's?
+static bool fits(const struct worker *worker, const struct flow_key *reply, uint32_t owner,
+		 flow_reference replaced)
+{
+	struct flow_hash hash = flow_hash(&worker->flows->secret, reply);
+	flow_reference found;
+
+	if (flow_table_owner(worker->flows, hash) != owner)
+		return false;
+	found = flow_table_find(worker->flows, reply, hash);
+	return !found || (replaced && found >> 1 == replaced >> 1);
+}
+
+static bool has_ports(const struct flow_key *key)
+{
+	switch (key->protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool translation_fit(const struct worker *worker, struct walk *walk, struct flow_hash hash,
+		     flow_reference replaced)
+{
+	const struct flow_key *key = &walk->packet->key;
+	uint32_t owner = flow_table_owner(worker->flows, hash);
+	struct flow_key reply;
+	uint16_t port;
+
+	if (key->flags & FLOW_KEY_ONE_WAY)
+		return true;
+	// What was recalled leaves this out.
+	walk->destination = &worker->tables->endpoints[walk->action.destination];
+	reply = flow_key_reverse(&walk->leaving, walk_reply_network(walk));
+	if (likely(fits(worker, &reply, owner, replaced)))
+		return true;
+	// Another one that can't be foretold from outside (RFC 6056 section 3.3).
+	for (uint32_t i = 0; has_ports(key) && i < PORTS_TRIED; i++) {
+		port = (uint16_t)(1024 + (hash.bucket + i * 40503u) % (65536 - 1024));
+		reply.destination_port = rte_cpu_to_be_16(port);
+		if (!fits(worker, &reply, owner, replaced))
+			continue;
+		walk->leaving.source_port = reply.destination_port;
+		walk_translate(walk);
+		return true;
+	}
+	return false;
+}
