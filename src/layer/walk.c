@@ -134,7 +134,8 @@ void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 		.other = &walk->packet->key,
 	};
 	// A translated connection may have its other side in the opener's own network.
-	bool direct = walk->source && walk->source->network == to->network && !remote &&
+	bool direct = walk_translates(walk) && walk->source &&
+		      walk->source->network == to->network && !remote &&
 		      ip_equal(&walk->leaving.source, &walk->packet->source);
 
 	if (routed && remote)

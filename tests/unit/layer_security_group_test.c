@@ -306,7 +306,7 @@ static void ask(struct world *world, const struct layer_fixture *fixture)
 	const struct tables *tables = fixture->tables;
 	struct packet packet = {.key = random_key(world)};
 	char names[2][16], want[80], text[80];
-	struct walk walk = {.tables = tables, .packet = &packet};
+	struct walk walk = {.tables = tables, .packet = &packet, .leaving = packet.key};
 	const void *own = NULL;
 	bool allowed = true;
 
