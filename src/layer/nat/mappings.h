@@ -1,0 +1,111 @@
+// Which external address and port an inside address and port has, for all of its connections
+// (RFC 4787 REQ-1: endpoint-independent mapping). A mapping lives as long as connections use it,
+// and is held for a while afterwards, so that its port does not soon mean somebody else (RFC 6888
+// REQ-8).
+//
+// When no port is left, one is given to several inside ends: then each connection's key of replies
+// must be nobody else's, and a mapping serves only those destinations where it is.
+//
+// A mapping's external end has the same share in the shard of the connection table as its inside
+// end (flow/hash.h). So both directions of each of its connections are one worker's.
+//
+// Threads: any worker chooses for a first packet, takes when it enters the connection, and releases
+// when that ends. Choosing changes nothing, so `sluice trace` chooses, too. Mappings are in lanes,
+// by that share; each has a lock, which is held for the time of some cache misses. Later packets
+// know nothing of mappings. All of this outlives generations of the tables.
+//
+// addresses.c  the memory, and external addresses
+// ports.c      their ports
+// choose.c     for a first packet
+// mappings.c   taken, released, held, ended
+
+#pragma once
+
+#include "layer/nat/ports.h"
+
+struct flow;
+
+#define NAT_ADDRESSES_MAX 4096
+#define NAT_LANES_MAX	  FLOW_SHARDS
+
+// Seconds that a mapping is held when its last connection has ended. Those of TCP end by their
+// connections' TIME-WAIT.
+#define NAT_HOLD 120
+
+// The inside end of connections.
+struct nat_inside {
+	struct ip_address address;
+	uint16_t port; // network byte order; ICMP: the identifier
+	uint16_t network;
+	uint16_t owner; // number of the Port that answers for it
+	uint8_t protocol;
+};
+
+// External addresses that a Nat may use for one family.
+struct nat_pool {
+	const uint32_t *addresses; // numbers of nat_mappings_address
+	uint32_t count;
+	uint32_t blocks_max; // of a Port
+};
+
+struct nat_choice {
+	struct ip_address address;
+	uint16_t port;	 // network byte order
+	bool shared;	 // with other inside ends
+	uint32_t number; // of the address
+};
+
+enum nat_answer {
+	NAT_CHOSEN,
+	NAT_NO_PORT,   // none that this destination does not see already
+	NAT_NO_BLOCK,  // the same, and the Port has as many blocks as it may
+	NAT_NO_MEMORY, // too many mappings
+};
+
+struct nat_mappings;
+
+struct nat_mappings_stats {
+	uint64_t mappings; // now; with those that are held
+	uint64_t held;
+	uint64_t blocks; // now
+};
+
+// For at most `max` mappings. `secret` is the connection table's, and must stay.
+struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
+				       const struct flow_hash_secret *secret);
+void nat_mappings_close(struct nat_mappings *mappings);
+
+// The number of an external address, made if need be, and its blocks; 0: no room. Between begin and
+// settle or abandon those are marked that objects name; others are forgotten when their last
+// mapping is. Control thread.
+void nat_mappings_begin(struct nat_mappings *mappings);
+uint32_t nat_mappings_address(struct nat_mappings *mappings, const struct ip_address *address,
+			      uint32_t block);
+void nat_mappings_settle(struct nat_mappings *mappings);
+void nat_mappings_abandon(struct nat_mappings *mappings);
+
+// A mapping for a connection: the one that its inside end has, or what may become one. `is_free`
+// says whether replies to an external end would be this connection's alone.
+enum nat_answer nat_mappings_choose(
+	struct nat_mappings *mappings, const struct nat_pool *pool, const struct nat_inside *inside,
+	bool (*is_free)(const void *context, const struct ip_address *address, uint16_t port),
+	const void *context, struct nat_choice *choice);
+
+// The connection will be entered: it uses the mapping from now on. False: another worker was
+// quicker to take the port or the memory.
+bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *inside,
+		       const struct nat_choice *choice, uint32_t now);
+
+// It has ended. `owner` of `inside` is not looked at. `hold`: NAT_HOLD, or 0.
+void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,
+			  const struct ip_address *address, uint16_t port, uint32_t hold,
+			  uint32_t now);
+
+// Who has the external end, alone or first of all. False: nobody.
+bool nat_mappings_find(struct nat_mappings *mappings, const struct ip_address *address,
+		       uint16_t port, uint8_t protocol, struct nat_inside *inside);
+
+// Ends some of those that were held for long enough. Returns how many; now and then.
+uint32_t nat_mappings_expire(struct nat_mappings *mappings, uint32_t now);
+
+void nat_mappings_stats(struct nat_mappings *mappings, struct nat_mappings_stats *stats);

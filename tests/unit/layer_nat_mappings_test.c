@@ -1,0 +1,419 @@
+// Mappings of NAT: what RFC 4787 and RFC 6888 ask of them, and random play against a plain list.
+
+#include "test.h"
+
+#include "layer/nat/mappings.h"
+
+#define OWNERS 5
+
+struct connection {
+	bool live;
+	struct nat_inside inside;
+	struct ip_address to;
+	uint16_t to_port;
+	struct nat_choice choice;
+};
+
+#define CONNECTIONS 4096
+
+struct world {
+	struct flow_hash_secret secret;
+	struct nat_mappings *mappings;
+	uint32_t numbers[2];
+	struct nat_pool pool;
+	uint32_t now;
+	struct random random;
+	uint64_t seed;
+	struct connection connections[CONNECTIONS];
+	const struct connection *opening; // of which is_free is asked
+	bool shared;			  // a port was, once
+};
+
+static bool replies_are_free(const void *context, const struct ip_address *address, uint16_t port)
+{
+	const struct world *world = context;
+	const struct connection *opening = world->opening;
+
+	for (uint32_t i = 0; i < CONNECTIONS; i++) {
+		const struct connection *other = &world->connections[i];
+
+		if (other->live && other->inside.protocol == opening->inside.protocol &&
+		    other->choice.port == port && other->to_port == opening->to_port &&
+		    ip_equal(&other->choice.address, address) && ip_equal(&other->to, &opening->to))
+			return false;
+	}
+	return true;
+}
+
+static struct world *open_world(uint32_t workers, uint32_t addresses, uint32_t block,
+				uint32_t blocks_max, uint32_t max)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	assert_non_null(world);
+	world->seed = world->random.state = random_seed();
+	random_fill(&world->random, &world->secret, sizeof(world->secret));
+	for (unsigned int i = 0; i < 6; i++)
+		world->secret.words[i] |= 1;
+	world->now = 1000;
+	world->mappings = nat_mappings_open(max, workers, &world->secret);
+	assert_non_null(world->mappings);
+	for (uint32_t i = 0; i < addresses; i++) {
+		struct ip_address address = ip_from_v4(htonl(0xc6336401 + i));
+
+		world->numbers[i] = nat_mappings_address(world->mappings, &address, block);
+		assert_int_not_equal(world->numbers[i], 0);
+	}
+	world->pool = (struct nat_pool){world->numbers, addresses, blocks_max};
+	return world;
+}
+
+static void close_world(struct world *world)
+{
+	nat_mappings_close(world->mappings);
+	free(world);
+}
+
+static struct nat_inside make_inside(uint32_t host, uint16_t port, uint8_t protocol)
+{
+	return (struct nat_inside){
+		.address = ip_from_v4(htonl(0x0a000000 + host)),
+		.port = htons(port),
+		.network = 3,
+		.owner = (uint16_t)(3 + host % OWNERS),
+		.protocol = protocol,
+	};
+}
+
+static struct connection *free_connection(struct world *world)
+{
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		if (!world->connections[i].live)
+			return &world->connections[i];
+	return NULL;
+}
+
+// Opens one to a destination by number; NULL where there is no mapping for it.
+static struct connection *open_one(struct world *world, struct nat_inside inside, uint32_t to)
+{
+	struct connection *connection = free_connection(world);
+	enum nat_answer answer;
+
+	assert_non_null(connection);
+	*connection = (struct connection){
+		.inside = inside,
+		.to = ip_from_v4(htonl(0xcb007100 + to)),
+		.to_port = htons(443),
+	};
+	world->opening = connection;
+	answer = nat_mappings_choose(world->mappings, &world->pool, &inside, replies_are_free,
+				     world, &connection->choice);
+	if (answer != NAT_CHOSEN ||
+	    !nat_mappings_take(world->mappings, &inside, &connection->choice, world->now))
+		return NULL;
+	connection->live = true;
+	world->shared |= connection->choice.shared;
+	return connection;
+}
+
+static void close_one(struct world *world, struct connection *connection, uint32_t hold)
+{
+	connection->live = false;
+	nat_mappings_release(world->mappings, &connection->inside, &connection->choice.address,
+			     connection->choice.port, hold, world->now);
+}
+
+static void test_endpoint_independent(void **state)
+{
+	struct world *world = open_world(2, 2, 256, 4, 4096);
+	struct nat_inside inside = make_inside(1, 40000, IPPROTO_UDP), found;
+	struct connection *first = open_one(world, inside, 1), *last = NULL;
+
+	assert_non_null(first);
+	for (uint32_t to = 2; to < 100; to++) {
+		last = open_one(world, inside, to);
+		assert_non_null(last);
+		assert_int_equal(last->choice.port, first->choice.port);
+		assert_true(ip_equal(&last->choice.address, &first->choice.address));
+		assert_int_equal(flow_hash_share(&world->secret, &first->choice.address,
+						 first->choice.port) %
+					 2,
+				 flow_hash_share(&world->secret, &inside.address, inside.port) % 2);
+	}
+	assert_true(nat_mappings_find(world->mappings, &first->choice.address, first->choice.port,
+				      IPPROTO_UDP, &found));
+	assert_int_equal(found.port, inside.port);
+	assert_true(ip_equal(&found.address, &inside.address));
+	assert_int_equal(found.owner, inside.owner);
+	assert_false(nat_mappings_find(world->mappings, &first->choice.address, first->choice.port,
+				       IPPROTO_TCP, &found));
+	close_world(world);
+}
+
+// RFC 4787 REQ-2 and REQ-4.
+static void test_pairing_and_parity(void **state)
+{
+	struct world *world = open_world(1, 2, 512, 8, 4096);
+	struct connection *first = open_one(world, make_inside(1, 5000, IPPROTO_UDP), 1);
+
+	assert_non_null(first);
+	for (uint16_t port = 5000; port < 5200; port++) {
+		struct connection *next = open_one(world, make_inside(1, port, IPPROTO_UDP), 2);
+
+		assert_non_null(next);
+		assert_true(ip_equal(&next->choice.address, &first->choice.address));
+		assert_int_equal(ntohs(next->choice.port) % 2, port % 2);
+		assert_in_range(ntohs(next->choice.port), NAT_PORT_FIRST, 65535);
+	}
+	close_world(world);
+}
+
+// What was released is the same end's for two minutes, and nobody else's.
+static void test_hold(void **state)
+{
+	struct world *world = open_world(1, 1, 64, 1, 4096);
+	struct nat_inside inside = make_inside(5, 7000, IPPROTO_UDP), found;
+	struct connection *connection = open_one(world, inside, 1);
+	struct nat_choice before;
+
+	assert_non_null(connection);
+	before = connection->choice;
+	close_one(world, connection, NAT_HOLD);
+	world->now += NAT_HOLD - 1;
+	nat_mappings_expire(world->mappings, world->now);
+	assert_true(nat_mappings_find(world->mappings, &before.address, before.port, IPPROTO_UDP,
+				      &found));
+	connection = open_one(world, inside, 2);
+	assert_non_null(connection);
+	assert_int_equal(connection->choice.port, before.port);
+	close_one(world, connection, NAT_HOLD);
+	world->now += NAT_HOLD;
+	assert_int_equal(nat_mappings_expire(world->mappings, world->now), 1);
+	assert_false(nat_mappings_find(world->mappings, &before.address, before.port, IPPROTO_UDP,
+				       &found));
+	close_world(world);
+}
+
+// A Port's blocks are bounded; then its own ports serve several ends, to different destinations.
+static void test_blocks_are_bounded(void **state)
+{
+	struct world *world = open_world(1, 1, 64, 2, 4096);
+	struct nat_mappings_stats stats;
+	uint32_t shared = 0;
+
+	for (uint16_t i = 0; i < 300; i++) {
+		struct connection *connection =
+			open_one(world, make_inside(5, (uint16_t)(2000 + i), IPPROTO_TCP), i);
+
+		assert_non_null(connection);
+		shared += connection->choice.shared;
+	}
+	assert_int_equal(shared, 300 - 128);
+	nat_mappings_stats(world->mappings, &stats);
+	assert_int_equal(stats.blocks, 2);
+	// To one destination there are just so many.
+	for (uint32_t i = 0, open = 0; i < 300; i++) {
+		open += open_one(world, make_inside(5, (uint16_t)(4000 + i), IPPROTO_TCP), 1000) !=
+			NULL;
+		assert_in_range(open, 0, 128);
+	}
+	// Another Port is not touched by that.
+	assert_false(open_one(world, make_inside(6, 2000, IPPROTO_TCP), 1000)->choice.shared);
+	close_world(world);
+}
+
+// All blocks are taken: who has none shares with others.
+static void test_exhausted_pool(void **state)
+{
+	struct world *world = open_world(1, 1, NAT_BLOCK_MAX, 64, 4096);
+	struct connection *connection;
+
+	// 7 blocks, each another Port's.
+	for (uint16_t i = 0; i < 7; i++) {
+		struct nat_inside inside = make_inside(1, 2000, IPPROTO_TCP);
+
+		inside.owner = (uint16_t)(100 + i);
+		inside.port = htons((uint16_t)(2000 + i));
+		connection = open_one(world, inside, 1);
+		assert_non_null(connection);
+		assert_false(connection->choice.shared);
+	}
+	connection = open_one(world, make_inside(2, 2000, IPPROTO_TCP), 1);
+	assert_non_null(connection);
+	assert_true(connection->choice.shared);
+	close_world(world);
+}
+
+// Protocols without ports: the address alone, for one inside end a destination.
+static void test_without_ports(void **state)
+{
+	struct world *world = open_world(1, 1, 64, 1, 4096);
+	struct connection *first = open_one(world, make_inside(1, 0, IPPROTO_GRE), 1);
+
+	assert_non_null(first);
+	assert_int_equal(first->choice.port, 0);
+	assert_null(open_one(world, make_inside(2, 0, IPPROTO_GRE), 1));
+	assert_non_null(open_one(world, make_inside(2, 0, IPPROTO_GRE), 2));
+	close_one(world, first, 0);
+	assert_non_null(open_one(world, make_inside(2, 0, IPPROTO_GRE), 1));
+	close_world(world);
+}
+
+// No memory: what was held longest goes first; then there is an answer.
+static void test_full_table(void **state)
+{
+	struct world *world = open_world(1, 1, 1024, 64, 100);
+
+	for (uint16_t i = 0; i < 100; i++) {
+		struct connection *connection =
+			open_one(world, make_inside(5, (uint16_t)(2000 + i), IPPROTO_TCP), 1);
+
+		assert_non_null(connection);
+	}
+	assert_null(open_one(world, make_inside(5, 9000, IPPROTO_TCP), 1));
+	close_one(world, &world->connections[17], NAT_HOLD);
+	assert_non_null(open_one(world, make_inside(5, 9000, IPPROTO_TCP), 1));
+	close_world(world);
+}
+
+// An address that nobody names any more is forgotten, and another one takes its place.
+static void test_addresses_come_and_go(void **state)
+{
+	struct world *world = open_world(1, 1, 64, 4, 100);
+	struct ip_address second = ip_from_v4(htonl(0xc6336463));
+	struct connection *connection = open_one(world, make_inside(1, 2000, IPPROTO_TCP), 1);
+	uint32_t number;
+
+	assert_non_null(connection);
+	nat_mappings_begin(world->mappings);
+	nat_mappings_settle(world->mappings);
+	// It has a mapping still.
+	nat_mappings_begin(world->mappings);
+	number = nat_mappings_address(world->mappings, &second, 64);
+	assert_int_not_equal(number, world->numbers[0]);
+	nat_mappings_abandon(world->mappings);
+	close_one(world, connection, 0);
+	nat_mappings_begin(world->mappings);
+	nat_mappings_settle(world->mappings);
+	nat_mappings_begin(world->mappings);
+	assert_int_equal(nat_mappings_address(world->mappings, &second, 64), world->numbers[0]);
+	nat_mappings_settle(world->mappings);
+	close_world(world);
+}
+
+static bool same_inside(const struct nat_inside *a, const struct nat_inside *b)
+{
+	return a->port == b->port && a->protocol == b->protocol &&
+	       ip_equal(&a->address, &b->address);
+}
+
+static void check_opened(const struct world *world, const struct connection *opened)
+{
+	const struct nat_choice *choice = &opened->choice;
+
+	for (uint32_t i = 0; i < CONNECTIONS; i++) {
+		const struct connection *other = &world->connections[i];
+		bool same_port, same_to;
+
+		if (!other->live || other == opened ||
+		    nat_protocol_of(other->inside.protocol) !=
+			    nat_protocol_of(opened->inside.protocol))
+			continue;
+		same_port = other->choice.port == choice->port &&
+			    ip_equal(&other->choice.address, &choice->address);
+		same_to = ip_equal(&other->to, &opened->to);
+		// Replies belong to one.
+		check_case(!(same_port && same_to), "seed %#lx: two of one reply\n", world->seed);
+		// A port is one end's, but for those that share.
+		check_case(!same_port || same_inside(&other->inside, &opened->inside) ||
+				   other->choice.shared || choice->shared,
+			   "seed %#lx: a port of two ends\n", world->seed);
+		// An end has one port, as long as none had to be shared.
+		check_case(same_port || !same_inside(&other->inside, &opened->inside) ||
+				   world->shared,
+			   "seed %#lx: an end with two ports\n", world->seed);
+	}
+}
+
+static void play(uint32_t workers, uint32_t block, uint32_t blocks_max, bool enough)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+	struct world *world = open_world(workers, 2, block, blocks_max, 8192);
+	uint32_t opened = 0;
+	struct nat_mappings_stats stats;
+
+	for (uint32_t step = 0; step < 6000; step++) {
+		uint32_t what = random_below(&world->random, 100);
+
+		if (what < 60) {
+			struct nat_inside inside =
+				make_inside(random_below(&world->random, 10),
+					    (uint16_t)(3000 + random_below(&world->random, 60)),
+					    protocols[random_below(&world->random, 3)]);
+			uint32_t to = random_below(&world->random, 30);
+			struct connection *connection;
+			bool known = false;
+
+			for (uint32_t i = 0; i < CONNECTIONS && !known; i++)
+				known = world->connections[i].live &&
+					same_inside(&world->connections[i].inside, &inside) &&
+					world->connections[i].to.words[3] == htonl(0xcb007100 + to);
+			if (known)
+				continue;
+			connection = open_one(world, inside, to);
+			if (!connection)
+				continue;
+			opened++;
+			check_opened(world, connection);
+		} else if (what < 97) {
+			struct connection *connection =
+				&world->connections[random_below(&world->random, 2000)];
+
+			if (connection->live)
+				close_one(world, connection,
+					  random_below(&world->random, 2) ? NAT_HOLD : 0);
+		} else {
+			world->now += random_below(&world->random, 30);
+			nat_mappings_expire(world->mappings, world->now);
+		}
+	}
+	assert_in_range(opened, 1000, 6000);
+	check_case(!enough || !world->shared, "seed %#lx: a port was shared\n", world->seed);
+	for (uint32_t i = 0; i < CONNECTIONS; i++)
+		if (world->connections[i].live)
+			close_one(world, &world->connections[i], NAT_HOLD);
+	world->now += NAT_HOLD;
+	while (nat_mappings_expire(world->mappings, world->now))
+		;
+	nat_mappings_stats(world->mappings, &stats);
+	check_case(!stats.mappings && !stats.held && !stats.blocks,
+		   "seed %#lx: %lu mappings, %lu held, %lu blocks are left\n", world->seed,
+		   stats.mappings, stats.held, stats.blocks);
+	close_world(world);
+}
+
+static void test_random_play(void **state)
+{
+	play(1, 64, 1, false);
+	play(1, 256, 64, true);
+	play(2, 64, 2, false);
+	play(3, 8192, 8, true);
+	play(4, 1024, 16, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_endpoint_independent),
+		cmocka_unit_test(test_pairing_and_parity),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_blocks_are_bounded),
+		cmocka_unit_test(test_exhausted_pool),
+		cmocka_unit_test(test_without_ports),
+		cmocka_unit_test(test_full_table),
+		cmocka_unit_test(test_addresses_come_and_go),
+		cmocka_unit_test(test_random_play),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
