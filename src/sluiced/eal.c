@@ -50,6 +50,9 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 	// Huge pages if there are enough of them, else ordinary ones.
 	ordinary = getenv(EAL_ORDINARY_PAGES) || free_huge_pages() * 2 < memory;
 	if (ordinary) {
+		// Of ordinary pages a packet buffer takes one for itself: DPDK lets none cross from
+		// one to the next.
+		snprintf(memory_text, sizeof(memory_text), "%u", memory * 2);
 		// EAL takes no --in-memory together with --no-huge.
 		arguments[count - 1] = "--no-shconf";
 		arguments[count++] = "--no-huge";

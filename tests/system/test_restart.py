@@ -70,7 +70,8 @@ def test_tcp_across_a_restart(lab, family, pick_up):
 
 def test_without_huge_pages(one_lab, family):
     """Ordinary pages serve where there are no others."""
-    lab = one_lab(prefix=NO_HUGE_PAGES)
+    # As much memory as there is by default: buffers take more of it in ordinary pages.
+    lab = one_lab(prefix=NO_HUGE_PAGES, options=["--memory", "128"])
     lab.network("blue", 1)
     lab.workload("one", "a", "blue", kernel=True)
     lab.workload("two", "a", "blue", kernel=True)
