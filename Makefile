@@ -3,7 +3,7 @@
 BUILD := build
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider
 # System tests mostly wait: several files at a time. Each runs as a whole, in namespaces of its own.
-JOBS := 3
+JOBS := 5
 PYTEST_SYSTEM := $(PYTEST) -n $(JOBS) --dist loadfile
 FUZZ_SECONDS := 60
 HUGE_PAGES := 256
