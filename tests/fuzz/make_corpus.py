@@ -353,6 +353,29 @@ def offloads():
         yield f"tunnel{version}", entry(ip(4, 17, len(outer)) + outer, gso, 50 + start, 16)
 
 
+def payloads():
+    """A byte that says what it is, and the payload; see fuzz_payload.c."""
+    for family in (0, 8):
+        yield f"client{family}", bytes([family | 1]) + \
+            b"USER me\r\nPORT 10,1,0,11,4,1\r\nEPRT |1|10.1.0.11|6275|\r\nEPRT |2|fd00:1::11|5282|\r\n"
+        yield f"server{family}", bytes([family]) + \
+            b"227 Entering Passive Mode (10,1,0,11,4,1).\r\n229 Entering Extended Passive Mode (|||6446|)\r\n"
+        body = (b"v=0\r\no=alice 1 1 IN IP4 10.1.0.11\r\nc=IN IP4 10.1.0.11\r\nm=audio 49170 RTP/AVP 0\r\n"
+                b"a=rtcp:49180 IN IP4 10.1.0.11\r\nm=video 51372 RTP/AVP 31\r\nc=IN IP6 fd00:1::11\r\na=rtcp:51374\r\n")
+        head = (b"Via: SIP/2.0/UDP 10.1.0.11:5060;branch=z9;rport=5060;received=10.1.0.11\r\n"
+                b"f: \"me\" <sip:alice@[fd00:1::11]>;tag=1\r\nm: <sip:alice@10.1.0.11:5060;maddr=10.1.0.11>\r\n"
+                b"c: application/sdp\r\nl: %d\r\n\r\n" % len(body))
+        yield f"request{family}", bytes([family | 2]) + b"INVITE sip:bob@203.0.113.7:5062 SIP/2.0\r\n" + head + body
+        yield f"response{family}", bytes([family | 2]) + b"SIP/2.0 200 OK\r\n" + head + body
+    header = struct.pack(">HHIIBBHHH", 21, 1234, 150, 250, 0xa0, 0x10, 1000, 0, 0)
+    yield "sequence", b"\3" + struct.pack("<IIHHhh", 100, 200, 10, 10, 5, -5) + header + \
+        struct.pack(">BBBBIIII", 1, 1, 5, 18, 230, 240, 250, 260)
+    for name, data in (("tcp", tcp("10.1.0.11", "10.1.0.12")), ("udp", udp("10.1.0.11", "10.1.0.12")),
+                       ("udp6", udp("fd00:1::11", "fd00:1::12"))):
+        yield f"edit-{name}", b"\4" + struct.pack("<8H", 0, 1, 20, 3, 2, 0, 50, 40 if "6" in name else 20) + \
+            ethernet("a2", "a1", 0x86dd if "6" in name else 0x800, data)
+
+
 def captures():
     """Programs of classic BPF with a packet: `udp port 53` in its short form, arithmetic, memory, a loop's attempt."""
     frame = ethernet("a2", "a1", 0x800, udp("10.1.0.11", "10.1.0.12"))
@@ -441,6 +464,7 @@ def main():
     write(os.path.join(root, "fragments"), fragments())
     write(os.path.join(root, "membership"), memberships())
     write(os.path.join(root, "offload"), offloads())
+    write(os.path.join(root, "payload"), payloads())
     write(os.path.join(root, "plane"), planes())
     write(os.path.join(root, "vhost_ring"), vhost_rings())
     write(os.path.join(root, "dhcp"), ((name, bytes([which]) + data) for name, which, data in services()))

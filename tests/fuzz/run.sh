@@ -5,7 +5,7 @@ set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- capture dhcp fragments membership offload packet plane vhost_ring vhost_user yaml rpc
+[ $# -gt 0 ] || set -- capture dhcp fragments membership offload packet payload plane vhost_ring vhost_user yaml rpc
 cd "$(dirname "$0")/../.."
 build="build-fuzz"
 
@@ -23,7 +23,7 @@ for target; do
 	offload) size=8192 ;;
 	packet | dhcp | fragments) size=2048 ;;
 	plane | vhost_ring | vhost_user) size=8192 ;;
-	yaml) size=4096 ;;
+	payload | yaml) size=4096 ;;
 	rpc) size=4096 ;;
 	*) echo "run.sh: no fuzzer '$target'" >&2; exit 2 ;;
 	esac
