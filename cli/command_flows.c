@@ -47,6 +47,8 @@ static const struct column columns[] = {
 	{"FROM", 16, .wide_only = true},
 	{"TO", 16, .wide_only = true},
 	{"OFFLOADED", 9, .wide_only = true},
+	{"TRANSLATED SOURCE", 22, .wide_only = true},
+	{"TRANSLATED DESTINATION", 22, .wide_only = true},
 	{"RULE", 0},
 };
 
@@ -81,6 +83,7 @@ static void flow_row(struct printing *printing, const Sluice__V1__Flow *flow)
 {
 	char source[128], destination[128], packets[24], bytes[24], age[16];
 	char reply_packets[24], reply_bytes[24], idle[16];
+	char translated_source[128] = "", translated_destination[128] = "";
 	const char *cells[COLUMN_COUNT] = {
 		flow->event,
 		flow->network,
@@ -97,6 +100,8 @@ static void flow_row(struct printing *printing, const Sluice__V1__Flow *flow)
 		flow->source_at,
 		flow->destination_at,
 		flow->offloaded ? "yes" : "no",
+		translated_source,
+		translated_destination,
 		flow->rule,
 	};
 	const char *shown[COLUMN_COUNT];
@@ -104,6 +109,12 @@ static void flow_row(struct printing *printing, const Sluice__V1__Flow *flow)
 
 	endpoint(source, sizeof(source), flow->source, flow->source_port);
 	endpoint(destination, sizeof(destination), flow->destination, flow->destination_port);
+	if (*flow->translated_source) {
+		endpoint(translated_source, sizeof(translated_source), flow->translated_source,
+			 flow->translated_source_port);
+		endpoint(translated_destination, sizeof(translated_destination),
+			 flow->translated_destination, flow->translated_destination_port);
+	}
 	snprintf(packets, sizeof(packets), "%" PRIu64, flow->packets);
 	snprintf(bytes, sizeof(bytes), "%" PRIu64, flow->bytes);
 	snprintf(age, sizeof(age), "%" PRIu32, flow->age);

@@ -64,6 +64,25 @@ static char *unconst(const char *text)
 	return (char *)(uintptr_t)text;
 }
 
+static void fill_translation(struct flow_message *state, const struct flow *flow)
+{
+	const struct flow_key *key = &flow->direction[FLOW_ORIGINAL].key;
+	const struct flow_key *back = flow_other_key(flow, FLOW_ORIGINAL);
+	Sluice__V1__Flow *message = &state->message;
+	struct flow_key leaving;
+
+	if (!back)
+		return;
+	leaving = flow_key_reverse(back, key->network);
+	if (flow_key_equal(&leaving, key))
+		return;
+	message->translated_source = ip_format(&leaving.source, state->translated_source);
+	message->translated_source_port = ntohs(leaving.source_port);
+	message->translated_destination =
+		ip_format(&leaving.destination, state->translated_destination);
+	message->translated_destination_port = ntohs(leaving.destination_port);
+}
+
 void flow_message_fill(struct flow_message *state, const struct control *control,
 		       const struct flow *flow, const char *event)
 {
@@ -82,6 +101,7 @@ void flow_message_fill(struct flow_message *state, const struct control *control
 	message->source_port = ntohs(key->source_port);
 	message->destination = ip_format(&key->destination, state->destination);
 	message->destination_port = ntohs(key->destination_port);
+	fill_translation(state, flow);
 	message->state = unconst(flow_state_name(flow_state_get(account)));
 	message->packets = account->packets[0] + account->packets[1];
 	message->bytes = account->bytes[0] + account->bytes[1];

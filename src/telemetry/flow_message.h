@@ -15,6 +15,8 @@ struct flow_message {
 	char protocol[8];
 	char source[IP_TEXT_SIZE];
 	char destination[IP_TEXT_SIZE];
+	char translated_source[IP_TEXT_SIZE];
+	char translated_destination[IP_TEXT_SIZE];
 	char rule[160];
 	char source_at[160];
 	char destination_at[160];

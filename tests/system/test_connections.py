@@ -96,7 +96,8 @@ def test_fields(lab, family):
         "network": "blue", "protocol": "udp", "source": left.address[family], "sourcePort": port,
         "destination": right.address[family], "destinationPort": 53, "state": "replied",
         "sourceAt": "left", "destinationAt": "right", "event": "", "replyPackets": 1, "replyBytes": len(bytes(sent[1])),
-        "packets": flow["packets"], "bytes": flow["bytes"], "rule": "", "offloaded": False}
+        "packets": flow["packets"], "bytes": flow["bytes"], "rule": "", "offloaded": False,
+        "translatedSource": "", "translatedSourcePort": 0, "translatedDestination": "", "translatedDestinationPort": 0}
     assert int(flow["packets"]) == 2
     assert int(flow["bytes"]) == sum(len(bytes(frame)) for frame in sent)
     assert 0 <= flow["age"] < 30
