@@ -108,6 +108,7 @@ def test_the_kernel_forwards(lab, stream, to):
     eventually(forwarded)
 
 
+@pytest.mark.parametrize("lab", ["0"], ids=["one worker"], indirect=True)
 def test_numbers_wrap(lab, to):
     """More than 32 bits of sequence numbers can count, in the kernel alone; the end then fits to the last of them."""
     moved = {"destinationPort": 5201, "destination": to.address["v4"]}
