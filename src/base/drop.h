@@ -94,6 +94,15 @@
 	  "ICMP error about such a one.")                                                          \
 	X(CONNECTION_TABLE_FULL, "connection-table-full",                                          \
 	  "A new connection, and the table holds as many as it may.")                              \
+	X(CONNECTION_LIMIT, "connection-limit",                                                    \
+	  "A new connection, and the port that it comes from, or on the uplink the node, has as "  \
+	  "many as it may.")                                                                       \
+	X(HALF_OPEN_LIMIT, "half-open-limit",                                                      \
+	  "A new connection, and the port or node that it comes from has as many half-open ones "  \
+	  "as it may.")                                                                            \
+	X(CONNECTION_RATE, "connection-rate",                                                      \
+	  "A new connection, and the port or node that it comes from opens more a second than it " \
+	  "may.")                                                                                  \
 	X(UNKNOWN_VNI, "unknown-vni", "A tunnel packet with a VNI that no network has.")           \
 	X(UNKNOWN_VTEP, "unknown-vtep", "A tunnel packet from an address that is no node's.")      \
 	X(TUNNEL_HEADER, "tunnel-header",                                                          \

@@ -102,6 +102,7 @@ static void look(struct flow_table *table, uint32_t worker, uint32_t now, struct
 			continue;
 		}
 		step->replies[step->ended] = NULL;
+		rte_prefetch0(&flow->direction[FLOW_ORIGINAL]);
 		if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
 			struct flow_hash hash =
 				flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
@@ -143,7 +144,7 @@ static void end(struct flow_table *table, uint32_t worker, const struct age_step
 		leave_found(table, step->due[place], step->home[place], reference);
 		if (step->replies[i])
 			group_leave(step->replies[i], reference | FLOW_REPLY);
-		flow_table_end_flow(&table->worker[worker], flow);
+		flow_table_end_flow(table, worker, flow);
 		flow_list_add(table, &list, reference >> 1);
 	}
 	if (step->ended)

@@ -91,6 +91,12 @@ enum flow_state {
 	FLOW_STATE_COUNT,
 };
 
+// Only one side has proved that it is there: what floods are made of. Pings are not among them,
+// because no state says that one was answered.
+#define FLOW_STATES_HALF_OPEN                                                                     \
+	(1u << FLOW_STATE_UNREPLIED | 1u << FLOW_STATE_SYN_SENT | 1u << FLOW_STATE_SYN_RECEIVED | \
+	 1u << FLOW_STATE_PICKED_UP | 1u << FLOW_STATE_SCTP_OPENING)
+
 // What flow_account.state holds above the enum flow_state.
 #define FLOW_STATE_MASK	       0xffu
 #define FLOW_FIN(direction)    (0x100u << (direction)) // the direction has sent FIN
@@ -115,6 +121,8 @@ enum flow_state {
 // Replies have no key, or one of another network: the network is to be read where the original
 // direction is.
 #define FLOW_NETWORK_APART 16
+// Its opener is charged with a half-open connection (charge.h). Who takes it out gives that back.
+#define FLOW_HALF_OPEN 32
 
 // Counters of a direction and its windows are written by the worker that has the direction's
 // packets. Arrays are by direction.
@@ -152,6 +160,11 @@ uint32_t flow_state_timeout(enum flow_state state);
 static inline enum flow_state flow_state_get(const struct flow_account *account)
 {
 	return atomic_load_explicit(&account->state, memory_order_relaxed) & FLOW_STATE_MASK;
+}
+
+static inline bool flow_state_is_half_open(enum flow_state state)
+{
+	return FLOW_STATES_HALF_OPEN >> state & 1;
 }
 
 static inline bool flow_has(const struct flow_account *account, uint8_t flag)

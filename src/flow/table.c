@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/pages.h"
 #include "flow/table_private.h"
 
 // What the memory file starts with.
@@ -50,7 +51,8 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	atomic_store(&table->rows_limit, table->rows_max);
 	table->memory.tidy = flow_table_release;
 	table->memory.context = table;
-	if (!flow_places_open(table)) {
+	table->charges = pages_get(FLOW_CHARGES * sizeof(*table->charges));
+	if (!table->charges || !flow_places_open(table)) {
 		flow_table_close(table);
 		return error_set(err, "no memory for the connection table");
 	}
@@ -81,6 +83,7 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	table->flows = (void *)table->memory.parts[FLOW_MEMORY_FLOWS].start;
 	for (uint32_t i = 0; i < workers; i++) {
 		table->worker[i].age_shard = i;
+		table->worker[i].shards = flow_own_shards(table, i);
 		flow_table_grow_open(table, i);
 	}
 	*result = table;
@@ -91,6 +94,7 @@ void flow_table_close(struct flow_table *table)
 {
 	flow_memory_close(&table->memory);
 	flow_places_close(table);
+	pages_free(table->charges, FLOW_CHARGES * sizeof(*table->charges));
 	free(table);
 }
 
@@ -161,18 +165,23 @@ flow_reference flow_table_enter(struct flow_table *table, uint32_t worker, struc
 	const struct flow_direction *direction = flow->direction;
 	bool one_way = flow_has(&flow->account, FLOW_ONE_WAY);
 	bool apart = one_way || direction[0].key.network != direction[1].key.network;
+	bool half_open = flow_state_is_half_open(flow_state_get(&flow->account));
 
 	flow->account.created = flow->account.last_seen = now;
-	flow_set_flags(flow,
-		       FLOW_LIVE | (one_way ? FLOW_ONE_WAY : 0) | (apart ? FLOW_NETWORK_APART : 0));
+	flow_set_flags(flow, FLOW_LIVE | (one_way ? FLOW_ONE_WAY : 0) |
+				     (apart ? FLOW_NETWORK_APART : 0) |
+				     (half_open ? FLOW_HALF_OPEN : 0));
+	flow_charge(table, flow, half_open, 1);
 	if (unlikely(!group_enter(flow_table_bucket(table, hash), hash, reference,
 				  flow_due_time(own, flow, now)))) {
+		flow_charge(table, flow, half_open, -1);
 		flow_place_return(table, worker, number);
 		return 0;
 	}
 	if (!one_way && unlikely(!group_enter(flow_table_bucket(table, reply), reply,
 					      reference | FLOW_REPLY, 0))) {
 		group_leave(flow_table_bucket(table, hash), reference);
+		flow_charge(table, flow, half_open, -1);
 		flow_set_flags(flow, 0);
 		atomic_thread_fence(memory_order_release);
 		give_one(table, worker, number);
@@ -211,11 +220,43 @@ void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference
 		hash = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
 		group_leave(flow_table_bucket(table, hash), reference | FLOW_REPLY);
 	}
-	flow_table_end_flow(&table->worker[worker], flow);
+	flow_table_end_flow(table, worker, flow);
 	// Who has found it before, as for the next packet of a burst, has to look again.
 	for (unsigned int i = 0; i < 2; i++)
 		atomic_store_explicit(&flow->direction[i].generation, 0, memory_order_release);
 	give_one(table, worker, reference >> 1);
+}
+
+void flow_table_opened(struct flow_table *table, struct flow *flow)
+{
+	// Before the flag is taken out: its owner moves the charge in the opposite order.
+	struct flow_charge *charge =
+		flow_table_charge(table, flow->direction[FLOW_ORIGINAL].ingress);
+	uint8_t flags = atomic_fetch_and_explicit(&flow->account.flags, (uint8_t)~FLOW_HALF_OPEN,
+						  memory_order_acq_rel);
+
+	if (flags & FLOW_HALF_OPEN)
+		flow_charge_change(&charge->half_open, -1, table->workers == 1);
+}
+
+void flow_table_move(struct flow_table *table, struct flow *flow, flow_ingress from)
+{
+	struct flow_direction *original = &flow->direction[FLOW_ORIGINAL];
+	bool half_open;
+
+	if (flow_charge_number(original->ingress) == flow_charge_number(from)) {
+		original->ingress = from;
+		return;
+	}
+	half_open = atomic_fetch_and_explicit(&flow->account.flags, (uint8_t)~FLOW_HALF_OPEN,
+					      memory_order_acq_rel) &
+		    FLOW_HALF_OPEN;
+	flow_charge(table, flow, half_open, -1);
+	original->ingress = from;
+	flow_charge(table, flow, half_open, 1);
+	if (half_open)
+		atomic_fetch_or_explicit(&flow->account.flags, FLOW_HALF_OPEN,
+					 memory_order_acq_rel);
 }
 
 uint64_t flow_table_count(const struct flow_table *table)

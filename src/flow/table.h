@@ -10,6 +10,7 @@
 // shrink.c   fewer groups, when few connections are left
 // age.c      connections end
 // memory.c   where all of it lies
+// charge.h   who has opened how many
 //
 // Threads: a shard's buckets and the connections in it are written by the worker that owns the
 // shard only (flow_table_owner); any registered reader may look up at any time. A removed
@@ -26,6 +27,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "base/error.h"
+#include "flow/charge.h"
 #include "flow/flow.h"
 #include "flow/hash.h"
 #include "flow/memory.h"
@@ -81,6 +83,7 @@ struct flow_table_worker {
 
 	uint64_t created;
 	uint64_t removed;
+	uint32_t shards; // that are its own
 	// Places for new connections: the one that was used last first, because it is still in the
 	// cache; and those that wait, by the number of the list.
 	uint32_t ready;
@@ -146,7 +149,8 @@ struct flow_table {
 	uint32_t max;
 	uint32_t workers;
 	struct rte_rcu_qsbr *readers;
-	struct flow_block *blocks; // of numbers
+	struct flow_charge *charges; // by flow_charge_number
+	struct flow_block *blocks;   // of numbers
 	uint32_t block_count;
 	uint32_t block_shift;
 	_Atomic uint32_t blocks_free; // that any worker may take,
@@ -333,6 +337,30 @@ static inline void flow_table_account(const struct flow_table *table, flow_refer
 // Could the worker add a connection? What it removes makes room only after a while. Other threads
 // may ask, too.
 bool flow_table_has_room(const struct flow_table *table, uint32_t worker);
+
+// How many more connections there may be, about, as the worker knows it: all workers' shards fill
+// alike. With one worker it is exact. Other threads may ask, too.
+static inline uint32_t flow_table_room(const struct flow_table *table, uint32_t worker)
+{
+	const struct flow_table_worker *own = &table->worker[worker];
+	uint64_t live = own->created - own->removed;
+
+	if (table->workers > 1)
+		live = live * FLOW_SHARDS / own->shards;
+	return live < table->max ? (uint32_t)(table->max - live) : 0;
+}
+
+static inline struct flow_charge *flow_table_charge(const struct flow_table *table,
+						    flow_ingress ingress)
+{
+	return &table->charges[flow_charge_number(ingress)];
+}
+
+// The connection's state is no longer a half-open one (FLOW_OPENED): gives that back. Any worker.
+void flow_table_opened(struct flow_table *table, struct flow *flow);
+
+// The original direction comes from elsewhere now. Owner.
+void flow_table_move(struct flow_table *table, struct flow *flow, flow_ingress from);
 
 // Removes a connection of the worker's own.
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference);

@@ -141,7 +141,8 @@ static bool compare_endpoints(const struct tables *have, const struct tables *wa
 	for (uint32_t i = 1; i < want->port_count; i++) {
 		const struct port_binding *x = &have->ports[i], *y = &want->ports[i];
 
-		if (x->endpoint != y->endpoint || x->parent != y->parent || x->vlan != y->vlan)
+		if (x->endpoint != y->endpoint || x->parent != y->parent || x->vlan != y->vlan ||
+		    memcmp(&x->limits, &y->limits, sizeof(x->limits)) != 0)
 			differences_add(differences, "%s: port number %u",
 					tables_port_name(want, i), i);
 	}

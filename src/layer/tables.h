@@ -84,6 +84,14 @@ struct endpoint_detail {
 	struct ip_address link_local; // made from the MAC address (RFC 4291 appendix A)
 };
 
+// How many connections may be opened from a port; of the uplink, by each node behind it.
+struct connection_limits {
+	uint32_t connections; // 0: as many as there is room for still
+	uint32_t half_open;   // 0: half of that
+	uint32_t rate;	      // new ones a second; 0: any number
+	uint32_t burst;	      // of them at once
+};
+
 // A port of this node: where packets come in and go out.
 struct port_binding {
 	struct port *port;		// NULL while the device can't be opened
@@ -93,6 +101,7 @@ struct port_binding {
 	uint16_t vlan;			// 0: no VLAN
 	struct port_counters *counters; // one a worker
 	struct router_schedule *schedule; // of router advertisements to it
+	struct connection_limits limits;
 };
 
 // Another node: how to get a packet there.

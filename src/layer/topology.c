@@ -5,6 +5,7 @@
 
 #include "base/prefix_map.h"
 #include "layer/endpoint/compile.h"
+#include "layer/limits/compile.h"
 #include "layer/tracking/compile.h"
 #include "layer/tunnel/tunnel.h"
 #include "model/network_mtu.h"
@@ -228,7 +229,10 @@ int topology_compile(struct compile *compile, struct error *err)
 	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0 ||
 	    number_groups(compile, err) < 0)
 		return -1;
-	return endpoints_compile(compile, err);
+	if (endpoints_compile(compile, err) < 0)
+		return -1;
+	limits_compile(compile);
+	return 0;
 }
 
 void topology_free(struct tables *tables)

@@ -53,10 +53,10 @@ static void gauge(FILE *file, const char *name, const char *help, uint64_t numbe
 }
 
 // A number of each port; `offset` is its place in PortStats.
-static void port_counter(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
-			 const char *help, size_t offset)
+static void port_number(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+			const char *type, const char *help, size_t offset)
 {
-	family(file, name, "counter", help);
+	family(file, name, type, help);
 	for (size_t i = 0; i < stats->n_ports; i++) {
 		const char *port = (const char *)stats->ports[i]->value;
 		uint64_t number;
@@ -65,6 +65,18 @@ static void port_counter(FILE *file, const Sluice__V1__StatsResponse *stats, con
 		sample(file, name, "port", stats->ports[i]->key, NULL, NULL);
 		count(file, number);
 	}
+}
+
+static void port_counter(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+			 const char *help, size_t offset)
+{
+	port_number(file, stats, name, "counter", help, offset);
+}
+
+static void port_gauge(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+		       const char *help, size_t offset)
+{
+	port_number(file, stats, name, "gauge", help, offset);
 }
 
 static void ports_write(FILE *file, const Sluice__V1__StatsResponse *stats)
@@ -92,6 +104,12 @@ static void ports_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 		     offsetof(Sluice__V1__PortStats, tx_packets));
 	port_counter(file, stats, "sluice_port_transmit_bytes_total", "Bytes of the packets sent.",
 		     offsetof(Sluice__V1__PortStats, tx_bytes));
+	port_gauge(file, stats, "sluice_port_connections",
+		   "Live connections that were opened from the port.",
+		   offsetof(Sluice__V1__PortStats, connections));
+	port_gauge(file, stats, "sluice_port_half_open_connections",
+		   "Of them, those that only the opener has said anything about.",
+		   offsetof(Sluice__V1__PortStats, half_open_connections));
 	family(file, "sluice_port_dropped_packets_total", "counter",
 	       "Packets dropped, by the port to whose account it goes and the reason "
 	       "(docs/reference/drops.md); those that are not zero.");

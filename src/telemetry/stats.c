@@ -85,6 +85,24 @@ static bool add_worker_drops(Sluice__V1__WorkerStats *stats, const struct contro
 	return true;
 }
 
+static void add_charge(const struct control *control, uint32_t number, Sluice__V1__PortStats *stats)
+{
+	const struct flow_charge *charge = &control->engine->flows->charges[number];
+
+	stats->connections += atomic_load_explicit(&charge->connections, memory_order_relaxed);
+	stats->half_open_connections +=
+		atomic_load_explicit(&charge->half_open, memory_order_relaxed);
+}
+
+// Those of the uplink are charged to the nodes behind it.
+static void add_charges(const struct control *control, uint32_t number,
+			Sluice__V1__PortStats *stats)
+{
+	add_charge(control, number, stats);
+	for (uint32_t node = 1; number == PORT_UPLINK && node < control->tables->peer_count; node++)
+		add_charge(control, FLOW_CHARGE_NODES + node, stats);
+}
+
 static const char *network_name(const struct control *control, uint32_t number)
 {
 	const struct port_binding *binding = tables_port(control->tables, number);
@@ -119,6 +137,7 @@ Sluice__V1__PortStats *stats_port_collect(const struct control *control, uint32_
 	stats->rx_bytes = sum.rx_bytes;
 	stats->tx_packets = sum.tx_packets;
 	stats->tx_bytes = sum.tx_bytes;
+	add_charges(control, number, stats);
 	if (add_drops(stats, &sum))
 		return stats;
 	sluice__v1__port_stats__free_unpacked(stats, NULL);

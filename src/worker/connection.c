@@ -125,6 +125,11 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
+	reason = limits_judge(worker, packet, ingress, hash, replaced);
+	if (unlikely(reason != DROP_NONE)) {
+		worker_drop(worker, mbuf, ingress.port, reason);
+		return;
+	}
 	flow = unlikely(worker->trace)
 		       ? enter_nowhere(worker, packet, ingress, &walk, hash, replaced, &nowhere,
 				       &reason)
@@ -184,7 +189,10 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	case VERDICT_NEXT:
 		break;
 	}
-	direction->ingress = from;
+	if (unlikely(worker->trace) || (reference & 1) == FLOW_REPLY)
+		direction->ingress = from;
+	else
+		flow_table_move(worker->flows, flow, from);
 	flow_action_set(direction, walk.action, walk.generation);
 	set_rules(flow, &walk);
 	if (flow_state_has_numbers(&flow->account) && !network_of(worker, flow)->window_check)
@@ -228,6 +236,7 @@ static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 
 	switch (flow_account_packet(account, reference & 1, packet, packet->length, worker->now)) {
 	case FLOW_GOES_ON:
+	case FLOW_OPENED:
 		break;
 	case FLOW_PASSES:
 		worker_say(worker, "connection", "the packet changes nothing in it");
@@ -260,6 +269,8 @@ static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		worker_drop(worker, mbuf, ingress.port, DROP_TCP_FLAGS);
 		return false;
 	}
+	if (!worker->trace && flow_account_settle(account) == FLOW_OPENED)
+		flow_table_opened(worker->flows, flow);
 	// Its numbers are there now, while another worker may be accounting the next packet.
 	if (!sole_worker(worker, ingress.port))
 		atomic_fetch_or_explicit(&account->flags, FLOW_RACED, memory_order_relaxed);

@@ -4,6 +4,7 @@
 // fast_path.c   later packets: parse, look up, apply, send
 // slow_path.c   all that is no plain packet of a connection
 // connection.c  first packets, and those that are judged anew
+// limits.c      how many connections who may open
 // reject.c      drops with an ICMP error to the sender
 // size.c        packets that are larger than their way
 // fragments.c   fragments wait for the rest of their datagram
@@ -277,6 +278,12 @@ static inline enum drop_reason slow_path_outside(const struct packet *packet)
 // connection.c: the same, of what has one receiver and is not for services.
 void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		       struct ingress ingress, struct flow_hash hash, flow_reference reference);
+
+// limits.c: may one more connection be opened from there, in place of `replaced` (0: of none)?
+// DROP_NONE, or why not. Owner, and traces.
+enum drop_reason limits_judge(struct worker *worker, const struct packet *packet,
+			      struct ingress ingress, struct flow_hash hash,
+			      flow_reference replaced);
 
 // reject.c: like worker_drop, to the account of the port of ingress, and the sender is told where a
 // router would. `mtu` is what the packet exceeds.

@@ -112,6 +112,11 @@ class Lab:
         self.vtep[name] = vtep.split("/", maxsplit=1)[0]
         self.objects.append({"kind": "Node", "name": name, "vtep": vtep, **fields})
 
+    def limits(self, node, **limits):
+        """What may be opened from each of the node's ports, and from each other node."""
+        value = next(o for o in self.objects if (o["kind"], o["name"]) == ("Node", node))
+        value["limits"] = limits
+
     def network(self, name, number, vrf="t1", **fields):
         network = Network(name, number, vrf, **fields)
         self.networks[name] = network

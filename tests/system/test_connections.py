@@ -217,6 +217,7 @@ def test_policy_change_that_still_allows_keeps_it(lab, family):
 def test_table_full(one_lab, family):
     """New connections are refused and counted; the old ones go on, and nothing is thrown out for new ones."""
     lab = one_lab(options=["--connections", "4"])
+    lab.limits("a", connections=4, halfOpen=4)
     lab.network("blue", 1)
     lab.workload("one", "a", "blue")
     lab.workload("two", "a", "blue")
@@ -239,6 +240,7 @@ def test_table_full(one_lab, family):
 def test_table_full_for_one_that_begins_anew(one_lab, family):
     """A SYN on a closed connection needs a place of its own for some moments; without one nothing has changed."""
     lab = one_lab(options=["--connections", "2"])
+    lab.limits("a", connections=2)
     lab.network("blue", 1)
     lab.workload("left", "a", "blue")
     lab.workload("right", "a", "blue")

@@ -201,6 +201,8 @@ def test_many_clients(bridge, protocol):
 @pytest.fixture(scope="module")
 def lab(make_lab):
     lab = make_lab(options=["--connections", "131072", "--memory", "64"])
+    # All of them come from one port.
+    lab.limits("a", connections=131072, halfOpen=131072)
     lab.network("blue", 1, gateway=False)
     lab.group("client", {"direction": "egress"})
     lab.group("server", *[{"direction": "ingress", "protocol": protocol, "ports": "5000", "remote": {"group": "client"}}

@@ -161,7 +161,8 @@ static void test_print_empty(void **state)
 	text = message_text(&stats.base, PRINT_JSON, PRINT_EMPTY);
 	assert_string_equal(text, "{\n  \"state\": \"\",\n  \"rxPackets\": 0,\n  \"rxBytes\": 0,\n"
 				  "  \"txPackets\": 0,\n  \"txBytes\": 0,\n  \"drops\": {},\n"
-				  "  \"network\": \"\"\n}");
+				  "  \"network\": \"\",\n  \"connections\": 0,\n"
+				  "  \"halfOpenConnections\": 0\n}");
 	free(text);
 	text = message_text(&stats.base, PRINT_JSON, 0);
 	assert_string_equal(text, "{}");

@@ -96,6 +96,10 @@ void check_boot(struct check *check, const Sluice__V1__Object *object, const cha
 void check_subnet_services(struct check *check, const Sluice__V1__Object *object, size_t index,
 			   const struct ip_prefix *prefix);
 
+// How many connections may be opened (limits.c); may be NULL.
+void check_limits(struct check *check, const Sluice__V1__Object *object,
+		  const Sluice__V1__ConnectionLimits *limits);
+
 // Devices. A name that is used twice on the node is a problem too.
 void check_interface(struct check *check, const Sluice__V1__Object *object, const char *field,
 		     const char *node, const char *netns, const char *name);

@@ -109,6 +109,7 @@ void node_check(struct check *check)
 
 		vtep_check(check, object, vteps);
 		uplink_check(check, object);
+		check_limits(check, object, object->node->limits);
 	}
 	key_map_free(vteps);
 }

@@ -320,6 +320,7 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 			     port->host_name, DOMAIN_LABEL_MAX);
 	if (port->boot)
 		check_boot(check, object, "boot", port->boot);
+	check_limits(check, object, port->limits);
 }
 
 void port_check(struct check *check)
