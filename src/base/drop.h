@@ -136,6 +136,9 @@
 	X(FRAGMENT_LIMIT, "fragment-limit",                                                        \
 	  "Too many datagrams or fragments wait for their rest; those of the port are limited, "   \
 	  "and so are all together.")                                                              \
+	X(RATE_LIMIT, "rate-limit",                                                                \
+	  "More than a QosPolicy lets the port send or receive, or the connections of a rule or "  \
+	  "group there.")                                                                          \
 	X(TOO_BIG, "too-big", "Larger than the network's MTU, or than what the way out carries.")  \
 	X(PORT_DOWN, "port-down", "The port that it should leave by is not connected.")            \
 	X(QUEUE_FULL, "queue-full",                                                                \

@@ -15,6 +15,10 @@
 // Leave as what answers to the packets of the other direction: with the reverse of its key's
 // addresses and ports. So a translation needs no place of its own.
 #define FLOW_ACTION_TRANSLATE 4
+#define FLOW_ACTION_LIMIT     32 // limits of ports or of the rule hold (layer/qos)
+// Set the DSCP, which is in the bits above.
+#define FLOW_ACTION_MARK       256
+#define FLOW_ACTION_DSCP_SHIFT 9
 
 // What happens to a packet of one direction. Numbers are those of the tables of the same
 // generation.
@@ -23,6 +27,17 @@ struct flow_action {
 	uint16_t port;	      // the packet leaves by this port
 	uint16_t flags;	      // FLOW_ACTION_…
 };
+
+static inline uint16_t flow_action_mark(uint16_t flags, uint8_t dscp)
+{
+	return (uint16_t)((flags & ~(63u << FLOW_ACTION_DSCP_SHIFT)) | FLOW_ACTION_MARK |
+			  (uint32_t)dscp << FLOW_ACTION_DSCP_SHIFT);
+}
+
+static inline uint8_t flow_action_dscp(uint16_t flags)
+{
+	return flags >> FLOW_ACTION_DSCP_SHIFT & 63;
+}
 
 _Static_assert(sizeof(struct flow_action) == sizeof(uint64_t), "stored and read in one piece");
 

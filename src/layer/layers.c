@@ -3,6 +3,7 @@
 #include "layer/l2/l2.h"
 #include "layer/l3/l3.h"
 #include "layer/port_security/port_security.h"
+#include "layer/qos/qos.h"
 #include "layer/security_group/security_group.h"
 #include "layer/tunnel/tunnel.h"
 
@@ -12,6 +13,7 @@ const struct layer *const layers[] = {
 	&l2_layer,	       // to whom, inside the network
 	&l3_layer,	       // to whom, through the gateway
 	&security_group_layer, // do both sides' groups allow the connection?
+	&qos_layer,	       // what limits and marks concern it
 	&tunnel_layer,	       // by which port, and inside what
 	NULL,
 };

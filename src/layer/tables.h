@@ -13,6 +13,7 @@ struct allowed_addresses;
 struct neighbour;
 struct address_owner;
 struct router_schedule;
+struct qos_tables;
 struct routes;
 struct services;
 
@@ -206,6 +207,7 @@ struct tables {
 	struct flow_times times;   // of networks that have idle times of their own
 	struct services *services; // DHCP, DHCPv6, router advertisements
 	struct routes *routes;
+	struct qos_tables *qos; // of its layer; NULL: there are no policies
 	struct shared_address *shared;
 	uint32_t shared_count;
 	struct domain_node *domain_nodes; // by domain

@@ -132,6 +132,7 @@ void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 		.ingress = {.port = to->port, .peer = to->peer},
 		.reply = true,
 		.other = &walk->packet->key,
+		.rules = {walk->rules[0], walk->rules[1]},
 	};
 	// A translated connection may have its other side in the opener's own network.
 	bool direct = walk_translates(walk) && walk->source &&

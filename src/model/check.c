@@ -29,6 +29,7 @@ static const struct {
 	{&sluice__v1__port__descriptor, port_check},
 	{&sluice__v1__route__descriptor, route_check},
 	{&sluice__v1__load_balancer__descriptor, load_balancer_check},
+	{&sluice__v1__qos_policy__descriptor, qos_policy_check},
 };
 
 static const char *string_fault(const char *text)

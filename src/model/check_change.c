@@ -18,6 +18,7 @@
 #define PORT	 SLUICE__V1__OBJECT__KIND_PORT
 #define ROUTE	 SLUICE__V1__OBJECT__KIND_ROUTE
 #define BALANCER SLUICE__V1__OBJECT__KIND_LOAD_BALANCER
+#define POLICY	 SLUICE__V1__OBJECT__KIND_QOS_POLICY
 
 // With more the whole set is checked as quickly.
 #define CHANGES_MAX 64
@@ -115,6 +116,7 @@ static void add_port(struct change_check *check, const Sluice__V1__Port *port)
 			object_set_share(check->part, check->next, VRF, network->network->vrf);
 		for (size_t i = 0; i < port->n_security_groups; i++)
 			object_set_share(check->part, check->next, GROUP, port->security_groups[i]);
+		object_set_share(check->part, check->next, POLICY, port->qos_policy);
 	}
 }
 
@@ -190,18 +192,23 @@ static void add_groups(struct change_check *check)
 	}
 }
 
-// Those that the rules of others name, and so on.
-static void add_remote_groups(struct change_check *check)
+// Groups that the rules of others name, and so on; and policies.
+static void add_named_by_groups(struct change_check *check)
 {
 	for (size_t i = 0; i < object_set_count(check->part, GROUP); i++) {
 		const Sluice__V1__SecurityGroup *group =
 			object_set_at(check->part, GROUP, i)->security_group;
 
-		for (size_t j = 0; j < group->n_rules; j++)
-			if (group->rules[j]->remote && group->rules[j]->remote->remote_case ==
-							       SLUICE__V1__REMOTE__REMOTE_GROUP)
+		object_set_share(check->part, check->next, POLICY, group->qos_policy);
+		for (size_t j = 0; j < group->n_rules; j++) {
+			const Sluice__V1__Rule *rule = group->rules[j];
+
+			object_set_share(check->part, check->next, POLICY, rule->qos_policy);
+			if (rule->remote &&
+			    rule->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_GROUP)
 				object_set_share(check->part, check->next, GROUP,
-						 group->rules[j]->remote->group);
+						 rule->remote->group);
+		}
 	}
 }
 
@@ -345,7 +352,9 @@ bool change_is_sound(const struct object_set *current, const struct object_set *
 	struct problems problems = {0};
 	bool sound;
 
-	if (!is_small(&check) || !routes_are_far(&check) || !balancers_are_far(&check))
+	// Ports, groups and rules may name a policy that went.
+	if (!is_small(&check) || !routes_are_far(&check) || !balancers_are_far(&check) ||
+	    count_changes(&check, POLICY))
 		return false;
 	check.near = object_set_new();
 	check.gone = object_set_new();
@@ -353,7 +362,7 @@ bool change_is_sound(const struct object_set *current, const struct object_set *
 	add_networks(&check);
 	add_groups(&check);
 	add_ports(&check);
-	add_remote_groups(&check);
+	add_named_by_groups(&check);
 	set_check(check.part, NULL, &problems);
 	sound = problems.count == 0;
 	problems_clear(&problems);

@@ -75,6 +75,34 @@ static inline bool ipv4_checksum_valid(const uint8_t *header, uint32_t size)
 	return half == 0xffff;
 }
 
+// Sets the DSCP of an IPv4 header and repairs its checksum (RFC 1624), or that of an IPv6 header
+// (RFC 2474). ECN stays.
+static inline void ip_set_dscp(uint8_t *header, bool v4, uint8_t dscp)
+{
+	uint16_t before, after, checksum;
+	uint32_t sum;
+
+	if (!v4) {
+		header[0] = (uint8_t)((header[0] & 0xf0) | dscp >> 2);
+		header[1] = (uint8_t)((header[1] & 0x3f) | dscp << 6);
+		return;
+	}
+	memcpy(&before, header, 2);
+	header[1] = (uint8_t)(dscp << 2 | (header[1] & 3));
+	memcpy(&after, header, 2);
+	memcpy(&checksum, header + 10, 2);
+	sum = (uint16_t)~checksum + (uint32_t)(uint16_t)~before + after;
+	sum = (sum & 0xffff) + (sum >> 16);
+	checksum = (uint16_t) ~(sum + (sum >> 16));
+	memcpy(header + 10, &checksum, 2);
+}
+
+// DSCP and ECN: the traffic class.
+static inline uint8_t ip_traffic_class(const uint8_t *header, bool v4)
+{
+	return v4 ? header[1] : (uint8_t)(header[0] << 4 | header[1] >> 4);
+}
+
 // Takes one hop off an IPv4 header and repairs its checksum (RFC 1624).
 static inline void ipv4_decrement_ttl(uint8_t *header)
 {

@@ -100,6 +100,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	enum drop_reason reason = flow_state_may_open(packet, true);
 	const struct recalled *recalled;
 	struct flow *flow, nowhere;
+	struct flow_action action;
 
 	if (reason != DROP_NONE) {
 		worker_drop(worker, mbuf, ingress.port, reason);
@@ -130,6 +131,10 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
+	action = walk.action;
+	// Who may send no more opens nothing either.
+	if (!qos_passes(worker, mbuf, packet, ingress, walk.rules[0], walk.rules[1], &action))
+		return;
 	flow = unlikely(worker->trace)
 		       ? enter_nowhere(worker, packet, ingress, &walk, hash, replaced, &nowhere,
 				       &reason)
@@ -138,12 +143,12 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
-	if (likely(!walk.action.flags && !(mbuf->ol_flags & MBUF_DATAGRAM)))
-		transmit_add(worker, mbuf, walk.action.port);
+	if (likely(!action.flags && !(mbuf->ol_flags & MBUF_DATAGRAM)))
+		transmit_add(worker, mbuf, action.port);
 	else
 		fast_path_forward(worker, mbuf, packet,
 				  &(struct passage){.ingress = ingress,
-						    .action = walk.action,
+						    .action = action,
 						    .hash = hash,
 						    .flow = flow,
 						    .direction = FLOW_ORIGINAL});
@@ -320,13 +325,16 @@ void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
 		return;
 	if (account(worker, mbuf, packet, ingress, hash, reference, flow)) {
+		struct flow_action action = flow_action_get(direction);
+
 		if (unlikely(packet->fragments))
 			flow->account.packets[reference & 1] += packet->fragments;
-		fast_path_forward(worker, mbuf, packet,
-				  &(struct passage){.ingress = ingress,
-						    .action = flow_action_get(direction),
-						    .hash = hash,
-						    .flow = flow,
-						    .direction = reference & 1});
+		if (qos_passes_flow(worker, mbuf, packet, ingress, flow, reference & 1, &action))
+			fast_path_forward(worker, mbuf, packet,
+					  &(struct passage){.ingress = ingress,
+							    .action = action,
+							    .hash = hash,
+							    .flow = flow,
+							    .direction = reference & 1});
 	}
 }

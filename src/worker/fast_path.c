@@ -348,6 +348,9 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 			memcpy(data, &endpoint->mac, 6);
 			memcpy(data + 6, &endpoint->gateway_mac, 6);
 		}
+		if (unlikely(action.flags & FLOW_ACTION_MARK))
+			ip_set_dscp(data + packet->l3_offset, ip_is_v4(&packet->source),
+				    flow_action_dscp(action.flags));
 		if (action.flags & FLOW_ACTION_TUNNEL) {
 			enum drop_reason reason = tunnel_encapsulate(tables, endpoint, next_hop,
 								     mbuf, passage->hash.bucket);
@@ -443,6 +446,10 @@ static void burst_apply(struct worker *worker)
 		}
 		if (likely(known &&
 			   account(worker, flow, reference, packet, generation, &action))) {
+			if (action.flags && !qos_passes_flow(worker, burst->mbufs[i], packet,
+							     flow_ingress_get(burst->ingress[i]),
+							     flow, reference & 1, &action))
+				continue;
 			if (action.flags)
 				forward(worker, burst->mbufs[i], packet,
 					&(struct passage){

@@ -3,7 +3,8 @@
 #include "worker/worker.h"
 
 // Its connection counts it when it comes again.
-static void count_back(struct worker *worker, const struct packet *packet, struct flow_hash hash)
+static void count_back(struct worker *worker, const struct rte_mbuf *mbuf,
+		       const struct packet *packet, struct ingress ingress, struct flow_hash hash)
 {
 	flow_reference reference = flow_table_find(worker->flows, &packet->key, hash);
 	struct flow_account *account = &flow_table_get(worker->flows, reference)->account;
@@ -12,6 +13,8 @@ static void count_back(struct worker *worker, const struct packet *packet, struc
 		return;
 	account->packets[reference & 1]--;
 	account->bytes[reference & 1] -= packet->length;
+	qos_give_back(worker, mbuf, packet, ingress, flow_table_get(worker->flows, reference),
+		      reference & 1);
 }
 
 void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -26,7 +29,7 @@ void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct pack
 		return;
 	}
 	if (hash)
-		count_back(worker, packet, *hash);
+		count_back(worker, mbuf, packet, ingress, *hash);
 	*packet_context(mbuf) = (struct packet_context){
 		.port = ingress.port,
 		.peer = ingress.peer,

@@ -194,6 +194,11 @@ static void give(struct worker *worker, struct replication *replication, uint32_
 			refuse(worker, replication, walk.dropped_at, walk.reason);
 			return;
 		}
+		if (!qos_group(worker, replication->mbuf, &replication->packet, endpoint->port,
+			       walk.rules[1], false)) {
+			refuse(worker, replication, endpoint->port, DROP_RATE_LIMIT);
+			return;
+		}
 	}
 	replication->given = true;
 	// A whole copy: what is finished or rewritten on the way out is so for one receiver.
@@ -372,7 +377,8 @@ static enum drop_reason judge_sender(struct worker *worker, const struct rte_mbu
 	if (ingress.port != PORT_UPLINK &&
 	    !replicate_within_rate(worker, network, ingress.port, packet_wire_count(mbuf)))
 		return DROP_MULTICAST_RATE;
-	return DROP_NONE;
+	return qos_group(worker, mbuf, packet, ingress.port, walk.rules[0], true) ? DROP_NONE
+										  : DROP_RATE_LIMIT;
 }
 
 void replicate(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

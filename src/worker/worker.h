@@ -14,6 +14,7 @@
 // replicate.c   packets with several receivers
 // translation.c connections with other addresses or ports at their other side
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
+// qos.c         what a port, or a rule's connections, may send and receive
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
@@ -355,6 +356,41 @@ void announce_ask_owner(struct worker *worker, const struct shared_address *shar
 // ARP or ND that came through the tunnel. Takes the mbuf over.
 void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 			struct ingress ingress);
+
+// qos.c: of a packet that an action with FLOW_ACTION_LIMIT is about, before it is forwarded.
+// `rules` are those that let the connection in, the sender's and the receiver's. False: it is too
+// much, and the packet was dropped. Else the action may have another mark.
+bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		struct ingress ingress, struct flow_rule sender, struct flow_rule receiver,
+		struct flow_action *action);
+
+// Of a packet that has passed, and will come again.
+void qos_give_back(struct worker *worker, const struct rte_mbuf *mbuf, const struct packet *packet,
+		   struct ingress ingress, const struct flow *flow, unsigned int direction);
+
+// The same of a packet with several receivers, at its sender's port and then at each receiver's.
+// Only says so.
+bool qos_group(struct worker *worker, const struct rte_mbuf *mbuf, const struct packet *packet,
+	       uint16_t port, struct flow_rule rule, bool sends);
+
+static inline bool qos_passes(struct worker *worker, struct rte_mbuf *mbuf,
+			      const struct packet *packet, struct ingress ingress,
+			      struct flow_rule sender, struct flow_rule receiver,
+			      struct flow_action *action)
+{
+	return likely(!(action->flags & FLOW_ACTION_LIMIT)) ||
+	       qos_packet(worker, mbuf, packet, ingress, sender, receiver, action);
+}
+
+// Of a live connection's.
+static inline bool qos_passes_flow(struct worker *worker, struct rte_mbuf *mbuf,
+				   const struct packet *packet, struct ingress ingress,
+				   const struct flow *flow, unsigned int direction,
+				   struct flow_action *action)
+{
+	return qos_passes(worker, mbuf, packet, ingress, flow->direction[direction].rule,
+			  flow->direction[!direction].rule, action);
+}
 
 // hold.c: `hash` of a packet whose connection has counted it, else NULL.
 void hold_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

@@ -246,8 +246,8 @@ def test_trace_as_text(lab):
     lines = node.ok("trace", "--port", "one", f"tcp {one}:1 > {web}:80").splitlines()
     assert lines[-1].startswith("allow")
     assert [line.split()[0] for line in lines[:-1]] == ["connection", "port-security", "l2", "security-group",
-                                                        "security-group"]
-    assert "web[0]" in lines[-2]
+                                                        "security-group", "limits"]
+    assert "web[0]" in lines[-3]
     assert node.ok("trace", "--port", "one", f"tcp {one}:1 > {web}:82").splitlines()[-1] == \
         "drop security-group-ingress"
 

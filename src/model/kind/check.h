@@ -47,6 +47,7 @@ void security_group_check(struct check *check);
 void port_check(struct check *check);
 void route_check(struct check *check);
 void load_balancer_check(struct check *check);
+void qos_policy_check(struct check *check);
 
 #define CHECK_PATH_SIZE 160
 

@@ -318,6 +318,9 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 		problems_add(check->problems, object, "hostName",
 			     "'%s' is no host name (letters, digits and inner hyphens, at most %d)",
 			     port->host_name, DOMAIN_LABEL_MAX);
+	if (*port->qos_policy)
+		check_reference(check, object, "qosPolicy", SLUICE__V1__OBJECT__KIND_QOS_POLICY,
+				port->qos_policy);
 	if (port->boot)
 		check_boot(check, object, "boot", port->boot);
 	check_limits(check, object, port->limits);

@@ -64,6 +64,9 @@ static void rule_check(struct check *check, const Sluice__V1__Object *object, si
 		problems_add(check->problems, object, CHECK_PATH("rules[%zu].direction", index),
 			     "missing, it is ingress or egress");
 	protocol_check(check, object, index);
+	if (*rule->qos_policy)
+		check_reference(check, object, CHECK_PATH("rules[%zu].qosPolicy", index),
+				SLUICE__V1__OBJECT__KIND_QOS_POLICY, rule->qos_policy);
 	if (!rule->remote)
 		return;
 	if (rule->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_CIDR)
@@ -72,6 +75,23 @@ static void rule_check(struct check *check, const Sluice__V1__Object *object, si
 	else if (rule->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_GROUP)
 		check_reference(check, object, CHECK_PATH("rules[%zu].remote.group", index),
 				SLUICE__V1__OBJECT__KIND_SECURITY_GROUP, rule->remote->group);
+}
+
+// A limit of its own for each such rule and each Port of the group.
+#define RULES_LIMITED_MAX 256
+
+static void policies_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__SecurityGroup *group = object->security_group;
+	size_t limited = 0;
+
+	if (*group->qos_policy)
+		check_reference(check, object, "qosPolicy", SLUICE__V1__OBJECT__KIND_QOS_POLICY,
+				group->qos_policy);
+	for (size_t i = 0; i < group->n_rules; i++)
+		if (*group->rules[i]->qos_policy && ++limited == RULES_LIMITED_MAX + 1)
+			problems_add(check->problems, object, CHECK_PATH("rules[%zu].qosPolicy", i),
+				     "more than %d rules with a policy", RULES_LIMITED_MAX);
 }
 
 void security_group_check(struct check *check)
@@ -84,6 +104,7 @@ void security_group_check(struct check *check)
 
 		if (object->security_group->n_rules > RULES_MAX)
 			problems_add(check->problems, object, "rules", "more than %d", RULES_MAX);
+		policies_check(check, object);
 		for (size_t r = 0; r < object->security_group->n_rules; r++)
 			rule_check(check, object, r);
 	}

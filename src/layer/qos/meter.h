@@ -1,0 +1,159 @@
+// What a rate limit counts with: one token bucket, or two of them (RFC 2697, RFC 2698, both
+// colour-blind). A bucket is the time at which it will be full again, so that it is one word, which
+// all workers change by compare-and-swap.
+//
+// Time is in ticks, 256 of them a cycle of the time stamp counter, so that a byte at 400 Gbit/s is
+// some of them still. They wrap after years.
+
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define METER_TICK_BITS 8
+// Of a tick, in the cost of a byte.
+#define METER_FRACTION_BITS 16
+// No packet is larger on its way, as the sum of the segments that it is to be cut into.
+#define METER_BYTES_MAX (256 * 1024)
+
+// Zero is a full bucket at any time that is near the start of the counter; see bucket_owed.
+struct bucket {
+	_Atomic uint64_t full_at; // ticks
+};
+
+struct bucket_profile {
+	uint64_t cost;	// of a byte: fractions of ticks; 0: there is no such bucket
+	uint64_t depth; // ticks until it is full
+};
+
+struct meter {
+	struct bucket committed;
+	struct bucket outer;
+} __attribute__((aligned(64)));
+
+struct meter_profile {
+	struct bucket_profile committed;
+	// The peak (RFC 2698): what it does not hold is red. Of a single rate (RFC 2697): both
+	// buckets together, since the second one fills when the first is full.
+	struct bucket_profile outer;
+	bool single_rate;
+};
+
+enum meter_colour {
+	METER_RED,
+	METER_YELLOW, // over the committed rate or burst only
+	METER_GREEN,
+};
+
+// `rate` in bits a second, `burst` in bytes.
+static inline struct bucket_profile bucket_profile_make(uint64_t rate, uint64_t burst,
+							uint64_t cycles_per_second)
+{
+	unsigned __int128 second = (unsigned __int128)cycles_per_second
+				   << (METER_TICK_BITS + METER_FRACTION_BITS);
+	uint64_t cost = (uint64_t)(second * 8 / rate);
+
+	return (struct bucket_profile){
+		.cost = cost,
+		.depth = (uint64_t)((unsigned __int128)cost * burst >> METER_FRACTION_BITS),
+	};
+}
+
+static inline uint64_t meter_now(uint64_t cycles)
+{
+	return cycles << METER_TICK_BITS;
+}
+
+static inline uint64_t bucket_cost(const struct bucket_profile *profile, uint32_t bytes)
+{
+	return (uint64_t)((unsigned __int128)profile->cost * bytes >> METER_FRACTION_BITS);
+}
+
+// Ticks until it is full. More than it can owe is of a profile that is no more, or of another turn
+// of the clock: then it is empty.
+static inline uint64_t bucket_owed(uint64_t full_at, const struct bucket_profile *profile,
+				   uint64_t now)
+{
+	uint64_t owed = full_at - now;
+
+	if ((int64_t)owed <= 0)
+		return 0;
+	return owed <= profile->depth + bucket_cost(profile, METER_BYTES_MAX) ? owed
+									      : profile->depth;
+}
+
+// Takes `bytes` if there are at least `needed` of them.
+static inline bool bucket_take(struct bucket *bucket, const struct bucket_profile *profile,
+			       uint64_t now, uint64_t cost, uint64_t needed)
+{
+	uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed), owed;
+
+	if (needed > profile->depth)
+		needed = profile->depth;
+	do {
+		owed = bucket_owed(full_at, profile, now);
+		if (owed + needed > profile->depth) {
+			// What it can't owe is forgotten, else it would be so for as long.
+			if (full_at - now != owed)
+				atomic_compare_exchange_weak_explicit(
+					&bucket->full_at, &full_at, now + owed,
+					memory_order_relaxed, memory_order_relaxed);
+			return false;
+		}
+	} while (!atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at,
+							now + owed + cost, memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
+static inline void bucket_give(struct bucket *bucket, uint64_t cost)
+{
+	atomic_fetch_sub_explicit(&bucket->full_at, cost, memory_order_relaxed);
+}
+
+// Meters a packet of `bytes`, whose first segment has `first` of them: where this one conforms, all
+// do, and what they are more than the bucket has is owed. So a large send passes as a whole, and
+// the rate is kept.
+static inline enum meter_colour meter_take(struct meter *meter, const struct meter_profile *profile,
+					   uint64_t now, uint32_t bytes, uint32_t first)
+{
+	const struct bucket_profile *committed = &profile->committed, *outer = &profile->outer;
+	uint64_t cost = bucket_cost(committed, bytes), needed = bucket_cost(committed, first);
+	uint64_t outer_cost, outer_needed, owed;
+
+	if (!outer->cost)
+		return bucket_take(&meter->committed, committed, now, cost, needed) ? METER_GREEN
+										    : METER_RED;
+	outer_cost = bucket_cost(outer, bytes);
+	outer_needed = bucket_cost(outer, first);
+	if (profile->single_rate) {
+		if (bucket_take(&meter->committed, committed, now, cost, needed)) {
+			bucket_take(&meter->outer, outer, now, outer_cost, 0);
+			return METER_GREEN;
+		}
+		// What the first bucket has is not the second one's.
+		owed = bucket_owed(
+			atomic_load_explicit(&meter->committed.full_at, memory_order_relaxed),
+			committed, now);
+		if (owed < committed->depth)
+			outer_needed += committed->depth - owed;
+		return bucket_take(&meter->outer, outer, now, outer_cost, outer_needed)
+			       ? METER_YELLOW
+			       : METER_RED;
+	}
+	if (!bucket_take(&meter->outer, outer, now, outer_cost, outer_needed))
+		return METER_RED;
+	return bucket_take(&meter->committed, committed, now, cost, needed) ? METER_GREEN
+									    : METER_YELLOW;
+}
+
+// Gives back what was taken of a packet that was of this colour, because it goes no further.
+static inline void meter_give(struct meter *meter, const struct meter_profile *profile,
+			      enum meter_colour colour, uint32_t bytes)
+{
+	if (colour == METER_GREEN)
+		bucket_give(&meter->committed, bucket_cost(&profile->committed, bytes));
+	if (colour != METER_RED && profile->outer.cost)
+		bucket_give(&meter->outer, bucket_cost(&profile->outer, bytes));
+}

@@ -1,0 +1,97 @@
+// QosPolicies as compiled: what holds for each port of this node, and for the connections that a
+// rule or a group has let in there. The layer says which of it a connection is concerned by, once;
+// the worker counts each packet of those (worker/qos.c).
+
+#pragma once
+
+#include "base/lookup.h"
+#include "layer/qos/meter.h"
+#include "layer/walk.h"
+
+extern const struct layer qos_layer;
+
+// From the workload's view.
+enum qos_direction {
+	QOS_INGRESS,
+	QOS_EGRESS,
+};
+
+#define QOS_NO_DSCP 255
+
+// A policy's limit in one direction.
+struct qos_limit {
+	struct meter_profile profile; // committed.cost 0: none
+	uint8_t excess_dscp;	      // QOS_NO_DSCP: what is yellow is dropped
+};
+
+struct qos_policy {
+	char name[TABLES_NAME_SIZE];
+	struct qos_limit limits[2]; // by enum qos_direction
+	uint8_t dscp;		    // of what the workload sends; QOS_NO_DSCP: as it is
+};
+
+// What was counted outlives the tables.
+struct qos_counts {
+	uint32_t references;	// control thread
+	struct meter meters[2]; // by enum qos_direction
+};
+
+// Of one port, or of one rule or group at one port.
+struct qos_share {
+	uint32_t policy;
+	struct lookup_key key;
+	struct qos_counts *counts;
+};
+
+struct qos_tables {
+	struct qos_policy *policies;
+	uint32_t policy_count;
+	struct qos_share *shares; // from 1 on
+	uint32_t share_count;
+	struct lookup by_key; // to an index of `shares`
+};
+
+// Group 0: the port itself. Rule: its index + 1; 0: the group's own.
+static inline struct lookup_key qos_key(uint16_t port, uint32_t group, uint32_t rule)
+{
+	return (struct lookup_key){{(uint64_t)port << 32 | group, rule, 1}};
+}
+
+// Of a port's connections by this rule. NULL: no policy.
+static inline const struct qos_share *qos_find_rule(const struct qos_tables *tables, uint16_t port,
+						    struct flow_rule rule)
+{
+	uint32_t found;
+
+	if (!rule.group)
+		return NULL;
+	found = lookup_find(&tables->by_key, qos_key(port, rule.group, rule.rule + 1u));
+	if (!found)
+		found = lookup_find(&tables->by_key, qos_key(port, rule.group, 0));
+	return found ? &tables->shares[found] : NULL;
+}
+
+static inline const struct qos_share *qos_find_port(const struct qos_tables *tables, uint16_t port)
+{
+	uint32_t found = lookup_find(&tables->by_key, qos_key(port, 0, 0));
+
+	return found ? &tables->shares[found] : NULL;
+}
+
+static inline const struct qos_limit *qos_limit(const struct qos_tables *tables,
+						const struct qos_share *share,
+						enum qos_direction direction)
+{
+	const struct qos_limit *limit =
+		share ? &tables->policies[share->policy].limits[direction] : NULL;
+
+	return limit && limit->profile.committed.cost ? limit : NULL;
+}
+
+// compile.c
+int qos_compile(const struct compile *compile, void **tables, struct error *err);
+void qos_free(void *tables);
+
+// compare.c
+void qos_compare(const void *have, const void *want, const struct tables *common,
+		 struct differences *differences);

@@ -1,0 +1,148 @@
+// Limits of QosPolicies, at each packet: of the sender's port and its rule, of the receiver's rule
+// and its port. What one of them refuses has not cost the others anything.
+
+#include "layer/qos/qos.h"
+#include "port/offload.h"
+#include "worker/worker.h"
+
+#define LIMITS_OF_PACKET 4
+
+// What was taken of a packet by one of them.
+struct taken {
+	struct meter *meter;
+	const struct meter_profile *profile;
+	enum meter_colour colour;
+};
+
+struct limited {
+	const struct qos_tables *tables;
+	uint64_t now;
+	uint32_t bytes; // of IP packets on the wire
+	uint32_t first; // of the first of them
+	uint32_t count;
+	struct taken taken[LIMITS_OF_PACKET];
+};
+
+static void measure(struct limited *limited, const struct rte_mbuf *mbuf,
+		    const struct packet *packet)
+{
+	uint32_t header;
+
+	limited->bytes = limited->first = packet->ip_length;
+	if (unlikely(packet->fragments)) {
+		limited->bytes = packet->length - (packet->fragments + 1u) * packet->l3_offset;
+	} else if (mbuf->ol_flags & PACKET_SEGMENTATION) {
+		header = mbuf->l3_len + (mbuf->ol_flags & PACKET_UFO ? 0 : mbuf->l4_len);
+		limited->bytes += (packet_wire_count(mbuf) - 1) * header;
+		limited->first = packet_wire_size(mbuf) - packet->l3_offset;
+	}
+}
+
+static bool take(struct limited *limited, const struct qos_share *share,
+		 enum qos_direction direction, struct flow_action *action)
+{
+	const struct qos_limit *limit = qos_limit(limited->tables, share, direction);
+	struct meter *meter;
+	enum meter_colour colour;
+
+	if (!limit)
+		return true;
+	meter = &share->counts->meters[direction];
+	colour = meter_take(meter, &limit->profile, limited->now, limited->bytes, limited->first);
+	if (colour == METER_YELLOW && limit->excess_dscp == QOS_NO_DSCP) {
+		meter_give(meter, &limit->profile, colour, limited->bytes);
+		colour = METER_RED;
+	}
+	if (colour == METER_RED)
+		return false;
+	if (colour == METER_YELLOW)
+		action->flags = flow_action_mark(action->flags, limit->excess_dscp);
+	limited->taken[limited->count++] = (struct taken){meter, &limit->profile, colour};
+	return true;
+}
+
+static void give_back(struct limited *limited)
+{
+	for (uint32_t i = 0; i < limited->count; i++) {
+		const struct taken *taken = &limited->taken[i];
+
+		meter_give(taken->meter, taken->profile, taken->colour, limited->bytes);
+	}
+}
+
+static bool take_at(struct limited *limited, uint16_t port, struct flow_rule rule,
+		    enum qos_direction direction, struct flow_action *action)
+{
+	const struct qos_tables *tables = limited->tables;
+
+	return take(limited, qos_find_rule(tables, port, rule), direction, action) &&
+	       take(limited, qos_find_port(tables, port), direction, action);
+}
+
+bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		struct ingress ingress, struct flow_rule sender, struct flow_rule receiver,
+		struct flow_action *action)
+{
+	struct limited limited = {.tables = worker->tables->qos};
+	uint16_t refused = 0;
+
+	// A trace costs nobody anything.
+	if (!limited.tables || worker->trace)
+		return true;
+	limited.now = meter_now(rte_rdtsc());
+	measure(&limited, mbuf, packet);
+	if (ingress.port != PORT_UPLINK &&
+	    !take_at(&limited, ingress.port, sender, QOS_EGRESS, action))
+		refused = ingress.port;
+	else if (action->port != PORT_UPLINK &&
+		 !take_at(&limited, action->port, receiver, QOS_INGRESS, action))
+		refused = action->port;
+	if (likely(!refused))
+		return true;
+	give_back(&limited);
+	worker_drop(worker, mbuf, refused, DROP_RATE_LIMIT);
+	return false;
+}
+
+static void give_back_at(struct limited *limited, uint16_t port, struct flow_rule rule,
+			 enum qos_direction direction)
+{
+	const struct qos_share *shares[] = {qos_find_rule(limited->tables, port, rule),
+					    qos_find_port(limited->tables, port)};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct qos_limit *limit = qos_limit(limited->tables, shares[i], direction);
+
+		if (limit)
+			meter_give(&shares[i]->counts->meters[direction], &limit->profile,
+				   METER_GREEN, limited->bytes);
+	}
+}
+
+void qos_give_back(struct worker *worker, const struct rte_mbuf *mbuf, const struct packet *packet,
+		   struct ingress ingress, const struct flow *flow, unsigned int direction)
+{
+	struct flow_action action = flow_action_get(&flow->direction[direction]);
+	struct limited limited = {.tables = worker->tables->qos};
+
+	if (!(action.flags & FLOW_ACTION_LIMIT) || !limited.tables)
+		return;
+	measure(&limited, mbuf, packet);
+	if (ingress.port != PORT_UPLINK)
+		give_back_at(&limited, ingress.port, flow->direction[direction].rule, QOS_EGRESS);
+	if (action.port != PORT_UPLINK)
+		give_back_at(&limited, action.port, flow->direction[!direction].rule, QOS_INGRESS);
+}
+
+bool qos_group(struct worker *worker, const struct rte_mbuf *mbuf, const struct packet *packet,
+	       uint16_t port, struct flow_rule rule, bool sends)
+{
+	struct limited limited = {.tables = worker->tables->qos};
+	struct flow_action action = {0};
+
+	if (likely(!limited.tables) || worker->trace || port == PORT_UPLINK)
+		return true;
+	limited.now = meter_now(rte_rdtsc());
+	measure(&limited, mbuf, packet);
+	return take_at(&limited, port, rule, sends ? QOS_EGRESS : QOS_INGRESS, &action);
+}

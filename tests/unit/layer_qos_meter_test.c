@@ -1,0 +1,226 @@
+// Meters against made-up clocks: rate, burst, colours, several at once.
+
+#include <pthread.h>
+
+#include "test.h"
+
+#include "layer/qos/meter.h"
+
+#define HZ UINT64_C(2500000000)
+
+static uint64_t at(double seconds)
+{
+	return meter_now((uint64_t)(seconds * (double)HZ));
+}
+
+// Bytes that pass in `seconds`, of packets of `size` that come `gap` seconds apart.
+static uint64_t pass(struct meter *meter, const struct meter_profile *profile, double start,
+		     double seconds, double gap, uint32_t size, uint32_t first)
+{
+	uint64_t bytes = 0;
+
+	for (double now = 0; now < seconds; now += gap)
+		if (meter_take(meter, profile, at(start + now), size, first) == METER_GREEN)
+			bytes += size;
+	return bytes;
+}
+
+static struct meter_profile simple(uint64_t rate, uint64_t burst)
+{
+	return (struct meter_profile){.committed = bucket_profile_make(rate, burst, HZ)};
+}
+
+static void test_burst(void **state)
+{
+	struct meter_profile profile = simple(1000000, 15000);
+	struct meter meter = {0};
+	unsigned int taken = 0;
+
+	for (unsigned int i = 0; i < 100; i++)
+		taken += meter_take(&meter, &profile, at(1), 1500, 1500) == METER_GREEN;
+	assert_int_equal(taken, 10);
+	// 12 ms for one more.
+	assert_int_equal(meter_take(&meter, &profile, at(1.0119), 1500, 1500), METER_RED);
+	assert_int_equal(meter_take(&meter, &profile, at(1.0121), 1500, 1500), METER_GREEN);
+	// However long the pause, no more than the burst is saved.
+	taken = 0;
+	for (unsigned int i = 0; i < 100; i++)
+		taken += meter_take(&meter, &profile, at(86400 * 365.), 1500, 1500) == METER_GREEN;
+	assert_int_equal(taken, 10);
+}
+
+// From slow to fast, and with small and large packets, the rate is kept.
+static void test_rates(void **state)
+{
+	static const struct {
+		uint64_t rate;
+		uint32_t size;
+	} cases[] = {{8000, 100},	   {1000000, 1500},    {100000000, 64},
+		     {10000000000, 1500},  {400000000000, 64}, {400000000000, 9000},
+		     {40000000000, 65000}, {100000000, 65000}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		double rate = (double)cases[i].rate / 8, size = cases[i].size;
+		uint64_t burst = cases[i].size * 10;
+		struct meter_profile profile = simple(cases[i].rate, burst);
+		// Twice as much as is let through.
+		double gap = size / rate / 2, seconds = gap * 200000;
+		struct meter meter = {0};
+		double passed = (double)pass(&meter, &profile, 3, seconds, gap, cases[i].size,
+					     cases[i].size);
+
+		assert_true(passed < rate * seconds * 1.001 + (double)burst);
+		assert_true(passed > rate * seconds * 0.9995);
+	}
+}
+
+// What is larger than the burst passes when the bucket is full, and is paid for.
+static void test_large_sends(void **state)
+{
+	struct meter_profile profile = simple(8000000, 3000);
+	struct meter meter = {0};
+
+	assert_int_equal(meter_take(&meter, &profile, at(1), 60000, 1500), METER_GREEN);
+	assert_int_equal(meter_take(&meter, &profile, at(1.058), 60000, 1500), METER_RED);
+	assert_int_equal(meter_take(&meter, &profile, at(1.0586), 60000, 1500), METER_GREEN);
+	// A packet that is never cut, and larger than the bucket, waits until that is full.
+	assert_int_equal(meter_take(&meter, &profile, at(1.1199), 9000, 9000), METER_RED);
+	assert_int_equal(meter_take(&meter, &profile, at(1.1201), 9000, 9000), METER_GREEN);
+	meter = (struct meter){0};
+	double passed = (double)pass(&meter, &profile, 1, 10, 0.001, 60000, 1500);
+	assert_true(passed > 9940000 && passed < 10070000);
+}
+
+static void test_given_back(void **state)
+{
+	struct meter_profile profile = simple(8000, 3000);
+	struct meter meter = {0};
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		assert_int_equal(meter_take(&meter, &profile, at(1), 3000, 3000), METER_GREEN);
+		meter_give(&meter, &profile, METER_GREEN, 3000);
+	}
+	assert_int_equal(meter_take(&meter, &profile, at(1), 3000, 3000), METER_GREEN);
+	assert_int_equal(meter_take(&meter, &profile, at(1), 100, 100), METER_RED);
+}
+
+// A policy that changes leaves no debt behind that its new limit could not have made.
+static void test_other_profile(void **state)
+{
+	struct meter_profile slow = simple(8000, 60000), fast = simple(1000000000, 20000);
+	struct meter meter = {0};
+
+	assert_int_equal(meter_take(&meter, &slow, at(1), 60000, 60000), METER_GREEN);
+	assert_int_equal(meter_take(&meter, &fast, at(1.0001), 1500, 1500), METER_RED);
+	// As an empty one, from its next packet on.
+	assert_true(pass(&meter, &fast, 1.0002, 0.01, 0.00001, 1500, 1500) > 1200000);
+}
+
+// RFC 2698: red over the peak, yellow over the rate.
+static void test_two_rates(void **state)
+{
+	struct meter_profile profile = simple(1000000, 10000);
+	struct meter meter = {0};
+	unsigned int colours[3] = {0};
+
+	profile.outer = bucket_profile_make(2000000, 5000, HZ);
+	// 4 Mbit/s.
+	for (unsigned int i = 0; i < 40000; i++)
+		colours[meter_take(&meter, &profile, at(1 + i * 0.002), 1000, 1000)]++;
+	assert_in_range(colours[METER_GREEN], 9990, 10030);
+	assert_in_range(colours[METER_YELLOW], 9970, 10030);
+	assert_in_range(colours[METER_RED], 19950, 20050);
+	// A burst is bounded by the peak's.
+	colours[METER_GREEN] = 0;
+	for (unsigned int i = 0; i < 20; i++)
+		colours[meter_take(&meter, &profile, at(1000), 1000, 1000)]++;
+	assert_int_equal(colours[METER_GREEN], 5);
+}
+
+// RFC 2697, section 3, counted as it is written there.
+static void test_single_rate(void **state)
+{
+	struct meter_profile profile = simple(1000000, 10000);
+	struct meter meter = {0};
+	double c = 10000, e = 20000, last = 1;
+	uint32_t random = 7;
+
+	profile.outer = bucket_profile_make(1000000, 30000, HZ);
+	profile.single_rate = true;
+	for (unsigned int i = 0; i < 100000; i++) {
+		enum meter_colour expected = METER_RED;
+		double now, filled, slack;
+		uint32_t size;
+
+		random = random * 1664525 + 1013904223;
+		size = 64 + (random >> 16) % 1400;
+		// Now and then a pause.
+		now = last + (random >> 8) % 1000 * 0.00001 + (i % 97 == 0 ? 0.2 : 0);
+		filled = (now - last) * 125000;
+		slack = filled > 10000 - c ? filled - (10000 - c) : 0;
+		c = c + filled > 10000 ? 10000 : c + filled;
+		e = e + slack > 20000 ? 20000 : e + slack;
+		last = now;
+		if (c >= size + 0.01) {
+			expected = METER_GREEN;
+			c -= size;
+		} else if (c >= size - 0.01 || (e >= size - 0.01 && e < size + 0.01)) {
+			// Too near to be told: begin anew.
+			meter = (struct meter){0};
+			c = 10000;
+			e = 20000;
+			continue;
+		} else if (e >= size) {
+			expected = METER_YELLOW;
+			e -= size;
+		}
+		assert_int_equal(meter_take(&meter, &profile, at(now), size, size), expected);
+	}
+}
+
+#define THREADS 4
+#define TAKES	200000
+
+struct shared {
+	struct meter meter;
+	struct meter_profile profile;
+	_Atomic uint64_t taken;
+};
+
+static void *take_many(void *argument)
+{
+	struct shared *shared = argument;
+	uint64_t taken = 0;
+
+	for (unsigned int i = 0; i < TAKES; i++)
+		taken += meter_take(&shared->meter, &shared->profile, at(1), 100, 100) ==
+			 METER_GREEN;
+	atomic_fetch_add(&shared->taken, taken);
+	return NULL;
+}
+
+// Several workers together get what one would.
+static void test_threads(void **state)
+{
+	static struct shared shared;
+	pthread_t threads[THREADS];
+
+	shared.profile = simple(1000000000, 10000000);
+	for (unsigned int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_many, &shared), 0);
+	for (unsigned int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_in_range(shared.taken, 99999, 100000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_burst),	      cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_large_sends),   cmocka_unit_test(test_given_back),
+		cmocka_unit_test(test_other_profile), cmocka_unit_test(test_two_rates),
+		cmocka_unit_test(test_single_rate),   cmocka_unit_test(test_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
