@@ -82,6 +82,11 @@
 	X(TRANSLATION_UNFIT, "translation-unfit",                                                  \
 	  "A packet that can't be translated: ICMP that is neither a query, its answer nor an "    \
 	  "error, or a fragmented SCTP packet whose ports would change.")                          \
+	X(HELPER, "helper",                                                                        \
+	  "A packet of FTP or SIP that names addresses which are translated, and can't be "        \
+	  "changed: "                                                                              \
+	  "too much is expected already, it would be too large, or a part of what was changed "    \
+	  "before comes again alone.")                                                             \
 	X(NO_CONNECTION, "no-connection",                                                          \
 	  "An ICMP error, an ICMP answer, a TCP packet but a SYN or an SCTP packet but an INIT "   \
 	  "that belongs to no live connection.")                                                   \

@@ -19,6 +19,8 @@
 // Set the DSCP, which is in the bits above.
 #define FLOW_ACTION_MARK       256
 #define FLOW_ACTION_DSCP_SHIFT 9
+// Its messages name addresses: all of its packets are its owner's (worker/helper.c).
+#define FLOW_ACTION_HELPED 32768
 
 // What happens to a packet of one direction. Numbers are those of the tables of the same
 // generation.

@@ -288,6 +288,7 @@ void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	uint32_t owner = flow_table_owner(worker->flows, hash);
 	struct flow_direction *direction;
 	struct flow *flow, copy;
+	struct packet unshifted;
 
 	// Only the owner changes a connection: the first packet, and one that needs a new decision,
 	// go there.
@@ -324,6 +325,11 @@ void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
 	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
 		return;
+	if (unlikely(flow_action_get(direction).flags & FLOW_ACTION_HELPED) && !worker->trace) {
+		unshifted = *packet;
+		helper_unshift(worker, flow, reference & 1, &unshifted);
+		packet = &unshifted;
+	}
 	if (account(worker, mbuf, packet, ingress, hash, reference, flow)) {
 		struct flow_action action = flow_action_get(direction);
 

@@ -197,7 +197,7 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->event_fd < 0)
 		return error_errno(err, "eventfd");
-	if (!reject_open(worker) || !fragments_open(worker))
+	if (!reject_open(worker) || !fragments_open(worker) || !helper_open(worker))
 		return error_errno(err, "memory for worker %u", index);
 	return open_inboxes(engine, worker, err);
 }
@@ -355,6 +355,7 @@ static void worker_free(struct worker *worker)
 	reject_close(worker);
 	landing_free(&worker->landing);
 	fragments_close(worker);
+	helper_close(worker);
 	rte_free(worker);
 }
 

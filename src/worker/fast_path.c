@@ -273,6 +273,12 @@ static inline bool rewrite(struct worker *worker, struct rte_mbuf *mbuf,
 	if (passage->action.flags & FLOW_ACTION_TRANSLATE) {
 		const struct flow_key *back = &passage->flow->direction[!passage->direction].key;
 
+		if (unlikely(passage->action.flags & FLOW_ACTION_HELPED) &&
+		    !helper_apply(worker, mbuf, packet, passage,
+				  worker->tables->endpoints[passage->action.destination].mtu)) {
+			worker_drop(worker, mbuf, passage->ingress.port, DROP_HELPER);
+			return false;
+		}
 		if (unlikely(worker->trace))
 			translation_say(worker, packet, back);
 		if (likely(packet_is_plain(packet))) {
@@ -403,7 +409,7 @@ static inline bool account(struct worker *worker, struct flow *flow, flow_refere
 	// The owner may be changing it: the action belongs to a generation that is the same before
 	// and after.
 	*action = flow_action_get(direction);
-	return before == generation &&
+	return before == generation && likely(!(action->flags & FLOW_ACTION_HELPED)) &&
 	       atomic_load_explicit(&direction->generation, memory_order_relaxed) == before &&
 	       accounted(worker, flow,
 			 flow_account_packet(&flow->account, reference & 1, packet, packet->length,

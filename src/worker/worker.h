@@ -13,6 +13,7 @@
 // announce.c    addresses that move from port to port
 // replicate.c   packets with several receivers
 // translation.c connections with other addresses or ports at their other side
+// helper.c      addresses in the messages of connections that are translated
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // qos.c         what a port, or a rule's connections, may send and receive
 // hold.c        packets that wait for a next hop's MAC address
@@ -103,6 +104,7 @@ struct worker {
 
 	struct rate_limit *reject_limits; // by port number
 	struct fragment_table *fragments;
+	struct helper *helper;
 
 	// Of connections for the kernel: packets since one was looked at, how often that was; one
 	// of its own that a worker has found, and for how many turns it has waited.
@@ -259,6 +261,17 @@ void translation_say(struct worker *worker, const struct packet *packet,
 // no such port.
 bool translation_fit(const struct worker *worker, struct walk *walk, struct flow_hash hash,
 		     flow_reference replaced);
+
+// helper.c, all of it of a FLOW_ACTION_HELPED at its owner: before a packet is accounted, what it
+// acknowledges becomes what was sent.
+void helper_unshift(const struct worker *worker, const struct flow *flow,
+		    enum flow_direction_index direction, struct packet *packet);
+// Before it is translated, as it is on its way: what it names, of at most `limit` bytes of IP
+// packet. False: it can't go on.
+bool helper_apply(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		  const struct passage *passage, uint32_t limit);
+bool helper_open(struct worker *worker);
+void helper_close(struct worker *worker);
 
 // slow_path.c: take the mbuf over. `reference`: what flow_table_find has found.
 void slow_path(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
