@@ -116,6 +116,12 @@
 	  "The inner source is not a port of the node that the tunnel packet came from.")          \
 	X(TUNNEL_DESTINATION, "tunnel-destination",                                                \
 	  "The inner destination is not a port of this node.")                                     \
+	X(EXTERNAL_SOURCE, "external-source",                                                      \
+	  "From an external network, and the source is an address that is not outside, or that "   \
+	  "no Route leads back to there.")                                                         \
+	X(NOT_TRANSLATED, "not-translated",                                                        \
+	  "To an external network, and the source address is neither known there nor translated "  \
+	  "to one that is.")                                                                       \
 	X(NO_UPLINK, "no-uplink",                                                                  \
 	  "The destination is on another node, and this node has no uplink or tunnel address, or " \
 	  "the network no VNI.")                                                                   \

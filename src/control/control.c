@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "model/check.h"
+#include "port/claims.h"
 #include "rpc/health.h"
 #include "rpc/reflection.h"
 #include "telemetry/telemetry.h"
@@ -39,6 +40,7 @@ static int start(struct control *control, const struct control_options *options,
 	struct timeval interval = {.tv_sec = RETRY_SECONDS};
 	struct object_set *empty = object_set_new();
 	struct tables *tables;
+	struct error why;
 	int result;
 
 	// The workers start on nothing; what was stored follows as any other change does.
@@ -58,6 +60,12 @@ static int start(struct control *control, const struct control_options *options,
 		.workers = control->engine->readers,
 		.base = control->base,
 	};
+	control->claims = claims_open(&why);
+	if (control->claims)
+		control->environment.claims = control->claims;
+	else
+		log_warning("external networks are not reached by kernel interfaces",
+			    log_text("reason", why.text));
 	if (control->engine->offload)
 		control->environment.programs = flow_offload_programs(control->engine->offload);
 	if (load(control, options->state, err) < 0 ||
@@ -127,6 +135,7 @@ void control_close(struct control *control)
 	if (control->store)
 		store_close(control->store);
 	object_set_free(control->objects);
+	claims_close(control->claims);
 	free(control->ended);
 	free(control);
 }

@@ -38,6 +38,7 @@ struct control_port {
 };
 
 struct audit;
+struct claims;
 struct watch;
 
 struct control {
@@ -70,6 +71,7 @@ struct control {
 	struct watch *watch;	       // NULL: nobody can yet
 	struct mac_address uplink_mac; // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
+	struct claims *claims; // what on the uplink is Sluice's; NULL: the kernel has no map of it
 };
 
 struct control_options {
@@ -142,6 +144,9 @@ void watch_objects(struct control *control, const struct object_set *before);
 
 // Something else may be: looks at what the data plane has.
 void watch_statuses(struct control *control);
+
+// claims.c: tells the kernel which addresses on the uplink are Sluice's by these tables.
+void control_claim(struct control *control, const struct tables *tables);
 
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);

@@ -131,6 +131,7 @@ static bool publish(struct control *control, struct tables *tables)
 		health_set(control->health, false);
 		return false;
 	}
+	control_claim(control, tables);
 	control->tables = tables;
 	control->in_force = control->objects;
 	control->behind[0] = 0;

@@ -15,7 +15,9 @@
 // Leave as what answers to the packets of the other direction: with the reverse of its key's
 // addresses and ports. So a translation needs no place of its own.
 #define FLOW_ACTION_TRANSLATE 4
-#define FLOW_ACTION_LIMIT     32 // limits of ports or of the rule hold (layer/qos)
+// To a router on an external network: the destination's endpoint is that.
+#define FLOW_ACTION_EXTERNAL 16
+#define FLOW_ACTION_LIMIT    32 // limits of ports or of the rule hold (layer/qos)
 // Set the DSCP, which is in the bits above.
 #define FLOW_ACTION_MARK       256
 #define FLOW_ACTION_DSCP_SHIFT 9

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "layer/allowed_address/compile.h"
+#include "layer/external/compile.h"
 #include "layer/route/compile.h"
 #include "layer/walk.h"
 
@@ -48,7 +49,8 @@ static bool idle_times_equal(const uint32_t *a, const uint32_t *b)
 static bool network_equal(const struct network *a, const struct network *b)
 {
 	if (a->number != b->number || a->domain != b->domain || a->routed != b->routed ||
-	    a->mtu != b->mtu || a->vni != b->vni || !mac_equal(&a->gateway_mac, &b->gateway_mac) ||
+	    a->mtu != b->mtu || a->vni != b->vni || a->external != b->external ||
+	    a->vlan != b->vlan || !mac_equal(&a->gateway_mac, &b->gateway_mac) ||
 	    a->mid_stream_pickup != b->mid_stream_pickup || a->window_check != b->window_check ||
 	    a->multicast_rate != b->multicast_rate || a->multicast_burst != b->multicast_burst ||
 	    a->receivers_stamp != b->receivers_stamp || a->subnet_count != b->subnet_count ||
@@ -255,6 +257,7 @@ void tables_compare(const struct tables *have, const struct tables *want,
 	if (!networks || !endpoints)
 		return;
 	services_compare(have, want, differences);
+	externals_compare(have, want, differences);
 	routes_compare(have, want, differences);
 	for (unsigned int i = 0; layers[i]; i++)
 		if (layers[i]->compare)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "layer/external/compile.h"
 #include "layer/route/compile.h"
 #include "layer/services/compile.h"
 #include "layer/topology.h"
@@ -111,6 +112,7 @@ int tables_compile(const struct object_set *objects, const char *node,
 		tables_free(tables);
 		return -1;
 	}
+	externals_finish(&compile);
 	*result = tables;
 	return 0;
 }
@@ -139,4 +141,5 @@ void tables_set_uplink(struct tables *tables, const struct mac_address *mac, uin
 			tunnel_header_make(&tables->peers[i], &tables->underlay);
 	if (mtu)
 		set_tunnel_mtu(tables);
+	externals_set_uplink(tables);
 }

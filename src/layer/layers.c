@@ -1,5 +1,6 @@
 // The order in which a first packet meets the layers.
 
+#include "layer/external/external.h"
 #include "layer/l2/l2.h"
 #include "layer/l3/l3.h"
 #include "layer/port_security/port_security.h"
@@ -8,12 +9,14 @@
 #include "layer/tunnel/tunnel.h"
 
 const struct layer *const layers[] = {
-	&port_security_layer,  // is the sender who it says? (a port of this node)
-	&tunnel_source_layer,  // the same for what comes through the tunnel
-	&l2_layer,	       // to whom, inside the network
-	&l3_layer,	       // to whom, through the gateway
-	&security_group_layer, // do both sides' groups allow the connection?
-	&qos_layer,	       // what limits and marks concern it
-	&tunnel_layer,	       // by which port, and inside what
+	&port_security_layer,	// is the sender who it says? (a port of this node)
+	&tunnel_source_layer,	// the same for what comes through the tunnel
+	&external_source_layer, // and for what comes from an external network
+	&l2_layer,		// to whom, inside the network
+	&l3_layer,		// to whom, through the gateway
+	&external_layer,	// may it go out to an external network, or come in?
+	&security_group_layer,	// do both sides' groups allow the connection?
+	&qos_layer,		// what limits and marks concern it
+	&tunnel_layer,		// by which port, and inside what
 	NULL,
 };

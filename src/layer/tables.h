@@ -10,6 +10,7 @@
 #include "port/port.h"
 
 struct allowed_addresses;
+struct externals;
 struct neighbour;
 struct address_owner;
 struct router_schedule;
@@ -35,6 +36,8 @@ struct network {
 	uint16_t number; // 0: a free place
 	uint16_t domain; // number of the routing domain: networks of one Vrf share it
 	bool routed;
+	bool external; // on the uplink; its gateways are this node's own addresses
+	uint16_t vlan; // there; 0: no tag
 	uint16_t mtu;
 	uint32_t vni; // 0: stays inside the node
 	struct mac_address gateway_mac;
@@ -63,8 +66,8 @@ struct endpoint {
 	uint16_t peer;			// number of its node; 0: this node
 	uint16_t port;			// port number; PORT_UPLINK where the node is another
 	uint16_t network;
-	uint16_t mtu; // of its network, or less if the tunnel to its node has less room
-	uint32_t detail_spare;
+	uint16_t mtu;  // of its network, or less if the tunnel to its node has less room
+	bool external; // a router on an external network: see external_hop_of
 };
 
 // Who uses what is shared by several generations of the tables.
@@ -180,7 +183,7 @@ struct tables {
 	uint32_t network_count;
 	struct endpoint *endpoints; // from 1 on
 	struct endpoint_detail *details;
-	uint32_t endpoint_count;
+	uint32_t endpoint_count;    // of Ports; those of routers outside are behind
 	struct port_binding *ports; // by number
 	uint32_t port_count;
 	struct peer *peers; // by number
@@ -208,6 +211,7 @@ struct tables {
 	struct services *services; // DHCP, DHCPv6, router advertisements
 	struct routes *routes;
 	struct qos_tables *qos; // of its layer; NULL: there are no policies
+	struct externals *externals;
 	struct shared_address *shared;
 	uint32_t shared_count;
 	struct domain_node *domain_nodes; // by domain

@@ -5,6 +5,7 @@
 
 #include "base/prefix_map.h"
 #include "layer/endpoint/compile.h"
+#include "layer/external/compile.h"
 #include "layer/limits/compile.h"
 #include "layer/tracking/compile.h"
 #include "layer/tunnel/tunnel.h"
@@ -40,6 +41,8 @@ static int compile_subnet(struct tables *tables, struct network *network,
 		return error_set(err, "Network/%s: cidr %s", network->name, object->cidr);
 	subnet->has_gateway =
 		object->gateway && *object->gateway && ip_parse(object->gateway, &subnet->gateway);
+	// Outside it is the router there.
+	subnet->has_gateway &= !network->external;
 	if (subnet->has_gateway &&
 	    !lookup_add(&tables->by_gateway, lookup_key_address(network->domain, &subnet->gateway),
 			network->number))
@@ -98,6 +101,8 @@ static int compile_networks(struct compile *compile, struct error *err)
 					 object->name);
 		network->mtu = network_mtu(object, mtu);
 		network->vni = object->vni;
+		network->external = object->external;
+		network->vlan = object->external ? (uint16_t)object->external->vlan : 0;
 		network->gateway_mac = gateway_mac(object->vni);
 		network->multicast_rate = MULTICAST_RATE;
 		if (object->multicast && object->multicast->has_rate_case)
@@ -132,7 +137,7 @@ static int find_next_hop(struct compile *compile, struct peer *peer, struct erro
 			return 0;
 		address = &underlay->gateway;
 	}
-	peer->next_hop = neighbours_get(compile->neighbours, address);
+	peer->next_hop = neighbours_get(compile->neighbours, 0, address);
 	if (!peer->next_hop)
 		return error_set(err, "Node/%s: more than %u next hops", peer->name,
 				 NEIGHBOURS_MAX);
@@ -189,7 +194,7 @@ static int compile_nodes(struct compile *compile, struct error *err)
 		peer->vtep = vtep.address;
 		// Complete, if without a MAC address, as long as the uplink's device is not open.
 		tunnel_header_make(peer, underlay);
-		peer->path = neighbours_get(compile->neighbours, &peer->vtep);
+		peer->path = neighbours_get(compile->neighbours, 0, &peer->vtep);
 		if (!peer->path)
 			return error_set(err,
 					 "Node/%s: more than %u tunnel addresses and next hops",
@@ -227,10 +232,10 @@ int topology_compile(struct compile *compile, struct error *err)
 	numbers_begin(&numbers->groups);
 	address_owners_begin(&numbers->owners);
 	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0 ||
-	    number_groups(compile, err) < 0)
+	    number_groups(compile, err) < 0 || externals_compile(compile, err) < 0 ||
+	    endpoints_compile(compile, err) < 0)
 		return -1;
-	if (endpoints_compile(compile, err) < 0)
-		return -1;
+	externals_place(compile->tables);
 	limits_compile(compile);
 	return 0;
 }
@@ -244,6 +249,7 @@ void topology_free(struct tables *tables)
 		free(tables->networks[i].remote);
 	}
 	endpoints_free(tables);
+	externals_free(tables->externals);
 	free(tables->networks);
 	free(tables->peers);
 	free(tables->subnets);

@@ -25,6 +25,7 @@ enum verdict walk_begin(struct walk *walk)
 	if (!walk->network || !binding)
 		return walk_drop(walk, DROP_PORT_DOWN);
 	walk->source = tables_endpoint(tables, binding->endpoint);
+	walk->domain = walk->network->external ? 0 : walk->network->domain;
 	walk->leaving = walk->packet->key;
 	if (walk->other) {
 		walk->leaving = flow_key_reverse(walk->other, walk->leaving.network);

@@ -35,8 +35,9 @@ uint64_t walk_counts_get(const struct walk_counts *counts, unsigned int layer,
 // Where a packet came from.
 struct ingress {
 	uint16_t port; // number
-	// The node behind the uplink, else 0. With a workload's port: the packet is the copy that
-	// is for this node, of one with several receivers.
+	// The node behind the uplink, 0 with what comes from an external network, else 0. With a
+	// workload's port: the packet is the copy that is for this node, of one with several
+	// receivers.
 	uint16_t peer;
 };
 
@@ -55,6 +56,9 @@ struct walk {
 	// The packet's key as it leaves: the layers after the one that translates go by this one.
 	struct flow_key leaving;
 	const struct network *network; // in which it was received
+	// Routing domain in which the destination is looked for. Who translates a destination into
+	// another domain sets this one. 0: none that is known.
+	uint16_t domain;
 	const struct endpoint *source; // NULL where no Port is known to be the sender
 	const struct endpoint *destination;
 	bool to_gateway; // the destination is the gateway itself
@@ -167,6 +171,9 @@ static inline flow_ingress flow_ingress_make(struct ingress ingress,
 		     mac_number(source) * 0xc2b2ae3d27d4eb4f;
 
 	a ^= a >> 32;
+	// By which of its routers a packet comes from an external network is all the same.
+	if (ingress.port == PORT_UPLINK && !ingress.peer)
+		a = 0;
 	return (uint64_t)ingress.port << 48 | (uint64_t)ingress.peer << 32 | (uint32_t)a;
 }
 

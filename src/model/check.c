@@ -32,6 +32,9 @@ static const struct {
 	{&sluice__v1__qos_policy__descriptor, qos_policy_check},
 };
 
+// Behind those of all kinds.
+static void (*const last_checks[])(struct check *check) = {external_check};
+
 static const char *string_fault(const char *text)
 {
 	if (strlen(text) > STRING_MAX)
@@ -219,6 +222,8 @@ void set_check(const struct object_set *set, const struct object_set *before,
 	}
 	for (size_t i = 0; i < sizeof(kind_checks) / sizeof(*kind_checks); i++)
 		kind_checks[i].check(&check);
+	for (size_t i = 0; i < sizeof(last_checks) / sizeof(*last_checks); i++)
+		last_checks[i](&check);
 	for (size_t k = 0; k < KIND_MAX; k++)
 		free(check.kinds[k].list);
 	key_map_free(check.devices);

@@ -103,6 +103,17 @@ static const Sluice__V1__Port *vlan_parent(const struct change_check *check,
 	return parent ? parent->port : NULL;
 }
 
+// With the networks outside on which it is known.
+static void share_network(struct change_check *check, const Sluice__V1__Network *network)
+{
+	object_set_share(check->part, check->next, NETWORK, network->name);
+	object_set_share(check->part, check->next, VRF, network->vrf);
+	for (size_t s = 0; s < network->n_subnets; s++)
+		for (size_t i = 0; i < network->subnets[s]->n_external; i++)
+			object_set_share(check->part, check->next, NETWORK,
+					 network->subnets[s]->external[i]);
+}
+
 static void add_port(struct change_check *check, const Sluice__V1__Port *port)
 {
 	const Sluice__V1__Object *network;
@@ -110,10 +121,9 @@ static void add_port(struct change_check *check, const Sluice__V1__Port *port)
 	// A parent's parent is an error, and a circle of them ends here.
 	for (; port && object_set_share(check->part, check->next, PORT, port->name);
 	     port = vlan_parent(check, port)) {
-		object_set_share(check->part, check->next, NETWORK, port->network);
 		network = object_set_find(check->next, NETWORK, port->network);
 		if (network)
-			object_set_share(check->part, check->next, VRF, network->network->vrf);
+			share_network(check, network->network);
 		for (size_t i = 0; i < port->n_security_groups; i++)
 			object_set_share(check->part, check->next, GROUP, port->security_groups[i]);
 		object_set_share(check->part, check->next, POLICY, port->qos_policy);

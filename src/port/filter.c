@@ -12,6 +12,8 @@
 
 #include <bpf/bpf.h>
 
+#include "port/claims.h"
+
 #define ETHERTYPE    12
 #define IPV4_DST     30
 #define ARP_TARGET   38
@@ -42,7 +44,7 @@ static void rule_add_address(struct filter_rule *rule, uint16_t offset, const ui
 	}
 }
 
-void filter_init(struct filter *filter, const struct ip_address *vtep)
+void filter_init(struct filter *filter, const struct ip_address *vtep, const struct claims *claims)
 {
 	uint8_t solicited[16] = {0xff, 0x02, [11] = 1, [12] = 0xff};
 	struct filter_rule *rule = filter->rules;
@@ -50,6 +52,7 @@ void filter_init(struct filter *filter, const struct ip_address *vtep)
 	memset(filter, 0, sizeof(*filter));
 	if (!vtep)
 		return;
+	filter->claims = claims;
 	filter->rule_count = 2;
 	if (ip_is_v4(vtep)) {
 		rule_add(rule, ETHERTYPE, 2, 0x0800);
@@ -201,6 +204,8 @@ int filter_load_socket(const struct filter *filter, struct error *err)
 	struct assembler assembler = {.length = 0};
 	uint16_t failed[FILTER_CONDITIONS_MAX], tagged, i, j;
 
+	if (filter->claims)
+		return claims_load_socket(filter->claims, err);
 	// r6: context, a struct __sk_buff; r0: what is read, in this machine's byte order.
 	emit(&assembler, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
 	emit(&assembler, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_0, BPF_REG_6,
@@ -236,6 +241,8 @@ int filter_load_xdp(const struct filter *filter, int map_fd, struct error *err)
 {
 	struct assembler assembler = {.length = 0};
 
+	if (filter->claims)
+		return claims_load_xdp(filter->claims, map_fd, err);
 	// r6: context, a struct xdp_md; r2, r3: beginning and end of the frame.
 	emit(&assembler, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0);
 	emit(&assembler, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_6,
@@ -280,12 +287,12 @@ int filter_attach_egress(int program, unsigned int interface_index, struct error
 	return link < 0 ? error_errno(err, "BPF program at egress") : link;
 }
 
-int filter_keep_from_kernel(const struct filter *filter, unsigned int interface_index,
-			    struct error *err)
+static int guard_load(const struct filter *filter, struct error *err)
 {
 	struct assembler assembler = {.length = 0};
-	int program, link;
 
+	if (filter->claims)
+		return claims_load_guard(filter->claims, err);
 	emit(&assembler, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1,
 	     offsetof(struct __sk_buff, data), 0);
 	emit(&assembler, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_3, BPF_REG_1,
@@ -293,7 +300,14 @@ int filter_keep_from_kernel(const struct filter *filter, unsigned int interface_
 	match_emit(&assembler, filter, TCX_NEXT);
 	emit(&assembler, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, TC_ACT_SHOT);
 	emit(&assembler, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-	program = program_load(BPF_PROG_TYPE_SCHED_CLS, 0, &assembler, err);
+	return program_load(BPF_PROG_TYPE_SCHED_CLS, 0, &assembler, err);
+}
+
+int filter_keep_from_kernel(const struct filter *filter, unsigned int interface_index,
+			    struct error *err)
+{
+	int program = guard_load(filter, err), link;
+
 	if (program < 0)
 		return -1;
 	link = filter_attach_ingress(program, interface_index, err);

@@ -1,8 +1,9 @@
 // Which packets of a shared interface are Sluice's, as programs for the kernel.
 //
-// On an uplink these are: ARP that asks for the tunnel address or answers it; every IP packet to
-// the tunnel address (tunnels, their fragments, ICMP errors about them); ND solicitations for it.
-// Without VLAN tags. On a workload's interface every packet is Sluice's.
+// On an uplink these are, where there is no map of addresses (claims.h): ARP that asks for the
+// tunnel address or answers it; every IP packet to the tunnel address (tunnels, their fragments,
+// ICMP errors about them); ND solicitations for it. Without VLAN tags. On a workload's interface
+// every packet is Sluice's.
 
 #pragma once
 
@@ -25,6 +26,7 @@ struct filter_condition {
 
 // A packet that fulfils all conditions of a rule is Sluice's. No rules: every packet is.
 struct filter {
+	const struct claims *claims; // by these instead; NULL: by the rules
 	uint16_t rule_count;
 	struct filter_rule {
 		uint16_t condition_count;
@@ -32,8 +34,9 @@ struct filter {
 	} rules[FILTER_RULES_MAX];
 };
 
-// `vtep` NULL: every packet.
-void filter_init(struct filter *filter, const struct ip_address *vtep);
+// `vtep` NULL: every packet. With `claims`, which have the tunnel address too, what they say; they
+// may change.
+void filter_init(struct filter *filter, const struct ip_address *vtep, const struct claims *claims);
 
 // A program for SO_ATTACH_FILTER that passes Sluice's packets. `filter` must have rules.
 #define FILTER_CLASSIC_SIZE 64

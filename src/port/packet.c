@@ -108,14 +108,32 @@ static const struct port_driver packet_driver = {
 	.close = packet_close,
 };
 
+static int filter_attach(int socket, const struct filter *filter, struct error *err)
+{
+	struct sock_filter code[FILTER_CLASSIC_SIZE];
+	struct sock_fprog program = {.filter = code};
+	int loaded, result;
+
+	if (!filter->rule_count)
+		return 0;
+	if (!filter->claims) {
+		program.len = filter_classic(filter, code);
+		return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	}
+	loaded = filter_load_socket(filter, err);
+	if (loaded < 0)
+		return -1;
+	result = setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF, &loaded, sizeof(loaded));
+	close(loaded);
+	return result;
+}
+
 static int socket_open(struct packet_queue *queue, const struct interface *interface,
 		       const struct filter *filter, struct error *err)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET,
 				      .sll_protocol = htons(ETH_P_ALL),
 				      .sll_ifindex = (int)interface->index};
-	struct sock_filter code[FILTER_CLASSIC_SIZE];
-	struct sock_fprog program = {.filter = code};
 	int on = 1, size = RECEIVE_BUFFER;
 
 	// Without a protocol nothing is received before all is set up.
@@ -128,12 +146,8 @@ static int socket_open(struct packet_queue *queue, const struct interface *inter
 		return error_errno(err, "%s: packet socket's options", interface->name);
 	if (setsockopt(queue->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(queue->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (filter->rule_count) {
-		program.len = filter_classic(filter, code);
-		if (setsockopt(queue->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) <
-		    0)
-			return error_errno(err, "%s: packet filter", interface->name);
-	}
+	if (filter_attach(queue->fd, filter, err) < 0)
+		return error_errno(err, "%s: packet filter", interface->name);
 	if (bind(queue->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_errno(err, "%s: packet socket", interface->name);
 	return 0;
@@ -281,7 +295,7 @@ int packet_port_open(const char *name, const struct port_device *device,
 	port->promiscuous_fd = interface_hold_promiscuous(interface, err);
 	if (port->promiscuous_fd < 0)
 		goto fail;
-	filter_init(&filter, device->uplink ? &device->vtep : NULL);
+	filter_init(&filter, device->uplink ? &device->vtep : NULL, environment->claims);
 	for (i = 0; i < port->port.queues; i++)
 		if (queue_open(&port->queues[i], interface, &filter, err) < 0)
 			goto fail;

@@ -21,6 +21,7 @@ struct event_base;
 struct rte_mempool;
 struct port;
 struct port_landing;
+struct claims;
 
 #define PORT_NAME_SIZE	64
 #define PORT_QUEUES_MAX 16
@@ -89,6 +90,7 @@ struct port_environment {
 	struct rte_mempool *pool;     // for received packets; headroom RTE_PKTMBUF_HEADROOM
 	struct rte_rcu_qsbr *workers; // the workers' quiescent state; a sleeping worker is offline
 	const struct port_programs *programs; // NULL: there are none
+	const struct claims *claims;	      // of an uplink; NULL: its tunnel address alone
 	struct event_base *base;	      // the control thread's; for vhost-user
 };
 

@@ -421,7 +421,7 @@ static int mode_open(const char *name, const struct port_device *device,
 		goto fail;
 	}
 	port->socket_count = sockets;
-	filter_init(&filter, device->uplink ? &device->vtep : NULL);
+	filter_init(&filter, device->uplink ? &device->vtep : NULL, environment->claims);
 	// Some drivers have sockets only while a program is there.
 	if (program_attach(port, interface, &filter, mode, err) < 0 ||
 	    sockets_open(port, interface, mode, err) < 0)

@@ -11,6 +11,7 @@
 // questions at once, and a burst's worth of them would have to wait.
 
 #include "flow/state.h"
+#include "layer/external/external.h"
 #include "layer/tunnel/tunnel.h"
 #include "packet/plain.h"
 #include "packet/translate.h"
@@ -207,6 +208,25 @@ static bool is_as_announced(const struct rte_mbuf *mbuf, const struct packet *pa
 	       ip_is_v4(&packet->source) == !!(mbuf->ol_flags & RTE_MBUF_F_TX_IPV4);
 }
 
+// What is not the tunnels' is for an address of ours on an external network, or the host's.
+static void receive_beside(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason)
+{
+	struct burst *burst = &worker->burst;
+	uint16_t network;
+
+	switch (external_receive(worker, mbuf, &burst->packets[burst->count], &network)) {
+	case EXTERNAL_PACKET:
+		burst_add(worker, mbuf, rte_pktmbuf_mtod(mbuf, const uint8_t *),
+			  (struct ingress){.port = PORT_UPLINK}, network);
+		break;
+	case EXTERNAL_NOT_OURS:
+		underlay_to_host(worker, mbuf, reason);
+		break;
+	case EXTERNAL_DONE:
+		break;
+	}
+}
+
 // From the underlay: outer headers off, then as any other.
 static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 {
@@ -257,6 +277,8 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			worker_drop(worker, mbuf, PORT_UPLINK, reason);
 			return;
 		}
+		receive_beside(worker, mbuf, reason);
+		return;
 	}
 	underlay_to_host(worker, mbuf, reason);
 }
@@ -300,6 +322,26 @@ static inline bool rewrite(struct worker *worker, struct rte_mbuf *mbuf,
 	return true;
 }
 
+// The MAC address of a next hop on the uplink. False: the packet waits for it.
+static inline bool find_next_hop(struct worker *worker, struct rte_mbuf *mbuf,
+				 const struct packet *packet, const struct passage *passage,
+				 struct neighbour *neighbour, struct mac_address *mac)
+{
+	if (unlikely(worker->trace)) {
+		*mac = neighbour_known(neighbour);
+		worker_say(worker, "next-hop", "%s",
+			   mac_is_zero(mac) ? "its MAC address is not known yet: "
+					      "the packet waits for it"
+					    : "its MAC address is known");
+		return true;
+	}
+	if (likely(neighbour_mac(&worker->engine->neighbours, neighbour, mac) &&
+		   !(worker->held_count && hold_has(worker, neighbour))))
+		return true;
+	hold_packet(worker, mbuf, packet, passage->ingress, neighbour, &passage->hash);
+	return false;
+}
+
 static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		    const struct passage *passage)
 {
@@ -310,6 +352,7 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		const struct endpoint *endpoint = &tables->endpoints[action.destination];
 		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		uint32_t size = packet_wire_size(mbuf) - packet->l3_offset;
+		const struct external_hop *router = NULL;
 		struct mac_address next_hop;
 
 		if (unlikely(size > endpoint->mtu)) {
@@ -326,23 +369,16 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 							  memory_order_relaxed)) &&
 			    size_exceeds_path(worker, mbuf, packet, passage))
 				return;
-			if (unlikely(worker->trace)) {
-				next_hop = neighbour_known(neighbour);
-				worker_say(worker, "next-hop", "%s",
-					   mac_is_zero(&next_hop)
-						   ? "its MAC address is not known yet: "
-						     "the packet waits for it"
-						   : "its MAC address is known");
-			} else if (unlikely(!neighbour_mac(&worker->engine->neighbours, neighbour,
-							   &next_hop) ||
-					    (worker->held_count && hold_has(worker, neighbour)))) {
-				hold_packet(worker, mbuf, packet, passage->ingress, neighbour,
-					    &passage->hash);
+			if (!find_next_hop(worker, mbuf, packet, passage, neighbour, &next_hop))
 				return;
-			}
 			if (unlikely(mbuf->ol_flags & PACKET_SEGMENTATION))
 				atomic_store_explicit(&neighbour->whole, worker->now,
 						      memory_order_relaxed);
+		} else if (unlikely(action.flags & FLOW_ACTION_EXTERNAL)) {
+			router = external_hop_of(tables, endpoint);
+			if (!find_next_hop(worker, mbuf, packet, passage, router->neighbour,
+					   &next_hop))
+				return;
 		}
 		if (unlikely((action.flags & FLOW_ACTION_ROUTE) && packet->ttl <= 1)) {
 			worker_reject(worker, mbuf, packet, passage->ingress, DROP_TTL);
@@ -363,6 +399,12 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 
 			if (unlikely(reason != DROP_NONE)) {
 				worker_drop(worker, mbuf, passage->ingress.port, reason);
+				return;
+			}
+		} else if (unlikely(router)) {
+			memcpy(data, &next_hop, 6);
+			if (router->vlan && !vlan_insert(mbuf, router->vlan)) {
+				worker_drop(worker, mbuf, passage->ingress.port, DROP_NO_BUFFER);
 				return;
 			}
 		}

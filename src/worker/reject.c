@@ -1,10 +1,12 @@
 // Drops a packet and tells its sender, where a router would. What security groups drop, what was
 // not addressed to a router, and what a workload may not send at all is dropped silently.
 //
-// Only a workload of this node is told: its node routes for it, and so finds out all that there is
-// to tell. What came through a tunnel was routed already, and is dropped silently.
+// Only a workload of this node and who is outside are told: this node routes for them, and so finds
+// out all that there is to tell. What came through a tunnel was routed already, and is dropped
+// silently.
 
 #include "base/pages.h"
+#include "layer/external/external.h"
 #include "layer/gateway/error.h"
 #include "layer/port_security/port_security.h"
 #include "worker/worker.h"
@@ -40,6 +42,14 @@ static bool within_limits(struct worker *worker, uint16_t port)
 	       rate_limit_take(&worker->reject_limits[0], now, second / ALL_ERRORS, ALL_BURST_OF);
 }
 
+// Is the sender who it says?
+static bool is_genuine(struct walk *walk)
+{
+	if (walk->ingress.port == PORT_UPLINK)
+		return external_source_layer.judge(walk, NULL) == VERDICT_NEXT;
+	return walk->source && port_security_layer.judge(walk, NULL) == VERDICT_NEXT;
+}
+
 // NULL where the sender is not told.
 static struct rte_mbuf *make_answer(struct worker *worker, const struct rte_mbuf *mbuf,
 				    const struct packet *packet, struct ingress ingress,
@@ -54,8 +64,7 @@ static struct rte_mbuf *make_answer(struct worker *worker, const struct rte_mbuf
 	// Most reasons are silent, which costs nothing. Whoever drops it may not have come as far
 	// as to look at the sender.
 	if ((!reset && !gateway_error_choose(mbuf, packet, reason, mtu, &error)) ||
-	    walk_begin(&walk) != VERDICT_NEXT || !walk.source ||
-	    port_security_layer.judge(&walk, NULL) != VERDICT_NEXT ||
+	    walk_begin(&walk) != VERDICT_NEXT || !is_genuine(&walk) ||
 	    !gateway_error_due(worker->tables, walk.network, mbuf, packet) ||
 	    !within_limits(worker, ingress.port))
 		return NULL;
@@ -88,11 +97,11 @@ static void reject(struct worker *worker, struct rte_mbuf *mbuf, const struct pa
 		first.key.network = packet->key.network;
 		packet = &first;
 	}
-	if (ingress.port != PORT_UPLINK)
+	if (ingress.port != PORT_UPLINK || !ingress.peer)
 		answer = make_answer(worker, mbuf, packet, ingress, reason, mtu);
 	worker_drop(worker, mbuf, ingress.port, reason);
 	if (answer)
-		transmit_add(worker, answer, ingress.port);
+		worker_answer(worker, answer, packet->key.network, ingress.port);
 }
 
 void worker_reject(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

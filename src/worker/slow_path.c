@@ -130,7 +130,7 @@ void slow_path_answer(struct worker *worker, struct rte_mbuf *mbuf, const struct
 			      : gateway_echo(mbuf, packet)) {
 		worker_say(worker, "gateway", "answers");
 		if (!packet->fragments)
-			transmit_add(worker, mbuf, ingress.port);
+			worker_answer(worker, mbuf, packet->key.network, ingress.port);
 	} else {
 		worker_reject(worker, mbuf, packet, ingress, DROP_GATEWAY);
 	}

@@ -2,6 +2,7 @@
 // its next hops; and what is the host's, where the device has left the kernel.
 
 #include "layer/address_resolution/address_resolution.h"
+#include "layer/external/external.h"
 #include "layer/tunnel/tunnel.h"
 #include "packet/header.h"
 #include "worker/worker.h"
@@ -9,7 +10,8 @@
 // For so long after a large send there may be errors about it.
 #define WHOLE_SECONDS 2
 
-static void learn(struct worker *worker, const struct address_resolution *message)
+void underlay_learn(struct worker *worker, uint16_t network,
+		    const struct address_resolution *message)
 {
 	const struct underlay *underlay = &worker->tables->underlay;
 	struct neighbours *neighbours = &worker->engine->neighbours;
@@ -19,7 +21,7 @@ static void learn(struct worker *worker, const struct address_resolution *messag
 	uint32_t index;
 
 	// Only of those that are somebody's next hop, and nothing that could not be sent to.
-	index = lookup_find(&underlay->neighbours, lookup_key_address(0, &message->sender));
+	index = lookup_find(&underlay->neighbours, lookup_key_address(network, &message->sender));
 	if (!index || worker->trace || mac_is_multicast(&message->sender_mac) ||
 	    mac_equal(&message->sender_mac, &none) ||
 	    mac_equal(&message->sender_mac, &underlay->mac))
@@ -31,6 +33,9 @@ static void learn(struct worker *worker, const struct address_resolution *messag
 	if (atomic_exchange(&neighbour->mac, word) != word)
 		offload_underlay_changed(worker);
 	atomic_store(&neighbour->wanted, 0);
+	// What went by others comes back.
+	if (atomic_exchange(&neighbour->down, false))
+		engine_judge_anew(worker->engine, worker->now);
 	atomic_fetch_add(&neighbours->learned, 1);
 	// Others may hold packets for it.
 	for (uint32_t i = 0; i < worker->engine->options.worker_count; i++)
@@ -93,7 +98,7 @@ bool underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf,
 	return true;
 }
 
-void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet)
+void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet)
 {
 	const struct underlay *underlay = &worker->tables->underlay;
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
@@ -108,8 +113,12 @@ void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 		underlay_to_host(worker, mbuf, reason == DROP_NONE ? DROP_NOT_FOR_US : reason);
 		return;
 	}
-	learn(worker, &message);
+	underlay_learn(worker, 0, &message);
 	if (!is_for_us(underlay, packet, &message)) {
+		uint16_t network;
+
+		if (external_receive(worker, mbuf, packet, &network) == EXTERNAL_DONE)
+			return;
 		if (worker->tables->ports[PORT_HOST].counters)
 			transmit_add(worker, mbuf, PORT_HOST);
 		else
@@ -128,9 +137,29 @@ void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct
 		worker_drop(worker, mbuf, PORT_UPLINK, DROP_NO_BUFFER);
 }
 
+// From which address on the uplink it is asked for, and in which external network (NULL: on the
+// underlay).
+static const struct network *network_of(const struct worker *worker,
+					const struct neighbour *neighbour,
+					const struct ip_address **own)
+{
+	const struct tables *tables = worker->tables;
+	uint32_t router = neighbour->network ? external_find_hop(tables, neighbour->network,
+								 &neighbour->address)
+					     : 0;
+
+	*own = &tables->underlay.vtep.address;
+	if (!router)
+		return NULL;
+	*own = &external_hop_of(tables, &tables->endpoints[router])->own;
+	return &tables->networks[neighbour->network];
+}
+
 static void ask(struct worker *worker, struct neighbour *neighbour)
 {
 	const struct underlay *underlay = &worker->tables->underlay;
+	const struct ip_address *own;
+	const struct network *network = network_of(worker, neighbour, &own);
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->engine->pool);
 	bool made;
 
@@ -139,11 +168,11 @@ static void ask(struct worker *worker, struct neighbour *neighbour)
 	if (!mbuf)
 		return;
 	made = ip_is_v4(&neighbour->address)
-		       ? arp_request(mbuf, &underlay->mac, &underlay->vtep.address,
-				     &neighbour->address)
-		       : nd_request(mbuf, &underlay->mac, &underlay->vtep.address,
-				    &neighbour->address);
-	if (made)
+		       ? arp_request(mbuf, &underlay->mac, own, &neighbour->address)
+		       : nd_request(mbuf, &underlay->mac, own, &neighbour->address);
+	if (made && network)
+		external_send(worker, mbuf, network);
+	else if (made)
 		transmit_add(worker, mbuf, PORT_UPLINK);
 	else
 		rte_pktmbuf_free(mbuf);
@@ -162,6 +191,9 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 	if (known && worker->now - used <= NEIGHBOUR_REFRESH &&
 	    worker->now - neighbour->confirmed >= NEIGHBOUR_REFRESH)
 		wanted = true;
+	// Whether a router outside is there is known before somebody needs it.
+	wanted |= neighbour->network &&
+		  (!known || worker->now - neighbour->confirmed >= NEIGHBOUR_WATCH);
 	if (!wanted || neighbour->asked == worker->now)
 		return;
 	if (neighbour->probes >= NEIGHBOUR_PROBES) {
@@ -169,6 +201,8 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 		if (atomic_exchange(&neighbour->mac, 0))
 			offload_underlay_changed(worker);
 		neighbour->probes = 0;
+		if (neighbour->network && !atomic_exchange(&neighbour->down, true))
+			engine_judge_anew(worker->engine, worker->now);
 		// For who has come since the last question nobody has asked yet.
 		if ((int32_t)(used - neighbour->asked) < 0) {
 			atomic_store(&neighbour->wanted, 0);
@@ -204,6 +238,7 @@ void underlay_turn(struct worker *worker, bool new_second)
 		worker->wanted_seen = wanted;
 		return;
 	}
+	external_announce(worker, new_second);
 	worker->wanted_seen = wanted;
 	atomic_store_explicit(&neighbours->now, worker->now, memory_order_relaxed);
 	for (uint32_t i = 0; i < underlay->neighbour_count; i++)

@@ -4,7 +4,7 @@
 #include "port/offload.h"
 #include "worker/worker.h"
 
-static void tag_remove(struct rte_mbuf *mbuf, struct packet *packet)
+void vlan_remove(struct rte_mbuf *mbuf, struct packet *packet)
 {
 	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 
@@ -41,14 +41,13 @@ uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packe
 			   tables_port_name(worker->tables, port),
 			   tables_port_name(worker->tables, owner));
 	}
-	tag_remove(mbuf, packet);
+	vlan_remove(mbuf, packet);
 	if (owner != port && unlikely(worker->captures))
 		capture_received(worker, owner, &mbuf, 1);
 	return owner;
 }
 
-// False: there is no room for it.
-static bool tag_insert(struct rte_mbuf *mbuf, uint16_t vlan)
+bool vlan_insert(struct rte_mbuf *mbuf, uint16_t vlan)
 {
 	uint8_t tag[VLAN_TAG_SIZE] = {ETHERNET_TYPE_VLAN >> 8, ETHERNET_TYPE_VLAN & 0xff,
 				      (uint8_t)(vlan >> 8), (uint8_t)vlan};
@@ -67,7 +66,7 @@ uint32_t vlan_send(struct rte_mbuf **mbufs, uint32_t count, uint16_t vlan)
 	uint32_t tagged = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (likely(tag_insert(mbufs[i], vlan)))
+		if (likely(vlan_insert(mbufs[i], vlan)))
 			mbufs[tagged++] = mbufs[i];
 		else
 			rte_pktmbuf_free(mbufs[i]);

@@ -9,6 +9,7 @@
 // size.c        packets that are larger than their way
 // fragments.c   fragments wait for the rest of their datagram
 // underlay.c    ARP and ND on the uplink
+// external.c    networks outside
 // multicast.c   who is in which multicast group
 // announce.c    addresses that move from port to port
 // replicate.c   packets with several receivers
@@ -99,8 +100,12 @@ struct worker {
 	struct rte_ring *inbox[ENGINE_WORKERS_MAX]; // by sender
 	struct held_packet held[HOLD_MAX];
 	uint32_t held_count;
-	uint32_t held_learned; // neighbours.learned when the held packets were tried last
-	uint32_t wanted_seen;  // neighbours.wanted when questions were sent last
+	uint32_t held_learned;	  // neighbours.learned when the held packets were tried last
+	uint32_t announced;	  // generation up to which external addresses were announced
+	uint32_t announce_to;	  // likewise, when this is done
+	uint32_t announce_from;	  // of them, the next one
+	uint32_t announce_rounds; // that are still to come
+	uint32_t wanted_seen;	  // neighbours.wanted when questions were sent last
 
 	struct rate_limit *reject_limits; // by port number
 	struct fragment_table *fragments;
@@ -348,13 +353,30 @@ struct tunnel_outer;
 // A TUNNEL_PATH_MTU. False: it is not believed, and nothing is done.
 bool underlay_path_mtu(struct worker *worker, struct rte_mbuf *mbuf,
 		       const struct tunnel_outer *outer);
-void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet);
+void underlay_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet);
 void underlay_to_host(struct worker *worker, struct rte_mbuf *mbuf, enum drop_reason reason);
 void underlay_from_host(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
 void underlay_turn(struct worker *worker, bool new_second);
 
-// announce.c
+// ARP and ND that says where a next hop is, in an external network or (0) on the underlay.
 struct address_resolution;
+void underlay_learn(struct worker *worker, uint16_t network,
+		    const struct address_resolution *message);
+
+// external.c: what came on the uplink and is not the tunnels'.
+enum external_receive {
+	EXTERNAL_NOT_OURS, // nothing was done
+	EXTERNAL_DONE,	   // the mbuf is taken over
+	EXTERNAL_PACKET,   // for an address of ours in `network`; without a tag now
+};
+enum external_receive external_receive(struct worker *worker, struct rte_mbuf *mbuf,
+				       struct packet *packet, uint16_t *network);
+// Sends a frame that is complete, but for the tag, into an external network.
+void external_send(struct worker *worker, struct rte_mbuf *mbuf, const struct network *network);
+// The uplink's worker, once a second and with other tables: says which addresses have come here.
+void external_announce(struct worker *worker, bool new_second);
+
+// announce.c
 
 // `sender` says by ARP or ND that it has an address, which it is allowed.
 void announce_heard(struct worker *worker, const struct endpoint *sender,
@@ -438,6 +460,16 @@ static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, ui
 	worker->transmit_pending |= UINT64_C(1) << (port % TRANSMIT_BUFFERS);
 }
 
+// Sends an answer where the question came from, by `port` in `network`.
+static inline void worker_answer(struct worker *worker, struct rte_mbuf *mbuf, uint16_t network,
+				 uint16_t port)
+{
+	if (port == PORT_UPLINK)
+		external_send(worker, mbuf, &worker->tables->networks[network]);
+	else
+		transmit_add(worker, mbuf, port);
+}
+
 // offload.c: after a burst of `count` packets that can be of connections for the kernel.
 void offload_sample(struct worker *worker, uint32_t count);
 // At the end of a turn; `quiet`: one in which nothing came.
@@ -458,6 +490,10 @@ bool offload_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 // the one that is this VLAN on it. 0: nobody's, and it is dropped.
 uint16_t vlan_receive(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet,
 		      uint16_t port);
+
+// Takes the tag off, and puts one on. False: there is no room for it.
+void vlan_remove(struct rte_mbuf *mbuf, struct packet *packet);
+bool vlan_insert(struct rte_mbuf *mbuf, uint16_t vlan);
 
 // Tags packets on their way to the device. Returns how many are left; the others had no room.
 uint32_t vlan_send(struct rte_mbuf **mbufs, uint32_t count, uint16_t vlan);

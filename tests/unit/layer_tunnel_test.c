@@ -309,19 +309,19 @@ static void test_neighbours_abandoned(void **state)
 
 	assert_true(neighbours_open(&neighbours));
 	neighbours_begin(&neighbours);
-	assert_non_null(neighbours_get(&neighbours, &kept));
+	assert_non_null(neighbours_get(&neighbours, 0, &kept));
 	neighbours_settle(&neighbours);
 	for (uint32_t i = 0; i < 2 * NEIGHBOURS_MAX; i++) {
 		struct ip_address other = ip_from_v4(htonl(0x0b000000 + i));
 
 		if (i % 1024 == 0)
 			neighbours_begin(&neighbours);
-		assert_non_null(neighbours_get(&neighbours, &other));
+		assert_non_null(neighbours_get(&neighbours, 0, &other));
 		if (i % 1024 == 1023)
 			neighbours_abandon(&neighbours);
 	}
 	assert_int_equal(neighbours.numbers.count, 1);
-	assert_ptr_equal(neighbours_get(&neighbours, &kept), &neighbours.entries[0]);
+	assert_ptr_equal(neighbours_get(&neighbours, 0, &kept), &neighbours.entries[0]);
 	neighbours_close(&neighbours);
 }
 

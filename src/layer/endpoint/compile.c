@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "layer/allowed_address/compile.h"
+#include "layer/external/external.h"
 #include "layer/multicast/receivers.h"
 #include "layer/shared_address/compile.h"
 
@@ -267,12 +268,15 @@ int endpoints_compile(struct compile *compile, struct error *err)
 	size_t count = object_set_count(compile->objects, SLUICE__V1__OBJECT__KIND_PORT);
 	struct totals totals = {0};
 	bool in_maps;
+	size_t all;
 
 	if (number_ports(compile, &totals, err) < 0)
 		return -1;
 	tables->endpoint_count = (uint32_t)count + 1;
-	tables->endpoints = calloc(count + 1, sizeof(*tables->endpoints));
-	tables->details = calloc(count + 1, sizeof(*tables->details));
+	// With those of routers outside.
+	all = tables->endpoint_count + (size_t)tables->externals->hop_count;
+	tables->endpoints = calloc(all, sizeof(*tables->endpoints));
+	tables->details = calloc(all, sizeof(*tables->details));
 	tables->ports = calloc(tables->port_count, sizeof(*tables->ports));
 	tables->allowed = calloc((size_t)totals.allowed + 1, sizeof(*tables->allowed));
 	if (!tables->endpoints || !tables->details || !tables->ports || !tables->allowed ||

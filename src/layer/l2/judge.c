@@ -13,6 +13,9 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		walk_say(walk, "a group's address, and one receiver's MAC address");
 		return walk_drop(walk, DROP_MULTICAST);
 	}
+	// Only what is for this node's own MAC address has come here.
+	if (walk->network->external)
+		return VERDICT_NEXT;
 	if (mac_equal(&packet->destination_mac, &walk->network->gateway_mac)) {
 		// The node that has the sender routes; behind a tunnel there are ports only.
 		if (walk->ingress.port == PORT_UPLINK)

@@ -33,16 +33,19 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		walk_say(walk, "%s is the gateway itself", ip_format(destination, text));
 		return VERDICT_NEXT;
 	}
-	if (!walk->network->routed) {
+	if (!walk->domain && walk->network->external) {
+		walk_say(walk, "%s is known outside only", ip_format(destination, text));
+		return walk_drop(walk, DROP_NO_ROUTE);
+	}
+	if (!walk->network->routed && !walk->network->external) {
 		walk_say(walk, "network %s has no Vrf", walk->network->name);
 		return walk_drop(walk, DROP_NOT_ROUTED);
 	}
 	if (ip_is_link_local(destination) || ip_is_link_local(&packet->source)) {
 		walk_say(walk, "link-local addresses are not routed");
-		return walk_drop(
-			walk, tables_find_subnet(walk->tables, walk->network->domain, destination)
-				      ? DROP_NO_HOST
-				      : DROP_NO_ROUTE);
+		return walk_drop(walk, tables_find_subnet(walk->tables, walk->domain, destination)
+					       ? DROP_NO_HOST
+					       : DROP_NO_ROUTE);
 	}
 	reason = route_resolve(walk, &found);
 	if (reason != DROP_NONE)
@@ -59,7 +62,8 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	}
 	walk->action.destination = found;
 	walk->action.flags |= FLOW_ACTION_ROUTE;
-	walk_say(walk, "%s: to port %s in network %s", ip_format(destination, text),
+	walk_say(walk, "%s: to %s %s in network %s", ip_format(destination, text),
+		 walk->destination->external ? "router" : "port",
 		 tables_detail(walk->tables, walk->destination)->name,
 		 walk->tables->networks[walk->destination->network].name);
 	return VERDICT_NEXT;

@@ -5,7 +5,8 @@
 
 static bool hop_equal(const struct route_hop *a, const struct route_hop *b)
 {
-	return a->endpoint == b->endpoint && a->domain == b->domain &&
+	return a->endpoint == b->endpoint && a->domain == b->domain && a->external == b->external &&
+	       a->routers[0] == b->routers[0] && a->routers[1] == b->routers[1] &&
 	       ip_equal(&a->address, &b->address);
 }
 

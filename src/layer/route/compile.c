@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/maglev.h"
+#include "layer/external/external.h"
 #include "layer/route/route.h"
 
 #define ROUTE SLUICE__V1__OBJECT__KIND_ROUTE
@@ -62,10 +63,42 @@ static uint64_t hop_identity(const Sluice__V1__NextHop *object)
 
 	if (object->next_hop_case == SLUICE__V1__NEXT_HOP__NEXT_HOP_PORT)
 		return name_hash("port", object->port);
+	if (object->next_hop_case == SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL)
+		return name_hash(object->external->network,
+				 ip_parse(object->external->address, &address)
+					 ? ip_format(&address, text)
+					 : "");
 	if (object->next_hop_case == SLUICE__V1__NEXT_HOP__NEXT_HOP_ADDRESS &&
 	    ip_parse(object->address, &address))
 		return name_hash("address", ip_format(&address, text));
 	return 0;
+}
+
+// The router that is named serves both families, the gateways each its own.
+static bool compile_router(const struct compile *compile, const Sluice__V1__ExternalHop *named,
+			   struct route_hop *hop)
+{
+	const Sluice__V1__Object *network =
+		object_set_find(compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, named->network);
+	uint16_t number = (uint16_t)numbers_find(&compile->numbers->networks, named->network);
+	struct ip_address address;
+
+	hop->external = true;
+	if (ip_parse(named->address, &address)) {
+		hop->routers[0] = external_find_hop(compile->tables, number, &address);
+		hop->routers[1] = hop->routers[0];
+	} else {
+		for (size_t i = 0; network && i < network->network->n_subnets; i++) {
+			uint32_t *router;
+
+			if (!ip_parse(network->network->subnets[i]->gateway, &address))
+				continue;
+			router = &hop->routers[ip_is_v4(&address)];
+			if (!*router)
+				*router = external_find_hop(compile->tables, number, &address);
+		}
+	}
+	return hop->routers[0] || hop->routers[1];
 }
 
 // Returns whether packets can get there.
@@ -84,6 +117,8 @@ static bool compile_hop(const struct compile *compile, const Sluice__V1__NextHop
 	case SLUICE__V1__NEXT_HOP__NEXT_HOP_VRF:
 		hop->domain = domain_of(compile, object->vrf);
 		return hop->domain;
+	case SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL:
+		return compile_router(compile, object->external, hop);
 	default:
 		return false;
 	}

@@ -1,4 +1,5 @@
 #include "layer/allowed_address/allowed_address.h"
+#include "layer/external/external.h"
 #include "layer/route/route.h"
 
 // The Route for the address, and how long its prefix is, or NULL.
@@ -39,6 +40,35 @@ static uint32_t connection_hash(const struct flow_key *key)
 			  32);
 }
 
+// Does the router not answer?
+static bool is_down(const struct tables *tables, const struct route_hop *hop, bool v4)
+{
+	uint32_t router = hop->routers[v4];
+
+	if (!hop->external)
+		return false;
+	return !router ||
+	       atomic_load_explicit(
+		       &external_hop_of(tables, &tables->endpoints[router])->neighbour->down,
+		       memory_order_relaxed);
+}
+
+// What would go by a router that is down is spread over the others, and nothing else moves. If all
+// are down it is the first choice again.
+static uint32_t choose_of(const struct tables *tables, const struct route *route, uint32_t hash,
+			  bool v4)
+{
+	uint32_t first = route->spread->hops[hash % ROUTE_SPREAD_SIZE], hop = first;
+
+	for (unsigned int i = 0; i < ROUTE_HOPS_MAX && is_down(tables, &route->hops[hop], v4);
+	     i++) {
+		hash = (uint32_t)(flow_hash_mix(hash ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db) >>
+				  32);
+		hop = route->spread->hops[hash % ROUTE_SPREAD_SIZE];
+	}
+	return is_down(tables, &route->hops[hop], v4) ? first : hop;
+}
+
 // NULL: none can be reached.
 static const struct route_hop *choose(struct walk *walk, const struct route *route)
 {
@@ -50,7 +80,8 @@ static const struct route_hop *choose(struct walk *walk, const struct route *rou
 
 		key.source = walk->packet->key.source;
 		key.source_port = walk->packet->key.source_port;
-		hop = route->spread->hops[connection_hash(&key) % ROUTE_SPREAD_SIZE];
+		hop = choose_of(walk->tables, route, connection_hash(&key),
+				ip_is_v4(&key.destination));
 		walk->unique = true;
 	}
 	return hop < route->hop_count ? &route->hops[hop] : NULL;
@@ -87,6 +118,16 @@ static enum drop_reason follow(struct walk *walk, const struct route *route, uin
 		*domain = hop->domain;
 		return DROP_NONE;
 	}
+	if (hop->external) {
+		*endpoint = hop->routers[ip_is_v4(&walk->leaving.destination)];
+		if (!*endpoint) {
+			walk_say(walk, "Route %s: this node can't reach the router", route->name);
+			return DROP_NO_NEXT_HOP;
+		}
+		walk_say(walk, "Route %s: by router %s", route->name,
+			 tables->details[*endpoint].name);
+		return DROP_NONE;
+	}
 	*endpoint =
 		hop->endpoint ? hop->endpoint : tables_find_address(tables, *domain, &hop->address);
 	if (!*endpoint)
@@ -99,7 +140,7 @@ enum drop_reason route_resolve(struct walk *walk, uint32_t *endpoint)
 {
 	const struct tables *tables = walk->tables;
 	const struct ip_address *address = &walk->leaving.destination;
-	uint16_t domain = walk->network->domain;
+	uint16_t domain = walk->domain;
 	char text[IP_TEXT_SIZE];
 
 	for (unsigned int i = 0; i < ROUTE_DOMAINS_MAX; i++) {
@@ -145,4 +186,22 @@ uint32_t route_find_sender(const struct tables *tables, uint16_t domain, uint16_
 		domain = route && route->hop_count ? route->hops[0].domain : 0;
 	}
 	return 0;
+}
+
+bool route_leads_out(const struct tables *tables, uint16_t domain, const struct ip_address *address,
+		     uint16_t network)
+{
+	for (unsigned int i = 0; domain && i < ROUTE_DOMAINS_MAX; i++) {
+		uint32_t length;
+		const struct route *route = find(tables, domain, address, &length);
+
+		for (uint32_t hop = 0; route && hop < route->hop_count; hop++) {
+			uint32_t router = route->hops[hop].routers[ip_is_v4(address)];
+
+			if (router && tables->endpoints[router].network == network)
+				return true;
+		}
+		domain = route && route->hop_count ? route->hops[0].domain : 0;
+	}
+	return false;
 }

@@ -15,6 +15,8 @@
 
 struct route_hop {
 	uint32_t endpoint;	   // 0: see below
+	bool external;		   // a router outside: by `routers`
+	uint32_t routers[2];	   // its endpoint for IPv6 and IPv4 destinations; 0: none
 	uint16_t domain;	   // not 0, then the only hop: the destination is looked for there
 	struct ip_address address; // else whoever has this one in the Route's domain at the moment
 };
@@ -61,6 +63,10 @@ struct routes {
 // walk->network. Otherwise the reason why there is none; walk->asked is set where an address that
 // several Ports may use has no owner.
 enum drop_reason route_resolve(struct walk *walk, uint32_t *endpoint);
+
+// Does a Route for the address lead to a router of that external network?
+bool route_leads_out(const struct tables *tables, uint16_t domain, const struct ip_address *address,
+		     uint16_t network);
 
 // Is the address one of the peer's Ports in `domain`, or in another domain that a Route for it
 // leads to? Returns an endpoint of the peer, or 0.

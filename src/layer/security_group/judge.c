@@ -113,7 +113,7 @@ static enum verdict judge_end(struct walk *walk, struct question *question,
 	const struct flow_key *key = question->key;
 	const struct endpoint_detail *detail;
 
-	if (!endpoint || endpoint->peer)
+	if (!endpoint || endpoint->peer || endpoint->external)
 		return VERDICT_NEXT;
 	detail = tables_detail(walk->tables, endpoint);
 	if (!detail->group_count) {

@@ -34,7 +34,7 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 	char text[IP_TEXT_SIZE];
 	bool routed;
 
-	if (walk->ingress.port != PORT_UPLINK)
+	if (walk->ingress.port != PORT_UPLINK || !walk->ingress.peer)
 		return VERDICT_NEXT;
 	// The other node's gateway has routed it, if it comes from the gateway's MAC address.
 	routed = mac_equal(&walk->packet->source_mac, &walk->network->gateway_mac);
@@ -63,7 +63,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		walk->action.port = to->port;
 		return VERDICT_NEXT;
 	}
-	// What came through the tunnel ends here: no node relays for another.
+	// What came through the tunnel, or from outside, ends here: no node relays for another.
 	if (walk->ingress.port == PORT_UPLINK)
 		return walk_drop(walk, DROP_TUNNEL_DESTINATION);
 	peer = &walk->tables->peers[to->peer];

@@ -43,7 +43,8 @@ static void free_others(struct neighbours *neighbours, bool abandoned)
 		const struct neighbour *entry = &neighbours->entries[i];
 
 		if (stays(entry, abandoned) &&
-		    !lookup_add(&numbers, lookup_key_address(0, &entry->address), i + 1)) {
+		    !lookup_add(&numbers, lookup_key_address(entry->network, &entry->address),
+				i + 1)) {
 			lookup_free(&numbers);
 			ended = 0;
 		}
@@ -72,9 +73,10 @@ void neighbours_abandon(struct neighbours *neighbours)
 	free_others(neighbours, true);
 }
 
-struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_address *address)
+struct neighbour *neighbours_get(struct neighbours *neighbours, uint16_t network,
+				 const struct ip_address *address)
 {
-	struct lookup_key key = lookup_key_address(0, address);
+	struct lookup_key key = lookup_key_address(network, address);
 	uint32_t number = lookup_find(&neighbours->numbers, key);
 	struct neighbour *entry;
 
@@ -91,6 +93,7 @@ struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_
 	if (neighbours->used < neighbours->next)
 		neighbours->used = neighbours->next;
 	entry->address = *address;
+	entry->network = network;
 	entry->path_mtu = PATH_MTU_ANY;
 	entry->taken = entry->kept = entry->given = true;
 	return entry;

@@ -22,6 +22,8 @@
 // a row, once a second, before it is given up.
 #define NEIGHBOUR_REFRESH 20
 #define NEIGHBOUR_PROBES  3
+// Of a router on an external network, used or not.
+#define NEIGHBOUR_WATCH 3
 
 // The MTU of a way that nobody has complained about, and how many seconds a complaint holds (RFC
 // 1191 section 6.3).
@@ -43,13 +45,17 @@ struct neighbour {
 	bool taken;
 	bool kept;
 	bool given;
+	// A router on an external network is asked all the time, and packets go by others while it
+	// does not answer.
+	_Atomic bool down;
+	uint16_t network; // number of the external network; 0: the underlay
 } __attribute__((aligned(64)));
 
 struct neighbours {
 	struct neighbour *entries;
 	uint32_t used;		  // those behind were never taken
 	uint32_t next;		  // those before are taken
-	struct lookup numbers;	  // (0, address) to index + 1; control thread
+	struct lookup numbers;	  // (network, address) to index + 1; control thread
 	_Atomic uint32_t wanted;  // grows when somebody starts to wait
 	_Atomic uint32_t learned; // grows when an address becomes known
 	_Atomic uint32_t now;	  // seconds, by the uplink's worker
@@ -65,8 +71,10 @@ void neighbours_begin(struct neighbours *neighbours);
 void neighbours_settle(struct neighbours *neighbours);
 void neighbours_abandon(struct neighbours *neighbours);
 
-// The entry of an address, made if need be; NULL where there are too many. Control thread.
-struct neighbour *neighbours_get(struct neighbours *neighbours, const struct ip_address *address);
+// The entry of an address in an external network (0: on the underlay), made if need be; NULL where
+// there are too many. Control thread.
+struct neighbour *neighbours_get(struct neighbours *neighbours, uint16_t network,
+				 const struct ip_address *address);
 
 // Without asking for it: all zero where it is not known.
 static inline struct mac_address neighbour_known(const struct neighbour *neighbour)

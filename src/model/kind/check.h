@@ -27,6 +27,7 @@ struct check {
 	size_t suggestions;
 	// Devices that are used, by node; one device has one user.
 	struct key_map *devices;
+	struct check_external *external; // what check_external_prefix was given
 };
 
 static inline size_t check_count(const struct check *check, Sluice__V1__Object__KindCase kind)
@@ -48,6 +49,8 @@ void port_check(struct check *check);
 void route_check(struct check *check);
 void load_balancer_check(struct check *check);
 void qos_policy_check(struct check *check);
+// At the end: addresses outside that two have.
+void external_check(struct check *check);
 
 #define CHECK_PATH_SIZE 160
 
@@ -88,6 +91,16 @@ void check_health(struct check *check, const Sluice__V1__Object *object,
 
 void check_domain_name(struct check *check, const Sluice__V1__Object *object, const char *field,
 		       const char *text);
+
+// What makes a Network external, and what it can't have then (external.c).
+void check_external_network(struct check *check, const Sluice__V1__Object *object);
+// The name of an external Network; false where it is none.
+bool check_external_reference(struct check *check, const Sluice__V1__Object *object,
+			      const char *field, const char *network);
+// Addresses of a valid external Network that are to be Sluice's, inside one of its subnets: the
+// routers there don't have them, and nobody else who says so here.
+bool check_external_prefix(struct check *check, const Sluice__V1__Object *object, const char *field,
+			   const char *network, const struct ip_prefix *prefix);
 
 // What DHCP, DHCPv6 and router advertisements hand out (dhcp.c).
 void check_dhcp(struct check *check, const Sluice__V1__Object *object,

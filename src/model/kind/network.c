@@ -23,6 +23,7 @@
 struct subnet_entry {
 	const char *domain; // name of the Vrf, or of the network without one
 	bool routed;
+	bool outside; // known there; the same subnet is in its own domain, too
 	struct ip_prefix prefix;
 	const Sluice__V1__Object *object;
 	size_t index;
@@ -56,6 +57,15 @@ static bool subnet_usable(struct check *check, const Sluice__V1__Object *object,
 	return true;
 }
 
+static void subnet_add(struct subnet_list *list, const struct subnet_entry *entry)
+{
+	list->entries =
+		memory_grow(list->entries, list->count, &list->capacity, sizeof(*list->entries));
+	list->entries[list->count] = *entry;
+	list->entries[list->count].order = list->count;
+	list->count++;
+}
+
 static void subnet_check(struct check *check, const Sluice__V1__Object *object, size_t index,
 			 struct subnet_list *list)
 {
@@ -68,17 +78,22 @@ static void subnet_check(struct check *check, const Sluice__V1__Object *object, 
 	if (!check_prefix(check, object, field, subnet->cidr, &prefix) ||
 	    !subnet_usable(check, object, field, &prefix))
 		return;
-	list->entries =
-		memory_grow(list->entries, list->count, &list->capacity, sizeof(*list->entries));
-	list->entries[list->count] = (struct subnet_entry){
-		.domain = *network->vrf ? network->vrf : network->name,
-		.routed = *network->vrf,
-		.prefix = prefix,
-		.object = object,
-		.index = index,
-		.order = list->count,
-	};
-	list->count++;
+	subnet_add(list, &(struct subnet_entry){
+				 .domain = *network->vrf ? network->vrf : network->name,
+				 .routed = *network->vrf,
+				 .prefix = prefix,
+				 .object = object,
+				 .index = index,
+			 });
+	// On a network where it is known, it is like one of that.
+	for (size_t i = 0; i < subnet->n_external; i++)
+		subnet_add(list, &(struct subnet_entry){
+					 .domain = subnet->external[i],
+					 .outside = true,
+					 .prefix = prefix,
+					 .object = object,
+					 .index = index,
+				 });
 	if (*subnet->gateway) {
 		field = CHECK_PATH("subnets[%zu].gateway", index);
 		if (check_address(check, object, field, subnet->gateway, &address))
@@ -181,6 +196,9 @@ static void overlaps_check(struct check *check, struct subnet_list *list)
 			wide = entry;
 			continue;
 		}
+		// Given twice, and reported already.
+		if (wide->object == entry->object && wide->index == entry->index)
+			continue;
 		later = wide->order > entry->order ? wide : entry;
 		earlier = later == wide ? entry : wide;
 		check_path(field, "subnets[%zu].cidr", earlier->index);
@@ -230,7 +248,7 @@ void network_check(struct check *check)
 		for (size_t s = 0; s < network->n_subnets; s++)
 			subnet_check(check, object, s, &list);
 		for (size_t s = first; s < list.count; s++)
-			v6 += !prefix_is_v4(&list.entries[s].prefix);
+			v6 += !list.entries[s].outside && !prefix_is_v4(&list.entries[s].prefix);
 		if (network->n_subnets > SUBNETS_MAX)
 			problems_add(check->problems, object, "subnets", "more than %d",
 				     SUBNETS_MAX);
@@ -243,6 +261,7 @@ void network_check(struct check *check)
 		multicast_check(check, object);
 		if (network->dhcp)
 			check_dhcp(check, object, network->dhcp);
+		check_external_network(check, object);
 		idle_times_check(check, object);
 	}
 	overlaps_check(check, &list);

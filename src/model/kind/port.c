@@ -298,6 +298,11 @@ static void one_port_check(struct check *check, const Sluice__V1__Object *object
 		network =
 			object_set_find(check->set, SLUICE__V1__OBJECT__KIND_NETWORK, port->network)
 				->network;
+	if (network && network->external) {
+		problems_add(check->problems, object, "network",
+			     "Network/%s is external: no Ports are in it", network->name);
+		network = NULL;
+	}
 	mac_check(check, object, maps);
 	for (size_t i = 0; i < port->n_addresses; i++)
 		address_check(check, object, i, network, maps);

@@ -149,9 +149,86 @@ static void port_hop_check(struct check *check, const Sluice__V1__Object *object
 			      port, "network");
 }
 
-// Returns a text that is the same for the same next hop.
+// Without an address it is the gateway of either family: there must be one.
+static void external_gateway_check(struct check *check, const Sluice__V1__Object *object,
+				   const char *field, const Sluice__V1__Object *network)
+{
+	for (int v4 = 0; v4 < 2; v4++) {
+		bool needed = false, found = false;
+
+		for (size_t i = 0; i < object->route->n_destinations; i++)
+			needed |= v4 == (strchr(object->route->destinations[i], ':') == NULL);
+		for (size_t i = 0; i < network->network->n_subnets; i++) {
+			const char *gateway = network->network->subnets[i]->gateway;
+
+			found |= *gateway && v4 == (strchr(gateway, ':') == NULL);
+		}
+		if (needed && !found)
+			problem_other(problems_add(check->problems, object, field,
+						   "can't be reached: Network/%s has no gateway "
+						   "of %s",
+						   object_name(network), v4 ? "IPv4" : "IPv6"),
+				      network, "subnets");
+	}
+}
+
+static void external_address_check(struct check *check, const Sluice__V1__Object *object,
+				   const char *field, const char *text,
+				   const Sluice__V1__Object *network)
+{
+	const Sluice__V1__External *external = network->network->external;
+	struct ip_address address, other;
+	struct ip_prefix prefix;
+
+	if (!check_address(check, object, field, text, &address) ||
+	    !check_host_address(check, object, field, &address))
+		return;
+	for (size_t i = 0; i < network->network->n_subnets; i++) {
+		if (!prefix_parse(network->network->subnets[i]->cidr, &prefix) ||
+		    !ip_in_prefix(&address, &prefix))
+			continue;
+		for (size_t j = 0; j < external->n_addresses; j++)
+			if (ip_parse(external->addresses[j]->address, &other) &&
+			    ip_equal(&address, &other))
+				problem_other(problems_add(check->problems, object, field,
+							   "%s is Node/%s's own address in "
+							   "Network/%s",
+							   text, external->addresses[j]->node,
+							   object_name(network)),
+					      network,
+					      CHECK_PATH("external.addresses[%zu].address", j));
+		check_inside(check, object, field, &address, &prefix);
+		return;
+	}
+	problem_other(problems_add(check->problems, object, field,
+				   "can't be reached: %s is in no subnet of Network/%s", text,
+				   object_name(network)),
+		      network, "subnets");
+}
+
+// `key` becomes a text that is the same for the same next hop.
+static const char *external_hop_check(struct check *check, const Sluice__V1__Object *object,
+				      size_t index, char key[CHECK_PATH_SIZE])
+{
+	const Sluice__V1__ExternalHop *hop = object->route->next_hops[index]->external;
+	const char *field = CHECK_PATH("nextHops[%zu].external.network", index);
+	const Sluice__V1__Object *network;
+
+	if (!check_external_reference(check, object, field, hop->network))
+		return NULL;
+	network = object_set_find(check->set, NETWORK, hop->network);
+	if (*hop->address)
+		external_address_check(check, object,
+				       CHECK_PATH("nextHops[%zu].external.address", index),
+				       hop->address, network);
+	else
+		external_gateway_check(check, object, field, network);
+	return check_path(key, "%s%s%s", hop->network, *hop->address ? " " : "", hop->address);
+}
+
+// Returns a text that is the same for the same next hop; `key` is room for it.
 static const char *hop_check(struct check *check, const Sluice__V1__Object *object, size_t index,
-			     const struct subnets *subnets)
+			     const struct subnets *subnets, char key[CHECK_PATH_SIZE])
 {
 	const Sluice__V1__NextHop *hop = object->route->next_hops[index];
 	const char *weight_field = CHECK_PATH("nextHops[%zu].weight", index);
@@ -181,6 +258,8 @@ static const char *hop_check(struct check *check, const Sluice__V1__Object *obje
 			problems_add(check->problems, object, field,
 				     "a Vrf must be the only next hop");
 		return NULL;
+	case SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL:
+		return external_hop_check(check, object, index, key);
 	default: // reported by the check that all messages have
 		return NULL;
 	}
@@ -204,7 +283,8 @@ static void route_object_check(struct check *check, const Sluice__V1__Object *ob
 	if (route->n_next_hops > HOPS_MAX)
 		problems_add(check->problems, object, "nextHops", "more than %d", HOPS_MAX);
 	for (size_t i = 0; i < route->n_next_hops; i++) {
-		const char *text = hop_check(check, object, i, subnets);
+		char key[CHECK_PATH_SIZE];
+		const char *text = hop_check(check, object, i, subnets, key);
 
 		if (text && key_map_add(seen, text, strlen(text) + 1, text))
 			problems_add(check->problems, object, CHECK_PATH("nextHops[%zu]", i),

@@ -1,0 +1,46 @@
+// From the tables to the kernel's map of addresses: what of an uplink's packets is Sluice's.
+
+#include "port/claims.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "control/control.h"
+#include "layer/external/external.h"
+
+static uint32_t add(struct claim *list, uint32_t count, const struct tables *tables,
+		    const struct external_prefixes *prefixes)
+{
+	for (uint32_t i = 0; i < prefixes->count; i++) {
+		const struct external_prefix *entry = &prefixes->list[i];
+		const struct network *network = &tables->networks[entry->network];
+
+		// Of those only in which this node has a part.
+		if (external_of_vlan(tables, network->vlan) == network)
+			list[count++] =
+				(struct claim){.vlan = network->vlan, .prefix = entry->prefix};
+	}
+	return count;
+}
+
+void control_claim(struct control *control, const struct tables *tables)
+{
+	const struct externals *externals = tables->externals;
+	uint32_t count = 0;
+	struct claim *list;
+
+	if (!control->claims)
+		return;
+	list = malloc((externals->claims.count + externals->inside.count + (size_t)1) *
+		      sizeof(*list));
+	if (list && tables->underlay.present)
+		list[count++] = (struct claim){
+			.prefix = {.address = tables->underlay.vtep.address, .length = 128}};
+	if (list) {
+		count = add(list, count, tables, &externals->claims);
+		count = add(list, count, tables, &externals->inside);
+	}
+	if (!list || !claims_set(control->claims, list, count))
+		log_error("the kernel keeps packets on the uplink that are Sluice's");
+	free(list);
+}

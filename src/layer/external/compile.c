@@ -1,0 +1,350 @@
+#include "layer/external/compile.h"
+
+#include <stdlib.h>
+
+#include "base/prefix_map.h"
+#include "layer/external/external.h"
+
+#define NETWORK SLUICE__V1__OBJECT__KIND_NETWORK
+#define ROUTE	SLUICE__V1__OBJECT__KIND_ROUTE
+
+static const Sluice__V1__Network *network_at(const struct compile *compile, size_t i)
+{
+	return object_set_at(compile->objects, NETWORK, i)->network;
+}
+
+static uint16_t number_of(const struct compile *compile, const char *network)
+{
+	return (uint16_t)numbers_find(&compile->numbers->networks, network);
+}
+
+static bool add(struct external_prefixes *prefixes, const struct external_prefix *prefix)
+{
+	struct external_prefix *list = prefixes->list;
+
+	// A power of two is full.
+	if ((prefixes->count & (prefixes->count - 1)) == 0) {
+		list = realloc(list,
+			       (prefixes->count ? prefixes->count * (size_t)2 : 1) * sizeof(*list));
+		if (!list)
+			return false;
+		prefixes->list = list;
+	}
+	list[prefixes->count++] = *prefix;
+	return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct external_prefix *x = a, *y = b;
+	int order = (int)x->network - (int)y->network;
+
+	return order ? order : prefix_compare(&x->prefix, &y->prefix);
+}
+
+static void sort(struct external_prefixes *prefixes)
+{
+	if (prefixes->count)
+		qsort(prefixes->list, prefixes->count, sizeof(*prefixes->list), compare);
+}
+
+// ---- networks
+
+// This node's own address in the prefix.
+static bool find_own(const struct compile *compile, const Sluice__V1__External *external,
+		     const struct ip_prefix *prefix, struct ip_address *own)
+{
+	for (size_t i = 0; i < external->n_addresses; i++)
+		if (strcmp(external->addresses[i]->node, compile->node) == 0 &&
+		    ip_parse(external->addresses[i]->address, own) && ip_in_prefix(own, prefix))
+			return true;
+	return false;
+}
+
+static bool is_part(const struct compile *compile, const Sluice__V1__External *external)
+{
+	for (size_t i = 0; i < external->n_addresses; i++)
+		if (strcmp(external->addresses[i]->node, compile->node) == 0)
+			return true;
+	return false;
+}
+
+// Its gateways are this node's own addresses.
+static int compile_network(struct compile *compile, const Sluice__V1__Network *object,
+			   struct error *err)
+{
+	struct tables *tables = compile->tables;
+	struct network *network = &tables->networks[number_of(compile, object->name)];
+
+	if (!is_part(compile, object->external) || !tables->underlay.present)
+		return 0;
+	if (!lookup_add(&tables->externals->by_vlan, (struct lookup_key){{network->vlan, 0, 0}},
+			network->number))
+		return compile_no_memory(err);
+	for (uint32_t i = 0; i < network->subnet_count; i++) {
+		struct subnet *subnet = &network->subnets[i];
+		struct ip_prefix host = {.length = 128};
+
+		subnet->has_gateway =
+			find_own(compile, object->external, &subnet->prefix, &subnet->gateway);
+		if (!subnet->has_gateway)
+			continue;
+		host.address = subnet->gateway;
+		if (!lookup_add(&tables->by_gateway,
+				lookup_key_address(network->domain, &subnet->gateway),
+				network->number))
+			return compile_no_memory(err);
+		if (external_claim_add(compile, network->number, &host, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int compile_inside(struct compile *compile, const Sluice__V1__Network *object,
+			  struct error *err)
+{
+	struct tables *tables = compile->tables;
+
+	for (size_t i = 0; i < object->n_subnets; i++) {
+		const Sluice__V1__Subnet *subnet = object->subnets[i];
+		struct external_prefix entry = {
+			.domain = tables->networks[number_of(compile, object->name)].domain};
+
+		if (subnet->n_external && !prefix_parse(subnet->cidr, &entry.prefix))
+			return error_set(err, "Network/%s: cidr %s", object->name, subnet->cidr);
+		for (size_t j = 0; j < subnet->n_external; j++) {
+			entry.network = number_of(compile, subnet->external[j]);
+			if (!add(&tables->externals->inside, &entry))
+				return compile_no_memory(err);
+		}
+	}
+	return 0;
+}
+
+// ---- routers
+
+static int add_hop(struct compile *compile, const struct network *network,
+		   const struct ip_address *address, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	struct underlay *underlay = &tables->underlay;
+	struct externals *externals = tables->externals;
+	struct lookup_key key = lookup_key_address(network->number, address);
+	struct external_hop hop = {
+		.network = network->number, .vlan = network->vlan, .address = *address};
+	struct external_hop *hops;
+	struct neighbour **list;
+	bool reachable = false;
+
+	for (uint32_t i = 0; i < network->subnet_count && !reachable; i++) {
+		const struct subnet *subnet = &network->subnets[i];
+
+		reachable = subnet->has_gateway && ip_in_prefix(address, &subnet->prefix);
+		hop.own = subnet->gateway;
+	}
+	if (!reachable || lookup_find(&externals->by_hop, key))
+		return 0;
+	hop.neighbour = neighbours_get(compile->neighbours, network->number, address);
+	if (!hop.neighbour)
+		return error_set(err, "Network/%s: more than %u next hops", network->name,
+				 NEIGHBOURS_MAX);
+	hops = realloc(externals->hops, (externals->hop_count + (size_t)1) * sizeof(*hops));
+	if (!hops)
+		return compile_no_memory(err);
+	externals->hops = hops;
+	hops[externals->hop_count++] = hop;
+	list = realloc(underlay->neighbour,
+		       (underlay->neighbour_count + (size_t)1) * sizeof(struct neighbour *));
+	if (!list)
+		return compile_no_memory(err);
+	underlay->neighbour = list;
+	list[underlay->neighbour_count++] = hop.neighbour;
+	return lookup_add(&externals->by_hop, key, externals->hop_count) &&
+			       lookup_add(&underlay->neighbours, key, underlay->neighbour_count)
+		       ? 0
+		       : compile_no_memory(err);
+}
+
+// Those that a Route's next hop names: one, or the gateways of both families.
+static int add_hops_of(struct compile *compile, const Sluice__V1__ExternalHop *named,
+		       struct error *err)
+{
+	const Sluice__V1__Object *object =
+		object_set_find(compile->objects, NETWORK, named->network);
+	const struct network *network =
+		tables_network(compile->tables, number_of(compile, named->network));
+	struct ip_address address;
+
+	if (!object || !network)
+		return 0;
+	if (ip_parse(named->address, &address))
+		return add_hop(compile, network, &address, err);
+	for (size_t i = 0; i < object->network->n_subnets; i++)
+		if (ip_parse(object->network->subnets[i]->gateway, &address) &&
+		    add_hop(compile, network, &address, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int add_hops(struct compile *compile, struct error *err)
+{
+	size_t count = object_set_count(compile->objects, ROUTE);
+
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Route *route = object_set_at(compile->objects, ROUTE, i)->route;
+
+		for (size_t j = 0; j < route->n_next_hops; j++)
+			if (route->next_hops[j]->next_hop_case ==
+				    SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL &&
+			    add_hops_of(compile, route->next_hops[j]->external, err) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+int externals_compile(struct compile *compile, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	size_t count = object_set_count(compile->objects, NETWORK);
+
+	tables->externals = calloc(1, sizeof(*tables->externals));
+	if (!tables->externals)
+		return compile_no_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__Network *object = network_at(compile, i);
+
+		if ((object->external ? compile_network(compile, object, err)
+				      : compile_inside(compile, object, err)) < 0)
+			return -1;
+	}
+	sort(&tables->externals->inside);
+	return tables->externals->by_vlan.count ? add_hops(compile, err) : 0;
+}
+
+void externals_place(struct tables *tables)
+{
+	struct externals *externals = tables->externals;
+
+	externals->first_endpoint = tables->endpoint_count;
+	for (uint32_t i = 0; i < externals->hop_count; i++) {
+		const struct external_hop *hop = &externals->hops[i];
+		const struct network *network = &tables->networks[hop->network];
+
+		tables->endpoints[externals->first_endpoint + i] = (struct endpoint){
+			.port = PORT_UPLINK,
+			.network = hop->network,
+			.mtu = network->mtu,
+			.external = true,
+		};
+		ip_format(&hop->address, tables->details[externals->first_endpoint + i].name);
+	}
+}
+
+// ---- claims
+
+int external_claim_add(const struct compile *compile, uint16_t network,
+		       const struct ip_prefix *prefix, struct error *err)
+{
+	struct tables *tables = compile->tables;
+	const struct network *entry = tables_network(tables, network);
+	struct external_prefix claim = {
+		.network = network, .generation = tables->generation, .prefix = *prefix};
+
+	if (!entry || external_of_vlan(tables, entry->vlan) != entry)
+		return 0;
+	return add(&tables->externals->claims, &claim) ? 0 : compile_no_memory(err);
+}
+
+// What was there before came with an earlier generation.
+void externals_finish(const struct compile *compile)
+{
+	struct external_prefixes *claims = &compile->tables->externals->claims;
+
+	sort(claims);
+	for (uint32_t i = 0; compile->previous && i < claims->count; i++) {
+		struct external_prefix *claim = &claims->list[i];
+		const struct external_prefix *before = external_find_claim(
+			compile->previous, claim->network, &claim->prefix.address);
+
+		if (before && prefix_compare(&before->prefix, &claim->prefix) == 0)
+			claim->generation = before->generation;
+	}
+}
+
+// ----
+
+void externals_set_uplink(struct tables *tables)
+{
+	const struct externals *externals = tables->externals;
+	const struct underlay *underlay = &tables->underlay;
+
+	for (uint32_t i = 0; i < tables->network_count; i++)
+		if (tables->networks[i].external)
+			tables->networks[i].gateway_mac = underlay->mac;
+	for (uint32_t i = 0; i < externals->hop_count; i++) {
+		struct endpoint *endpoint = &tables->endpoints[externals->first_endpoint + i];
+
+		endpoint->gateway_mac = underlay->mac;
+		if (underlay->mtu && underlay->mtu < endpoint->mtu)
+			endpoint->mtu = underlay->mtu;
+	}
+}
+
+void externals_free(struct externals *externals)
+{
+	if (!externals)
+		return;
+	lookup_free(&externals->by_vlan);
+	lookup_free(&externals->by_hop);
+	free(externals->claims.list);
+	free(externals->inside.list);
+	free(externals->hops);
+	free(externals);
+}
+
+static bool prefixes_equal(const struct external_prefixes *a, const struct external_prefixes *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (uint32_t i = 0; i < b->count; i++)
+		if (compare(&a->list[i], &b->list[i]) != 0 ||
+		    a->list[i].domain != b->list[i].domain)
+			return false;
+	return true;
+}
+
+static bool hops_equal(const struct tables *have, const struct tables *want)
+{
+	const struct externals *a = have->externals, *b = want->externals;
+
+	if (a->hop_count != b->hop_count || a->first_endpoint != b->first_endpoint ||
+	    !lookup_equal(&a->by_hop, &b->by_hop))
+		return false;
+	for (uint32_t i = 0; i < b->hop_count; i++) {
+		const struct external_hop *x = &a->hops[i], *y = &b->hops[i];
+		const struct endpoint *u = &have->endpoints[a->first_endpoint + i];
+		const struct endpoint *v = &want->endpoints[b->first_endpoint + i];
+
+		if (x->network != y->network || x->vlan != y->vlan ||
+		    x->neighbour != y->neighbour || !ip_equal(&x->address, &y->address) ||
+		    !ip_equal(&x->own, &y->own) || u->mtu != v->mtu || u->network != v->network ||
+		    !mac_equal(&u->gateway_mac, &v->gateway_mac))
+			return false;
+	}
+	return true;
+}
+
+void externals_compare(const struct tables *have, const struct tables *want,
+		       struct differences *differences)
+{
+	const struct externals *a = have->externals, *b = want->externals;
+
+	if (!lookup_equal(&a->by_vlan, &b->by_vlan))
+		differences_add(differences, "the map of external networks");
+	if (!prefixes_equal(&a->claims, &b->claims))
+		differences_add(differences, "the addresses on external networks");
+	if (!prefixes_equal(&a->inside, &b->inside))
+		differences_add(differences, "the subnets that are known outside");
+	if (!hops_equal(have, want))
+		differences_add(differences, "the routers on external networks");
+}

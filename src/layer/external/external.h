@@ -1,0 +1,68 @@
+// Networks outside: on the uplink beside the tunnels, with or without a tag. What this node needs
+// of them: the addresses that are its own there, so that it answers for them; the routers that
+// Routes lead to; and the subnets inside that are known there as they are.
+
+#pragma once
+
+#include "layer/tunnel/neighbour.h"
+#include "layer/walk.h"
+
+extern const struct layer external_source_layer;
+extern const struct layer external_layer;
+
+// Of an external network: addresses for which this node answers ARP and ND, or a subnet inside that
+// is known there.
+struct external_prefix {
+	uint16_t network;    // number of the external one
+	uint16_t domain;     // of the subnet inside
+	uint32_t generation; // of the tables with which the addresses came to this node
+	struct ip_prefix prefix;
+};
+
+// By network, then as prefix_compare; they do not overlap.
+struct external_prefixes {
+	struct external_prefix *list;
+	uint32_t count;
+};
+
+// A router there. Its endpoint has the MAC addresses, the MTU and the network.
+struct external_hop {
+	uint16_t network;
+	uint16_t vlan;
+	struct ip_address address;
+	struct ip_address own; // from which it is asked for
+	struct neighbour *neighbour;
+};
+
+struct externals {
+	struct lookup by_vlan; // (VLAN) to the number of the network that this node is in there
+	struct external_prefixes claims;
+	struct external_prefixes inside;
+	struct lookup by_hop; // (network, address) to index + 1
+	struct external_hop *hops;
+	uint32_t hop_count;
+	uint32_t first_endpoint; // of the hops, in their order
+};
+
+// NULL: this node does not answer for the address there.
+const struct external_prefix *external_find_claim(const struct tables *tables, uint16_t network,
+						  const struct ip_address *address);
+
+// The domain inside in which the address is, where it is known outside; or 0.
+uint16_t external_find_inside(const struct tables *tables, uint16_t network,
+			      const struct ip_address *address);
+
+// The network that this node is in in that VLAN (0: without a tag), or NULL.
+const struct network *external_of_vlan(const struct tables *tables, uint16_t vlan);
+
+// What the endpoint of a router says beside; `endpoint` has the flag `external`.
+static inline const struct external_hop *external_hop_of(const struct tables *tables,
+							 const struct endpoint *endpoint)
+{
+	return &tables->externals
+			->hops[endpoint - tables->endpoints - tables->externals->first_endpoint];
+}
+
+// The router's endpoint, or 0 where this node can't reach it.
+uint32_t external_find_hop(const struct tables *tables, uint16_t network,
+			   const struct ip_address *address);
