@@ -30,6 +30,8 @@ static const struct {
 	{&sluice__v1__route__descriptor, route_check},
 	{&sluice__v1__load_balancer__descriptor, load_balancer_check},
 	{&sluice__v1__qos_policy__descriptor, qos_policy_check},
+	{&sluice__v1__nat__descriptor, nat_check},
+	{&sluice__v1__floating_ip__descriptor, floating_ip_check},
 };
 
 // Behind those of all kinds.

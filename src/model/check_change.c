@@ -19,6 +19,8 @@
 #define ROUTE	 SLUICE__V1__OBJECT__KIND_ROUTE
 #define BALANCER SLUICE__V1__OBJECT__KIND_LOAD_BALANCER
 #define POLICY	 SLUICE__V1__OBJECT__KIND_QOS_POLICY
+#define NAT	 SLUICE__V1__OBJECT__KIND_NAT
+#define FLOATING SLUICE__V1__OBJECT__KIND_FLOATING_IP
 
 // With more the whole set is checked as quickly.
 #define CHANGES_MAX 64
@@ -356,6 +358,37 @@ static bool balancers_are_far(const struct change_check *check)
 	return true;
 }
 
+static bool port_differs(const struct change_check *check, const char *name)
+{
+	return object_set_find(check->current, PORT, name) !=
+	       object_set_find(check->next, PORT, name);
+}
+
+// What is translated has to agree with all else that has addresses outside, with Vrfs, Networks and
+// Nodes, and with the Ports that it names.
+static bool translations_are_far(const struct change_check *check)
+{
+	size_t nats = object_set_count(check->next, NAT);
+	size_t floating = object_set_count(check->next, FLOATING);
+
+	if (count_changes(check, NAT) || count_changes(check, FLOATING))
+		return false;
+	if ((nats || floating) && (count_changes(check, NETWORK) || count_changes(check, VRF) ||
+				   count_changes(check, NODE)))
+		return false;
+	for (size_t i = 0; i < floating; i++)
+		if (port_differs(check, object_set_at(check->next, FLOATING, i)->floating_ip->port))
+			return false;
+	for (size_t i = 0; i < nats; i++) {
+		const Sluice__V1__Nat *nat = object_set_at(check->next, NAT, i)->nat;
+
+		for (size_t j = 0; j < nat->n_forwards; j++)
+			if (port_differs(check, nat->forwards[j]->to))
+				return false;
+	}
+	return true;
+}
+
 bool change_is_sound(const struct object_set *current, const struct object_set *next)
 {
 	struct change_check check = {.current = current, .next = next};
@@ -364,7 +397,7 @@ bool change_is_sound(const struct object_set *current, const struct object_set *
 
 	// Ports, groups and rules may name a policy that went.
 	if (!is_small(&check) || !routes_are_far(&check) || !balancers_are_far(&check) ||
-	    count_changes(&check, POLICY))
+	    !translations_are_far(&check) || count_changes(&check, POLICY))
 		return false;
 	check.near = object_set_new();
 	check.gone = object_set_new();

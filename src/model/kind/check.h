@@ -49,6 +49,8 @@ void port_check(struct check *check);
 void route_check(struct check *check);
 void load_balancer_check(struct check *check);
 void qos_policy_check(struct check *check);
+void nat_check(struct check *check);
+void floating_ip_check(struct check *check);
 // At the end: addresses outside that two have.
 void external_check(struct check *check);
 
@@ -97,6 +99,9 @@ void check_external_network(struct check *check, const Sluice__V1__Object *objec
 // The name of an external Network; false where it is none.
 bool check_external_reference(struct check *check, const Sluice__V1__Object *object,
 			      const char *field, const char *network);
+// The node has a part in a valid external Network.
+bool check_external_part(struct check *check, const Sluice__V1__Object *object, const char *field,
+			 const Sluice__V1__Object *network, const char *node);
 // Addresses of a valid external Network that are to be Sluice's, inside one of its subnets: the
 // routers there don't have them, and nobody else who says so here.
 bool check_external_prefix(struct check *check, const Sluice__V1__Object *object, const char *field,

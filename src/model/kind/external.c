@@ -52,6 +52,21 @@ bool check_external_reference(struct check *check, const Sluice__V1__Object *obj
 	return false;
 }
 
+bool check_external_part(struct check *check, const Sluice__V1__Object *object, const char *field,
+			 const Sluice__V1__Object *network, const char *node)
+{
+	const Sluice__V1__External *external = network->network->external;
+
+	for (size_t i = 0; i < external->n_addresses; i++)
+		if (strcmp(external->addresses[i]->node, node) == 0)
+			return true;
+	problem_other(problems_add(check->problems, object, field,
+				   "Node/%s has no address in Network/%s", node,
+				   object_name(network)),
+		      network, "external.addresses");
+	return false;
+}
+
 // The subnet that holds all of the prefix, or NULL.
 static const Sluice__V1__Subnet *find_subnet(const Sluice__V1__Network *network,
 					     const struct ip_prefix *prefix,
