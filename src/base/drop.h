@@ -73,6 +73,13 @@
 	  "No egress rule of the sender's security groups allows the connection.")                 \
 	X(SECURITY_GROUP_INGRESS, "security-group-ingress",                                        \
 	  "No ingress rule of the receiver's security groups allows the connection.")              \
+	X(NAT_PORTS, "nat-ports",                                                                  \
+	  "A new connection, and no external port is left for it that its destination does not "   \
+	  "see already.")                                                                          \
+	X(NAT_BLOCKS, "nat-blocks",                                                                \
+	  "The same, and the port has as many blocks of external ports as it may.")                \
+	X(NAT_INBOUND, "nat-inbound",                                                              \
+	  "To an address of a Nat's pool, and neither a reply nor what its forwards name.")        \
 	X(TRANSLATION_GONE, "translation-gone",                                                    \
 	  "The addresses or ports that a live connection was translated to are none any more "     \
 	  "that the objects lead to.")                                                             \

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "layer/nat/mappings.h"
+#include "layer/nat/nat.h"
 #include "model/check.h"
 #include "port/claims.h"
 #include "rpc/health.h"
@@ -49,6 +51,13 @@ static int start(struct control *control, const struct control_options *options,
 	object_set_free(empty);
 	if (result < 0 || engine_open(&options->engine, control->tables, &control->engine, err) < 0)
 		return -1;
+	control->numbers.mappings =
+		nat_mappings_open(options->engine.connections, options->engine.worker_count,
+				  &control->engine->flows->secret, control->engine->flows);
+	if (!control->numbers.mappings)
+		return error_set(err, "no memory");
+	control->engine->flows->mapped = (struct flow_mapped){.context = control->numbers.mappings,
+							      .end = nat_connection_ended};
 	if (posix_memalign((void **)&control->ended, 64,
 			   options->engine.worker_count * sizeof(*control->ended)) != 0) {
 		control->ended = NULL;
@@ -131,6 +140,7 @@ void control_close(struct control *control)
 		free(control->ports[number]);
 	}
 	tables_free(control->tables);
+	nat_mappings_close(control->numbers.mappings);
 	compile_numbers_close(&control->numbers);
 	if (control->store)
 		store_close(control->store);

@@ -141,6 +141,8 @@ static void end(struct flow_table *table, uint32_t worker, const struct age_step
 
 		if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
 			table->keeper.end(table->keeper.context, worker, reference);
+		if (unlikely(flow_has(&flow->account, FLOW_MAPPED)))
+			table->mapped.end(table->mapped.context, flow);
 		leave_found(table, step->due[place], step->home[place], reference);
 		if (step->replies[i])
 			group_leave(step->replies[i], reference | FLOW_REPLY);

@@ -142,6 +142,8 @@ enum flow_state {
 #define FLOW_NETWORK_APART 16
 // Its opener is charged with a half-open connection (charge.h). Who takes it out gives that back.
 #define FLOW_HALF_OPEN 32
+// It uses something that is to be told of its end (struct flow_mapped).
+#define FLOW_MAPPED 64
 
 // Counters of a direction and its windows are written by the worker that has the direction's
 // packets. Arrays are by direction.

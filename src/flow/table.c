@@ -168,7 +168,7 @@ flow_reference flow_table_enter(struct flow_table *table, uint32_t worker, struc
 	bool half_open = flow_state_is_half_open(flow_state_get(&flow->account));
 
 	flow->account.created = flow->account.last_seen = now;
-	flow_set_flags(flow, FLOW_LIVE | (one_way ? FLOW_ONE_WAY : 0) |
+	flow_set_flags(flow, FLOW_LIVE | (flow->account.flags & (FLOW_ONE_WAY | FLOW_MAPPED)) |
 				     (apart ? FLOW_NETWORK_APART : 0) |
 				     (half_open ? FLOW_HALF_OPEN : 0));
 	flow_charge(table, flow, half_open, 1);
@@ -215,6 +215,8 @@ void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference
 	reference &= ~1u;
 	if (unlikely(flow_has(&flow->account, FLOW_OFFLOADED)))
 		table->keeper.end(table->keeper.context, worker, reference);
+	if (unlikely(flow_has(&flow->account, FLOW_MAPPED)))
+		table->mapped.end(table->mapped.context, flow);
 	group_leave(flow_table_bucket(table, hash), reference);
 	if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
 		hash = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);

@@ -127,6 +127,13 @@ struct flow_keeper {
 	void (*read)(void *context, flow_reference reference, struct flow_account *copy);
 };
 
+// Who is to know when connections end that are FLOW_MAPPED. On the owner; the connection can be
+// read still.
+struct flow_mapped {
+	void *context;
+	void (*end)(void *context, const struct flow *flow);
+};
+
 // Numbers of connections are given to workers in blocks; who has one gives them out.
 struct flow_block {
 	_Atomic uint32_t
@@ -159,6 +166,7 @@ struct flow_table {
 	_Atomic uint32_t rows_limit;  // groups above are not to be made just now
 	struct flow_memory memory;
 	struct flow_keeper keeper;
+	struct flow_mapped mapped;
 	struct flow_table_worker worker[FLOW_TABLE_WORKERS_MAX];
 };
 
@@ -310,8 +318,8 @@ static inline void flow_table_expect(const struct flow_table *table, struct flow
 }
 
 // A place for a new connection of the worker's own. The caller fills all of it: keys, ingress,
-// actions, rules, account with no flag but FLOW_ONE_WAY; nobody else sees it before
-// flow_table_enter. NULL: the table is full.
+// actions, rules, account with no flags but FLOW_ONE_WAY and FLOW_MAPPED; nobody else sees it
+// before flow_table_enter. NULL: the table is full.
 struct flow *flow_table_place(struct flow_table *table, uint32_t worker);
 
 // Enters it; the reply key unless FLOW_ONE_WAY. The hashes are those of its keys (of one way, only

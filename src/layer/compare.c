@@ -5,6 +5,7 @@
 
 #include "layer/allowed_address/compile.h"
 #include "layer/external/compile.h"
+#include "layer/nat/compile.h"
 #include "layer/route/compile.h"
 #include "layer/walk.h"
 
@@ -258,6 +259,7 @@ void tables_compare(const struct tables *have, const struct tables *want,
 		return;
 	services_compare(have, want, differences);
 	externals_compare(have, want, differences);
+	nats_compare(have, want, differences);
 	routes_compare(have, want, differences);
 	for (unsigned int i = 0; layers[i]; i++)
 		if (layers[i]->compare)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "layer/external/compile.h"
+#include "layer/nat/compile.h"
+#include "layer/nat/mappings.h"
 #include "layer/route/compile.h"
 #include "layer/services/compile.h"
 #include "layer/topology.h"
@@ -39,6 +41,8 @@ void compile_numbers_settle(struct compile_numbers *numbers)
 	numbers_end(&numbers->nodes);
 	numbers_end(&numbers->groups);
 	address_owners_settle(&numbers->owners);
+	if (numbers->mappings)
+		nat_mappings_settle(numbers->mappings);
 	if (numbers->neighbours)
 		neighbours_settle(numbers->neighbours);
 }
@@ -52,6 +56,7 @@ void tables_free(struct tables *tables)
 			layers[i]->free(tables->layers[i]);
 	services_free(tables->services);
 	routes_free(tables->routes);
+	nats_free(tables->nat);
 	topology_free(tables);
 	for (uint32_t i = 0; tables->polls && i < tables->worker_count; i++)
 		free(tables->polls[i].entries);
@@ -67,6 +72,8 @@ void compile_numbers_abandon(struct compile_numbers *numbers)
 	numbers_abandon(&numbers->nodes);
 	numbers_abandon(&numbers->groups);
 	address_owners_abandon(&numbers->owners);
+	if (numbers->mappings)
+		nat_mappings_abandon(numbers->mappings);
 	if (numbers->neighbours)
 		neighbours_abandon(numbers->neighbours);
 }
@@ -101,7 +108,7 @@ int tables_compile(const struct object_set *objects, const char *node,
 		return compile_no_memory(err);
 	}
 	if (topology_compile(&compile, err) < 0 || services_compile(&compile, err) < 0 ||
-	    routes_compile(&compile, err) < 0) {
+	    routes_compile(&compile, err) < 0 || nats_compile(&compile, err) < 0) {
 		tables_free(tables);
 		return -1;
 	}

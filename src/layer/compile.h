@@ -9,6 +9,8 @@
 #include "layer/walk.h"
 #include "model/set.h"
 
+struct nat_mappings;
+
 // Numbers that outlive a generation.
 struct compile_numbers {
 	struct numbers domains;
@@ -18,6 +20,7 @@ struct compile_numbers {
 	struct numbers groups;
 	struct address_owners owners;
 	struct neighbours *neighbours; // of the last compilation
+	struct nat_mappings *mappings; // control's; NULL: there are none
 };
 
 struct compile {

@@ -3,6 +3,7 @@
 #include "layer/external/external.h"
 #include "layer/l2/l2.h"
 #include "layer/l3/l3.h"
+#include "layer/nat/nat.h"
 #include "layer/port_security/port_security.h"
 #include "layer/qos/qos.h"
 #include "layer/security_group/security_group.h"
@@ -13,7 +14,9 @@ const struct layer *const layers[] = {
 	&tunnel_source_layer,	// the same for what comes through the tunnel
 	&external_source_layer, // and for what comes from an external network
 	&l2_layer,		// to whom, inside the network
+	&nat_destination_layer, // to whom inside, from an address outside
 	&l3_layer,		// to whom, through the gateway
+	&nat_source_layer,	// under which address outside
 	&external_layer,	// may it go out to an external network, or come in?
 	&security_group_layer,	// do both sides' groups allow the connection?
 	&qos_layer,		// what limits and marks concern it

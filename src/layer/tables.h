@@ -11,6 +11,7 @@
 
 struct allowed_addresses;
 struct externals;
+struct nat_tables;
 struct neighbour;
 struct address_owner;
 struct router_schedule;
@@ -212,6 +213,7 @@ struct tables {
 	struct routes *routes;
 	struct qos_tables *qos; // of its layer; NULL: there are no policies
 	struct externals *externals;
+	struct nat_tables *nat;
 	struct shared_address *shared;
 	uint32_t shared_count;
 	struct domain_node *domain_nodes; // by domain

@@ -55,6 +55,10 @@ struct walk {
 	uint32_t generation; // of the tables when the walk began
 	// The packet's key as it leaves: the layers after the one that translates go by this one.
 	struct flow_key leaving;
+	// Number of the external address on which the connection that is opened has a mapping
+	// (layer/nat), if it has one: it is taken when the connection is entered.
+	uint32_t mapping;
+	bool mapping_shared;
 	const struct network *network; // in which it was received
 	// Routing domain in which the destination is looked for. Who translates a destination into
 	// another domain sets this one. 0: none that is known.

@@ -2,6 +2,7 @@
 // connections, and those of live ones that the layers have to judge anew.
 
 #include "flow/state.h"
+#include "layer/nat/nat.h"
 #include "worker/worker.h"
 
 // Most changes leave a connection its rules, and a cache line that was only read need not go back
@@ -55,10 +56,17 @@ static struct flow *enter(struct worker *worker, const struct packet *packet,
 		*reason = DROP_TRANSLATION_FULL;
 		return NULL;
 	}
+	if (unlikely(walk->mapping) && !nat_connection_begins(walk, worker->now)) {
+		*reason = DROP_NAT_PORTS;
+		return NULL;
+	}
 	*reason = DROP_CONNECTION_TABLE_FULL;
 	flow = flow_table_place(worker->flows, worker->index);
-	if (!flow)
+	if (!flow) {
+		if (walk->mapping)
+			nat_connection_fails(walk);
 		return NULL;
+	}
 	if (replaced)
 		flow_table_remove(worker->flows, worker->index, replaced);
 	// What was recalled has the packet's own addresses and ports.
@@ -69,8 +77,13 @@ static struct flow *enter(struct worker *worker, const struct packet *packet,
 	flow->account.packets[FLOW_ORIGINAL] += packet->fragments;
 	flow_state_open(&flow->account, packet, !walk->network->window_check);
 	set_rules(flow, walk);
-	return flow_table_enter(worker->flows, worker->index, flow, hash, back, worker->now) ? flow
-											     : NULL;
+	if (unlikely(walk->mapping))
+		flow->account.flags |= FLOW_MAPPED;
+	if (likely(flow_table_enter(worker->flows, worker->index, flow, hash, back, worker->now)))
+		return flow;
+	if (walk->mapping)
+		nat_connection_fails(walk);
+	return NULL;
 }
 
 // What a trace has in place of a connection. NULL, and `reason`: as of enter.

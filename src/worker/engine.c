@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "layer/compile.h"
+#include "layer/nat/nat.h"
 #include "port/offload.h"
 #include "port/vhost_user/bus_error.h"
 #include "worker/worker.h"
@@ -120,6 +121,8 @@ static void run(struct worker *worker)
 					  engine->cycles_per_second,
 					  (packets ? AGE_BUSY : AGE_IDLE) * microsecond);
 		packets += flow_table_shrink(worker->flows, worker->index, worker->now);
+		if (unlikely(new_second || !packets))
+			packets += nat_turn(worker->tables, worker->index, worker->now);
 		last = start;
 		if (packets) {
 			busy = rte_rdtsc();

@@ -22,6 +22,7 @@ struct world {
 	uint32_t numbers[2];
 	struct nat_pool pool;
 	uint32_t now;
+	uint32_t workers;
 	struct random random;
 	uint64_t seed;
 	struct connection connections[CONNECTIONS];
@@ -45,6 +46,16 @@ static bool replies_are_free(const void *context, const struct ip_address *addre
 	return true;
 }
 
+// By all workers.
+static uint32_t expire(struct world *world)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < world->workers; i++)
+		count += nat_mappings_expire(world->mappings, i, world->now);
+	return count;
+}
+
 static struct world *open_world(uint32_t workers, uint32_t addresses, uint32_t block,
 				uint32_t blocks_max, uint32_t max)
 {
@@ -56,12 +67,14 @@ static struct world *open_world(uint32_t workers, uint32_t addresses, uint32_t b
 	for (unsigned int i = 0; i < 6; i++)
 		world->secret.words[i] |= 1;
 	world->now = 1000;
-	world->mappings = nat_mappings_open(max, workers, &world->secret);
+	world->workers = workers;
+	world->mappings = nat_mappings_open(max, workers, &world->secret, NULL);
 	assert_non_null(world->mappings);
+	expire(world);
 	for (uint32_t i = 0; i < addresses; i++) {
 		struct ip_address address = ip_from_v4(htonl(0xc6336401 + i));
 
-		world->numbers[i] = nat_mappings_address(world->mappings, &address, block);
+		world->numbers[i] = nat_mappings_address(world->mappings, 7, &address, block);
 		assert_int_not_equal(world->numbers[i], 0);
 	}
 	world->pool = (struct nat_pool){world->numbers, addresses, blocks_max};
@@ -120,7 +133,7 @@ static void close_one(struct world *world, struct connection *connection, uint32
 {
 	connection->live = false;
 	nat_mappings_release(world->mappings, &connection->inside, &connection->choice.address,
-			     connection->choice.port, hold, world->now);
+			     connection->choice.port, hold);
 }
 
 static void test_endpoint_independent(void **state)
@@ -180,7 +193,7 @@ static void test_hold(void **state)
 	before = connection->choice;
 	close_one(world, connection, NAT_HOLD);
 	world->now += NAT_HOLD - 1;
-	nat_mappings_expire(world->mappings, world->now);
+	expire(world);
 	assert_true(nat_mappings_find(world->mappings, &before.address, before.port, IPPROTO_UDP,
 				      &found));
 	connection = open_one(world, inside, 2);
@@ -188,7 +201,7 @@ static void test_hold(void **state)
 	assert_int_equal(connection->choice.port, before.port);
 	close_one(world, connection, NAT_HOLD);
 	world->now += NAT_HOLD;
-	assert_int_equal(nat_mappings_expire(world->mappings, world->now), 1);
+	assert_int_equal(expire(world), 1);
 	assert_false(nat_mappings_find(world->mappings, &before.address, before.port, IPPROTO_UDP,
 				       &found));
 	close_world(world);
@@ -289,14 +302,14 @@ static void test_addresses_come_and_go(void **state)
 	nat_mappings_settle(world->mappings);
 	// It has a mapping still.
 	nat_mappings_begin(world->mappings);
-	number = nat_mappings_address(world->mappings, &second, 64);
+	number = nat_mappings_address(world->mappings, 7, &second, 64);
 	assert_int_not_equal(number, world->numbers[0]);
 	nat_mappings_abandon(world->mappings);
 	close_one(world, connection, 0);
 	nat_mappings_begin(world->mappings);
 	nat_mappings_settle(world->mappings);
 	nat_mappings_begin(world->mappings);
-	assert_int_equal(nat_mappings_address(world->mappings, &second, 64), world->numbers[0]);
+	assert_int_equal(nat_mappings_address(world->mappings, 7, &second, 64), world->numbers[0]);
 	nat_mappings_settle(world->mappings);
 	close_world(world);
 }
@@ -374,7 +387,7 @@ static void play(uint32_t workers, uint32_t block, uint32_t blocks_max, bool eno
 					  random_below(&world->random, 2) ? NAT_HOLD : 0);
 		} else {
 			world->now += random_below(&world->random, 30);
-			nat_mappings_expire(world->mappings, world->now);
+			expire(world);
 		}
 	}
 	assert_in_range(opened, 1000, 6000);
@@ -383,7 +396,7 @@ static void play(uint32_t workers, uint32_t block, uint32_t blocks_max, bool eno
 		if (world->connections[i].live)
 			close_one(world, &world->connections[i], NAT_HOLD);
 	world->now += NAT_HOLD;
-	while (nat_mappings_expire(world->mappings, world->now))
+	while (expire(world))
 		;
 	nat_mappings_stats(world->mappings, &stats);
 	check_case(!stats.mappings && !stats.held && !stats.blocks,

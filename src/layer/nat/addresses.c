@@ -23,7 +23,8 @@ static bool lane_open(struct nat_lane *lane, uint32_t max)
 }
 
 struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
-				       const struct flow_hash_secret *secret)
+				       const struct flow_hash_secret *secret,
+				       const struct flow_table *flows)
 {
 	struct nat_mappings *mappings = NULL;
 	uint32_t each;
@@ -32,6 +33,8 @@ struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
 		return NULL;
 	memset(mappings, 0, sizeof(*mappings));
 	mappings->secret = secret;
+	mappings->flows = flows;
+	mappings->workers = workers;
 	mappings->addresses_end = 1;
 	// The owner is the shard modulo the workers: of a power of two, its lowest bits.
 	mappings->lane_count = workers & (workers - 1) ? NAT_LANES_MAX : workers;
@@ -70,6 +73,11 @@ void nat_mappings_close(struct nat_mappings *mappings)
 	free(mappings);
 }
 
+const struct flow_table *nat_mappings_flows(const struct nat_mappings *mappings)
+{
+	return mappings->flows;
+}
+
 // ---- external addresses
 
 void nat_mappings_begin(struct nat_mappings *mappings)
@@ -99,8 +107,8 @@ void nat_mappings_abandon(struct nat_mappings *mappings)
 	forget(mappings, true);
 }
 
-uint32_t nat_mappings_address(struct nat_mappings *mappings, const struct ip_address *address,
-			      uint32_t block)
+uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
+			      const struct ip_address *address, uint32_t block)
 {
 	struct nat_address *entry;
 	uint32_t free_number = 0, number;
@@ -111,7 +119,7 @@ uint32_t nat_mappings_address(struct nat_mappings *mappings, const struct ip_add
 			free_number = free_number ? free_number : number;
 			continue;
 		}
-		if (!ip_equal(&entry->address, address))
+		if (entry->network != network || !ip_equal(&entry->address, address))
 			continue;
 		entry->given = entry->given || !entry->taken;
 		entry->taken = entry->kept = true;
@@ -129,6 +137,7 @@ uint32_t nat_mappings_address(struct nat_mappings *mappings, const struct ip_add
 	if (!free_number)
 		mappings->addresses_end++;
 	entry->address = *address;
+	entry->network = network;
 	entry->taken = entry->kept = entry->given = true;
 	nat_ports_set_block(entry->ports, block);
 	return number;

@@ -185,9 +185,9 @@ bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *i
 }
 
 void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,
-			  const struct ip_address *address, uint16_t port, uint32_t hold,
-			  uint32_t now)
+			  const struct ip_address *address, uint16_t port, uint32_t hold)
 {
+	uint32_t now = atomic_load_explicit(&mappings->now, memory_order_relaxed);
 	struct nat_lane *lane = nat_lane_of(mappings, &inside->address, inside->port);
 	struct nat_mapping *mapping;
 	uint32_t number;
@@ -234,11 +234,12 @@ bool nat_mappings_find(struct nat_mappings *mappings, const struct ip_address *a
 	return found;
 }
 
-uint32_t nat_mappings_expire(struct nat_mappings *mappings, uint32_t now)
+uint32_t nat_mappings_expire(struct nat_mappings *mappings, uint32_t worker, uint32_t now)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < mappings->lane_count; i++) {
+	atomic_store_explicit(&mappings->now, now, memory_order_relaxed);
+	for (uint32_t i = worker; i < mappings->lane_count; i += mappings->workers) {
 		struct nat_lane *lane = &mappings->lanes[i];
 
 		// Looked at first without the lock: there is nothing to do, most of the time.

@@ -23,7 +23,7 @@
 
 #include "layer/nat/ports.h"
 
-struct flow;
+struct flow_table;
 
 #define NAT_ADDRESSES_MAX 4096
 #define NAT_LANES_MAX	  FLOW_SHARDS
@@ -70,17 +70,19 @@ struct nat_mappings_stats {
 	uint64_t blocks; // now
 };
 
-// For at most `max` mappings. `secret` is the connection table's, and must stay.
+// For at most `max` mappings. `secret` is that of the connection table `flows`, and both must stay.
 struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
-				       const struct flow_hash_secret *secret);
+				       const struct flow_hash_secret *secret,
+				       const struct flow_table *flows);
 void nat_mappings_close(struct nat_mappings *mappings);
+const struct flow_table *nat_mappings_flows(const struct nat_mappings *mappings);
 
-// The number of an external address, made if need be, and its blocks; 0: no room. Between begin and
-// settle or abandon those are marked that objects name; others are forgotten when their last
-// mapping is. Control thread.
+// The number of an external address in a network, made if need be, and its blocks; 0: no room.
+// Between begin and settle or abandon those are marked that objects name; others are forgotten when
+// their last mapping is. Control thread.
 void nat_mappings_begin(struct nat_mappings *mappings);
-uint32_t nat_mappings_address(struct nat_mappings *mappings, const struct ip_address *address,
-			      uint32_t block);
+uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
+			      const struct ip_address *address, uint32_t block);
 void nat_mappings_settle(struct nat_mappings *mappings);
 void nat_mappings_abandon(struct nat_mappings *mappings);
 
@@ -98,14 +100,14 @@ bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *i
 
 // It has ended. `owner` of `inside` is not looked at. `hold`: NAT_HOLD, or 0.
 void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,
-			  const struct ip_address *address, uint16_t port, uint32_t hold,
-			  uint32_t now);
+			  const struct ip_address *address, uint16_t port, uint32_t hold);
 
 // Who has the external end, alone or first of all. False: nobody.
 bool nat_mappings_find(struct nat_mappings *mappings, const struct ip_address *address,
 		       uint16_t port, uint8_t protocol, struct nat_inside *inside);
 
-// Ends some of those that were held for long enough. Returns how many; now and then.
-uint32_t nat_mappings_expire(struct nat_mappings *mappings, uint32_t now);
+// Ends some of those that were held for long enough, and says what time it is. Each worker, now
+// and then; returns how many.
+uint32_t nat_mappings_expire(struct nat_mappings *mappings, uint32_t worker, uint32_t now);
 
 void nat_mappings_stats(struct nat_mappings *mappings, struct nat_mappings_stats *stats);

@@ -40,6 +40,7 @@ struct nat_lane {
 // An external address.
 struct nat_address {
 	struct ip_address address;
+	uint16_t network;
 	struct nat_ports *ports;
 	_Atomic uint32_t mappings; // that are alive
 	bool taken, kept, given;
@@ -47,6 +48,9 @@ struct nat_address {
 
 struct nat_mappings {
 	const struct flow_hash_secret *secret;
+	const struct flow_table *flows;
+	uint32_t workers;
+	_Atomic uint32_t now; // seconds, by whoever expires
 	uint16_t share_mask;
 	uint32_t lane_count;
 	struct nat_address addresses[NAT_ADDRESSES_MAX]; // from 1 on

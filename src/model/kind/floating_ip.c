@@ -97,8 +97,8 @@ void floating_ip_check(struct check *check)
 		const Sluice__V1__FloatingIp *floating = object->floating_ip;
 		struct ip_prefix host = {.length = 128};
 		bool there = check_external_reference(check, object, "network", floating->network);
-		bool sound =
-			check_address(check, object, "address", floating->address, &host.address);
+		bool sound = *floating->address && check_address(check, object, "address",
+								 floating->address, &host.address);
 		bool port = check_reference(check, object, "port", PORT, floating->port);
 
 		if (!*floating->address)

@@ -1,0 +1,335 @@
+#include "layer/nat/nat.h"
+
+#include "layer/external/external.h"
+#include "layer/l3/l3.h"
+#include "layer/nat/tables.h"
+
+// Where something that is sent to an external address goes.
+struct target {
+	struct ip_address address;
+	uint16_t port; // network byte order
+	uint16_t domain;
+	const char *what, *name;
+};
+
+// ---- what is known
+
+static const struct nat *find_nat(const struct nat_tables *nat, uint16_t domain, uint16_t network)
+{
+	uint32_t found = lookup_find(&nat->by_domain,
+				     (struct lookup_key){{nat_place(domain, network), 0, 0}});
+
+	return found ? &nat->nats[found - 1] : NULL;
+}
+
+static const struct nat *find_pool(const struct nat_tables *nat, uint16_t network,
+				   const struct ip_address *address)
+{
+	uint32_t found = lookup_find(&nat->by_address, lookup_key_address(network, address));
+
+	return found ? &nat->nats[found - 1] : NULL;
+}
+
+static const struct nat_floating *find_external(const struct nat_tables *nat, uint16_t network,
+						const struct ip_address *address)
+{
+	uint32_t found =
+		lookup_find(&nat->floating_by_external, lookup_key_address(network, address));
+
+	return found ? &nat->floating[found - 1] : NULL;
+}
+
+static const struct nat_floating *find_internal(const struct nat_tables *nat, uint16_t domain,
+						uint16_t network, const struct ip_address *address)
+{
+	uint32_t found = lookup_find(&nat->floating_by_internal,
+				     lookup_key_address(nat_place(domain, network), address));
+
+	return found ? &nat->floating[found - 1] : NULL;
+}
+
+static const struct nat_forward *find_forward(const struct nat_tables *nat, uint16_t network,
+					      const struct flow_key *key)
+{
+	uint32_t found = lookup_find(
+		&nat->forward_by_port,
+		nat_forward_key(network, &key->destination, key->protocol, key->destination_port));
+
+	return found ? &nat->forwards[found - 1] : NULL;
+}
+
+static bool is_ours(const struct nat_tables *nat, uint16_t network,
+		    const struct ip_address *address)
+{
+	return find_external(nat, network, address) || find_pool(nat, network, address);
+}
+
+// Who has, inside, what is an address and a port outside. False: nobody.
+static bool find_target(const struct nat_tables *nat, uint16_t network, const struct flow_key *key,
+			struct target *target)
+{
+	const struct nat_floating *floating = find_external(nat, network, &key->destination);
+	const struct nat_forward *forward;
+
+	if (floating) {
+		*target = (struct target){.address = floating->internal,
+					  .port = key->destination_port,
+					  .domain = floating->domain,
+					  .what = "FloatingIp",
+					  .name = floating->name};
+		return true;
+	}
+	forward = find_forward(nat, network, key);
+	if (!forward)
+		return false;
+	*target = (struct target){.address = forward->to,
+				  .port = forward->to_port,
+				  .domain = nat->nats[forward->nat].domain,
+				  .what = "Nat",
+				  .name = nat->nats[forward->nat].name};
+	return true;
+}
+
+// One who has a mapping can be reached by it from inside (RFC 4787 REQ-9).
+static bool find_mapped(const struct walk *walk, const struct nat_tables *nat, uint16_t network,
+			const struct flow_key *key, struct target *target)
+{
+	const struct nat *pool = find_pool(nat, network, &key->destination);
+	bool query = key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6;
+	struct nat_inside inside;
+	const struct network *home;
+
+	if (!pool || !nat->mappings || query ||
+	    !nat_mappings_find(nat->mappings, &key->destination, key->destination_port,
+			       key->protocol, &inside))
+		return false;
+	home = tables_network(walk->tables, inside.network);
+	if (!home || ip_is_v4(&inside.address) != ip_is_v4(&key->destination))
+		return false;
+	*target = (struct target){.address = inside.address,
+				  .port = inside.port,
+				  .domain = home->domain,
+				  .what = "Nat",
+				  .name = pool->name};
+	return true;
+}
+
+static void lead(struct walk *walk, const struct target *target)
+{
+	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
+
+	walk->leaving.destination = target->address;
+	walk->leaving.destination_port = target->port;
+	walk->domain = target->domain;
+	walk_translate(walk);
+	walk_say(walk, "%s %s: %s is %s", target->what, target->name,
+		 ip_format(&walk->packet->key.destination, from), ip_format(&target->address, to));
+}
+
+// ---- in front of l3
+
+// What a live connection's packet from outside was translated to, is it still?
+static bool holds_in(const struct walk *walk, const struct nat_tables *nat)
+{
+	const struct flow_key *key = &walk->packet->key;
+	const struct network *home = tables_network(walk->tables, walk->other->network);
+	uint16_t network = walk->network->number;
+	const struct nat *pool;
+	struct target target;
+
+	if (find_target(nat, network, key, &target))
+		return ip_equal(&target.address, &walk->leaving.destination) &&
+		       (target.port == walk->leaving.destination_port || walk->reply);
+	pool = find_pool(nat, network, &key->destination);
+	return walk->reply && pool && home && pool->domain == home->domain;
+}
+
+static enum verdict judge_destination(struct walk *walk, const void *tables)
+{
+	const struct nat_tables *nat = walk->tables->nat;
+	const struct flow_key *key = &walk->packet->key;
+	struct target target;
+	char text[IP_TEXT_SIZE];
+
+	if (!walk->network->external && walk->other && walk_translates(walk)) {
+		// To an end in another Vrf, that both ends see by addresses outside.
+		const struct network *home = tables_network(walk->tables, walk->other->network);
+
+		if (home && !home->external)
+			walk->domain = home->domain;
+		return VERDICT_NEXT;
+	}
+	if (!walk->network->external || walk->destination ||
+	    !is_ours(nat, walk->network->number, &key->destination))
+		return VERDICT_NEXT;
+	if (walk->other) {
+		if (holds_in(walk, nat))
+			return VERDICT_NEXT;
+		walk_say(walk, "%s is not translated so any more",
+			 ip_format(&key->destination, text));
+		return walk_drop(walk, DROP_TRANSLATION_GONE);
+	}
+	if (!find_target(nat, walk->network->number, key, &target)) {
+		walk_say(walk, "%s: nobody inside is meant", ip_format(&key->destination, text));
+		return walk_drop(walk, DROP_NAT_INBOUND);
+	}
+	lead(walk, &target);
+	return VERDICT_NEXT;
+}
+
+// ---- behind it
+
+// What is_free of a mapping is asked with.
+struct question {
+	const struct walk *walk;
+	const struct flow_table *flows;
+	uint16_t network; // in which replies are received
+};
+
+// A connection that the packet opens anew is no other one.
+static bool replies_are_free(const void *context, const struct ip_address *address, uint16_t port)
+{
+	const struct question *question = context;
+	const struct flow_key *key = &question->walk->packet->key;
+	struct flow_key leaving = question->walk->leaving, reply;
+	flow_reference found;
+
+	leaving.source = *address;
+	leaving.source_port = port;
+	reply = flow_key_reverse(&leaving, question->network);
+	found = flow_table_find(question->flows, &reply,
+				flow_hash(&question->flows->secret, &reply));
+	return !found ||
+	       flow_key_equal(
+		       key, &flow_table_get(question->flows, found)->direction[FLOW_ORIGINAL].key);
+}
+
+static enum verdict choose(struct walk *walk, const struct nat_tables *nat, const struct nat *by,
+			   const struct nat_pool *pool)
+{
+	static const enum drop_reason reasons[] = {
+		[NAT_NO_PORT] = DROP_NAT_PORTS,
+		[NAT_NO_BLOCK] = DROP_NAT_BLOCKS,
+		[NAT_NO_MEMORY] = DROP_NAT_PORTS,
+	};
+	const struct flow_key *key = &walk->packet->key;
+	struct nat_inside inside = {
+		.address = key->source,
+		.port = key->source_port,
+		.network = key->network,
+		.owner = walk->ingress.port,
+		.protocol = key->protocol,
+	};
+	struct question question = {.walk = walk, .network = walk_reply_network(walk)};
+	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
+	struct nat_choice choice;
+	enum nat_answer answer;
+
+	// It depends on the port that the connection is opened from.
+	walk->unique = true;
+	if (!nat->mappings)
+		return walk_drop(walk, DROP_NAT_PORTS);
+	question.flows = nat_mappings_flows(nat->mappings);
+	answer = nat_mappings_choose(nat->mappings, pool, &inside, replies_are_free, &question,
+				     &choice);
+	if (answer != NAT_CHOSEN) {
+		walk_say(walk, "Nat %s: no port is left for %s", by->name,
+			 ip_format(&key->source, from));
+		return walk_drop(walk, reasons[answer]);
+	}
+	walk->leaving.source = choice.address;
+	walk->leaving.source_port = choice.port;
+	walk->mapping = choice.number;
+	walk->mapping_shared = choice.shared;
+	walk_translate(walk);
+	walk_say(walk, "Nat %s: from %s port %u as %s port %u%s", by->name,
+		 ip_format(&key->source, from), ntohs(key->source_port),
+		 ip_format(&choice.address, to), ntohs(choice.port),
+		 choice.shared ? ", with others" : "");
+	return VERDICT_NEXT;
+}
+
+// What a live connection's packet on its way outside was translated to, is it still?
+static bool holds_out(const struct walk *walk, const struct nat_tables *nat, uint16_t domain,
+		      uint16_t network)
+{
+	const struct ip_address *source = &walk->packet->key.source;
+	const struct ip_address *as = &walk->leaving.source;
+	const struct nat_floating *floating = find_internal(nat, domain, network, source);
+	const struct nat *pool = find_pool(nat, network, as);
+	struct flow_key back = flow_key_reverse(&walk->leaving, network);
+	struct target target;
+
+	// A connection to it may be live that is older than the FloatingIp.
+	if (ip_equal(source, as))
+		return !floating;
+	if (floating)
+		return ip_equal(&floating->external, as);
+	if (!pool || pool->domain != domain)
+		return false;
+	if (!walk->reply)
+		return true;
+	return find_target(nat, network, &back, &target) && ip_equal(&target.address, source) &&
+	       target.port == walk->packet->key.source_port;
+}
+
+static enum verdict judge_source(struct walk *walk, const void *tables)
+{
+	const struct nat_tables *nat = walk->tables->nat;
+	const struct flow_key *key = &walk->packet->key;
+	const struct nat_floating *floating;
+	const struct nat_pool *pool;
+	const struct nat *by;
+	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
+	uint16_t network, domain = walk->network->domain;
+	struct target target;
+
+	// Only who is inside, and on its way outside.
+	if (!walk->destination || !walk->destination->external || walk->network->external)
+		return VERDICT_NEXT;
+	network = walk->destination->network;
+	if (walk->other) {
+		if (holds_out(walk, nat, domain, network))
+			return VERDICT_NEXT;
+		walk_say(walk, "%s is not translated so any more", ip_format(&key->source, from));
+		return walk_drop(walk, DROP_TRANSLATION_GONE);
+	}
+	if (find_target(nat, network, key, &target) ||
+	    find_mapped(walk, nat, network, key, &target)) {
+		enum verdict verdict;
+
+		walk->destination = NULL;
+		lead(walk, &target);
+		verdict = l3_layer.judge(walk, NULL);
+		if (verdict != VERDICT_NEXT)
+			return verdict;
+	} else if (find_pool(nat, network, &key->destination)) {
+		walk_say(walk, "%s: nobody inside is meant", ip_format(&key->destination, to));
+		return walk_drop(walk, DROP_NAT_INBOUND);
+	}
+	floating = find_internal(nat, domain, network, &key->source);
+	if (floating) {
+		walk->leaving.source = floating->external;
+		walk_translate(walk);
+		walk_say(walk, "FloatingIp %s: %s is %s", floating->name,
+			 ip_format(&key->source, from), ip_format(&floating->external, to));
+		return VERDICT_NEXT;
+	}
+	by = find_nat(nat, domain, network);
+	pool = by ? ip_is_v4(&walk->leaving.destination) ? &by->v4 : &by->v6 : NULL;
+	if (!pool || !pool->count || external_find_inside(walk->tables, network, &key->source))
+		return VERDICT_NEXT;
+	return choose(walk, nat, by, pool);
+}
+
+const struct layer nat_destination_layer = {
+	.name = "nat-destination",
+	.kind = LAYER_DIRECTION,
+	.judge = judge_destination,
+};
+
+const struct layer nat_source_layer = {
+	.name = "nat-source",
+	.kind = LAYER_DIRECTION,
+	.judge = judge_source,
+};

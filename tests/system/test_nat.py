@@ -1,0 +1,271 @@
+"""NAT, port forwarding and floating addresses, with the programs that workloads use, and hosts outside that know nothing of it."""
+
+import socket
+import subprocess
+
+import pytest
+
+import netns
+import outside
+from node import DEADLINE, eventually
+from outside import FAR, Router, at, network, own, route
+from packets import UDP
+
+POOL = {"v4": at("v4", 64), "v6": at("v6", 64)}
+FLOATING = {"v4": at("v4", 80), "v6": at("v6", 80)}
+BLOCK = 64
+
+
+@pytest.fixture(scope="module", params=[(), ("--workers", "0,1")], ids=["one worker", "two workers"])
+def lab(make_lab, request):
+    """Node a, with two clients behind the Nat and a server that has floating addresses."""
+    lab = make_lab(nodes=("a",), underlay="v4", options=request.param)
+    lab.outside = Router(lab)
+    lab.network("blue", 1)
+    lab.network("red", 2)
+    lab.workload("one", "a", "blue", kernel=True)
+    lab.workload("two", "a", "red", kernel=True)
+    lab.workload("server", "a", "blue", kernel=True)
+    lab.workload("quiet", "a", "red")
+    lab.nat = {"kind": "Nat", "name": "nat", "vrf": "t1", "network": "internet", "portBlock": BLOCK,
+               "pools": [{"node": "a", "addresses": list(POOL.values())}],
+               "forwards": [{"address": POOL[f], "port": 8080, "to": "two", "toPort": 80} for f in POOL]
+               + [{"address": POOL[f], "port": 53, "protocol": "udp", "to": "two"} for f in POOL]}
+    lab.objects += [network("a"), route(), lab.nat,
+                    *[{"kind": "FloatingIp", "name": f"floating-{f}", "network": "internet", "address": FLOATING[f],
+                       "port": "server"} for f in FLOATING]]
+    return lab.up()
+
+
+def connect(client, address, port, family, source_port=0):
+    made = client.open_socket(family)
+    if source_port:
+        made.bind((client.address[family], source_port))
+    made.connect((address, port))
+    return made
+
+
+def talk(a, b):
+    """Something more than one segment, both ways."""
+    for sender, receiver in ((a, b), (b, a)):
+        data = bytes(range(256)) * 400
+        sender.sendall(data)
+        got = b""
+        while len(got) < len(data):
+            got += receiver.recv(65536)
+        assert got == data
+
+
+def flow_of(lab, **fields):
+    return eventually(lambda: [flow for flow in lab.nodes["a"].json("flows")
+                               if all(flow.get(key) == value for key, value in fields.items())])
+
+
+def test_out(lab, family):
+    """A server outside sees an address of the pool; both directions work."""
+    with lab.outside.server(80, family) as server:
+        client = connect(lab["one"], FAR[family], 80, family)
+        accepted, (peer, port, *_) = server.accept()
+    accepted.settimeout(DEADLINE)
+    assert peer == POOL[family] and port >= 1024
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+
+
+def test_ping(lab, family):
+    """Queries are told apart by their identifiers (RFC 5508)."""
+    assert lab["one"].ping(FAR[family], family)
+    assert lab["two"].ping(FAR[family], family, count=2)
+
+
+def seen_from(lab, sender, address, port, family):
+    """The address and port that a server outside sees of a datagram."""
+    with lab.outside.open_socket(family, socket.SOCK_DGRAM) as server:
+        server.bind((address, port))
+        sender.sendto(b"hello", (address, port))
+        data, (peer, peer_port, *_) = server.recvfrom(100)
+        assert data == b"hello"
+        server.sendto(b"back", (peer, peer_port))
+        assert sender.recv(100) == b"back"
+    return peer, peer_port
+
+
+def test_endpoint_independent(lab, family):
+    """One inside address and port has one outside, whatever it talks to (RFC 4787 REQ-1); UDP's keeps its parity (REQ-4)."""
+    for port in (5000, 5001):
+        with lab["one"].open_socket(family, socket.SOCK_DGRAM) as sender:
+            sender.bind((lab["one"].address[family], port))
+            seen = {seen_from(lab, sender, address, to, family)
+                    for address, to in ((FAR[family], 9), (FAR[family], 10), (lab.outside.address[family], 9))}
+        assert len(seen) == 1
+        (address, external), = seen
+        assert address == POOL[family] and external % 2 == port % 2
+
+
+def test_nobody_comes_in(lab, family):
+    """What is no reply and no forward ends at the node."""
+    before = lab.drops()[("uplink", "nat-inbound")]
+    with lab.outside.open_socket(family, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"?", (POOL[family], 9999))
+        eventually(lambda: lab.drops()[("uplink", "nat-inbound")] == before + 1)
+
+
+def test_forward(lab, family):
+    """A port of the pool leads inside, to another port there."""
+    with lab["two"].server(80, family) as server:
+        client = lab.outside.open_socket(family)
+        client.bind((FAR[family], 0))
+        client.connect((POOL[family], 8080))
+        accepted, (peer, *_) = server.accept()
+    accepted.settimeout(DEADLINE)
+    assert peer == FAR[family]
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+
+
+def test_forward_udp(lab, family):
+    with lab["two"].server(53, family, socket.SOCK_DGRAM) as server, \
+            lab.outside.open_socket(family, socket.SOCK_DGRAM) as client:
+        client.sendto(b"name?", (POOL[family], 53))
+        data, peer = server.recvfrom(100)
+        server.sendto(b"address", peer)
+        data, (address, port, *_) = client.recvfrom(100)
+    assert (data, address, port) == (b"address", POOL[family], 53)
+
+
+def test_floating(lab, family):
+    """In and out with one address, and the same ports."""
+    server = lab["server"]
+    with server.server(80, family) as listening:
+        client = lab.outside.open_socket(family)
+        client.connect((FLOATING[family], 80))
+        accepted, _ = listening.accept()
+    accepted.settimeout(DEADLINE)
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+    with lab.outside.server(81, family) as listening:
+        client = connect(server, FAR[family], 81, family)
+        accepted, (peer, *_) = listening.accept()
+    accepted.settimeout(DEADLINE)
+    assert peer == FLOATING[family]
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+
+
+def test_floating_ping(lab, family):
+    assert lab.outside.ping(FLOATING[family])
+    assert lab["server"].ping(FAR[family], family)
+
+
+@pytest.mark.parametrize("sender", ["one", "server"])
+def test_hairpin(lab, family, sender):
+    """From inside to an address outside that is inside's: the server sees the sender's own outside (RFC 4787 REQ-9)."""
+    with lab["two"].server(80, family) as listening:
+        client = connect(lab[sender], POOL[family], 8080, family)
+        accepted, (peer, *_) = listening.accept()
+    accepted.settimeout(DEADLINE)
+    assert peer == (POOL if sender == "one" else FLOATING)[family]
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+
+
+def test_hairpin_to_floating(lab, family):
+    with lab["server"].server(82, family) as listening:
+        client = connect(lab["one"], FLOATING[family], 82, family)
+        accepted, (peer, *_) = listening.accept()
+    accepted.settimeout(DEADLINE)
+    assert peer == POOL[family]
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+
+
+def test_hairpin_to_a_mapping(lab, family):
+    """Two peers that know each other's address outside."""
+    one, two = [lab[name].open_socket(family, socket.SOCK_DGRAM) for name in ("one", "two")]
+    with one, two:
+        one.bind((lab["one"].address[family], 6000))
+        two.bind((lab["two"].address[family], 6000))
+        outside_one = seen_from(lab, one, FAR[family], 9, family)
+        outside_two = seen_from(lab, two, FAR[family], 9, family)
+        one.sendto(b"ping", outside_two)
+        data, peer = two.recvfrom(100)
+        assert (data, peer[:2]) == (b"ping", outside_one)
+        two.sendto(b"pong", outside_one)
+        data, peer = one.recvfrom(100)
+        assert (data, peer[:2]) == (b"pong", outside_two)
+
+
+@pytest.mark.parametrize("name", ["one", "server"])
+def test_errors_come_back(lab, family, name):
+    """A closed port outside: what the error quotes is what the sender has sent (RFC 5508 section 4)."""
+    with lab[name].open_socket(family, socket.SOCK_DGRAM) as sender:
+        sender.connect((FAR[family], 7))
+        sender.send(b"anybody?")
+        with pytest.raises(ConnectionRefusedError):
+            sender.recv(100)
+
+
+def test_errors_go_out(lab, family):
+    """A closed port inside, asked for by an address outside."""
+    with lab.outside.open_socket(family, socket.SOCK_DGRAM) as sender:
+        sender.connect((FLOATING[family], 7))
+        sender.send(b"anybody?")
+        with pytest.raises(ConnectionRefusedError):
+            sender.recv(100)
+
+
+def test_traceroute(lab, family):
+    """Time exceeded: inside sees the gateway; outside sees the node, and behind it the address that it asked for."""
+    one = lab["one"]
+    with netns.inside(one.netns):
+        shown = subprocess.run(["ping", "-n", "-c", "1", "-t", "1", "-W", str(DEADLINE), FAR[family]], capture_output=True,
+                               text=True, check=False).stdout
+    assert one.network.gateway[family] in shown
+    with netns.inside(lab.outside.netns):
+        shown = subprocess.run(["ping", "-n", "-c", "1", "-t", "1", "-W", str(DEADLINE), FLOATING[family]],
+                               capture_output=True, text=True, check=False).stdout
+    assert own("a")[family] in shown
+
+
+def test_trace(lab, family):
+    """It says what becomes of addresses, and takes nothing."""
+    def trace(port, text):
+        return lab.nodes["a"].ok("trace", "--port", port, text)
+
+    def tcp(name, address, port):
+        inside = lab[name].address[family]
+        return f"tcp {inside}:4000 > {address}:{port}" if family == "v4" else f"tcp [{inside}]:4000 > [{address}]:{port}"
+
+    one, server = lab["one"].address[family], lab["server"].address[family]
+    text = trace("one", tcp("one", FAR[family], 80))
+    assert f"Nat nat: from {one} port 4000 as {POOL[family]} port " in text and "allow" in text
+    assert text == trace("one", tcp("one", FAR[family], 80))
+    text = trace("server", tcp("server", FAR[family], 80))
+    assert f"FloatingIp floating-{family}: {server} is {FLOATING[family]}" in text
+    assert "drop nat-inbound" in trace("one", tcp("one", POOL[family], 8081))
+
+
+def test_a_floating_address_moves(lab, family):
+    """From Port to Port, at once: its connections end."""
+    floating = {"kind": "FloatingIp", "name": "mover", "network": "internet", "address": at(family, 90), "port": "one"}
+    lab.apply(floating)
+    with lab["two"].server(83, family) as there, lab["one"].server(83, family) as here:
+        client = lab.outside.open_socket(family)
+        client.connect((at(family, 90), 83))
+        accepted, _ = here.accept()
+        lab.apply({**floating, "port": "two"})
+        before = lab.drops()[("uplink", "translation-gone")]
+        client.send(b"x")
+        eventually(lambda: lab.drops()[("uplink", "translation-gone")] > before)
+        second = lab.outside.open_socket(family)
+        second.connect((at(family, 90), 83))
+        moved, _ = there.accept()
+    for made in (client, accepted, second, moved):
+        made.close()
+    lab.nodes["a"].delete("floatingip", "mover")
