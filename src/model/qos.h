@@ -9,3 +9,6 @@
 #define QOS_BURST_MIN	      2000
 #define QOS_BURST_SECONDS_MAX 60
 #define QOS_DSCP_MAX	      63
+// Milliseconds for which packets wait; the most is less than worker/delay.h knows.
+#define QOS_WAIT     50
+#define QOS_WAIT_MAX 200

@@ -113,7 +113,7 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 	enum drop_reason reason = flow_state_may_open(packet, true);
 	const struct recalled *recalled;
 	struct flow *flow, nowhere;
-	struct flow_action action;
+	struct passage passage;
 
 	if (reason != DROP_NONE) {
 		worker_drop(worker, mbuf, ingress.port, reason);
@@ -144,9 +144,12 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
-	action = walk.action;
+	passage = (struct passage){.ingress = ingress,
+				   .action = walk.action,
+				   .hash = hash,
+				   .direction = FLOW_ORIGINAL};
 	// Who may send no more opens nothing either.
-	if (!qos_passes(worker, mbuf, packet, ingress, walk.rules[0], walk.rules[1], &action))
+	if (!qos_passes(worker, mbuf, packet, &passage, walk.rules[0], walk.rules[1]))
 		return;
 	flow = unlikely(worker->trace)
 		       ? enter_nowhere(worker, packet, ingress, &walk, hash, replaced, &nowhere,
@@ -156,15 +159,11 @@ static void open_connection(struct worker *worker, struct rte_mbuf *mbuf,
 		worker_drop(worker, mbuf, ingress.port, reason);
 		return;
 	}
-	if (likely(!action.flags && !(mbuf->ol_flags & MBUF_DATAGRAM)))
-		transmit_add(worker, mbuf, action.port);
+	passage.flow = flow;
+	if (likely(!passage.action.flags && !(mbuf->ol_flags & MBUF_DATAGRAM)))
+		transmit_add(worker, mbuf, passage.action.port);
 	else
-		fast_path_forward(worker, mbuf, packet,
-				  &(struct passage){.ingress = ingress,
-						    .action = action,
-						    .hash = hash,
-						    .flow = flow,
-						    .direction = FLOW_ORIGINAL});
+		fast_path_forward(worker, mbuf, packet, &passage);
 }
 
 // Which rules of tracking hold: those of the network in which the connection was opened.
@@ -344,16 +343,15 @@ void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struc
 		packet = &unshifted;
 	}
 	if (account(worker, mbuf, packet, ingress, hash, reference, flow)) {
-		struct flow_action action = flow_action_get(direction);
+		struct passage passage = {.ingress = ingress,
+					  .action = flow_action_get(direction),
+					  .hash = hash,
+					  .flow = flow,
+					  .direction = reference & 1};
 
 		if (unlikely(packet->fragments))
 			flow->account.packets[reference & 1] += packet->fragments;
-		if (qos_passes_flow(worker, mbuf, packet, ingress, flow, reference & 1, &action))
-			fast_path_forward(worker, mbuf, packet,
-					  &(struct passage){.ingress = ingress,
-							    .action = action,
-							    .hash = hash,
-							    .flow = flow,
-							    .direction = reference & 1});
+		if (qos_passes_flow(worker, mbuf, packet, &passage))
+			fast_path_forward(worker, mbuf, packet, &passage);
 	}
 }

@@ -102,7 +102,8 @@ static void run(struct worker *worker)
 		worker->flows->worker[worker->index].times = worker->tables->times;
 		if (unlikely(new_second) && atomic_exchange(&engine->judge_later, false))
 			engine_judge_anew(engine, worker->now);
-		packets = receive_all(worker);
+		packets = delays_turn(worker, start);
+		packets += receive_all(worker);
 		packets += hand_over_receive(worker);
 		packets += replicate_turn(worker);
 		packets += multicast_turn(worker, new_second);
@@ -195,7 +196,8 @@ static int worker_open(struct engine *engine, uint32_t index, struct error *err)
 	worker->cpu = engine->options.cpus[index];
 	worker->flows = engine->flows;
 	worker->tables = atomic_load(&engine->tables);
-	if (!replicator_open(&worker->replicator) || !multicast_open(&worker->multicast))
+	if (!delays_open(worker) || !replicator_open(&worker->replicator) ||
+	    !multicast_open(&worker->multicast))
 		return error_set(err, "no memory for worker %u", index);
 	worker->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->event_fd < 0)
@@ -356,6 +358,7 @@ static void worker_free(struct worker *worker)
 	if (worker->event_fd >= 0)
 		close(worker->event_fd);
 	reject_close(worker);
+	delays_close(worker);
 	landing_free(&worker->landing);
 	fragments_close(worker);
 	helper_close(worker);

@@ -409,7 +409,10 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 			}
 		}
 	}
-	transmit_add(worker, mbuf, action.port);
+	if (unlikely(passage->slot))
+		delays_add(worker, mbuf, action.port, passage->slot);
+	else
+		transmit_add(worker, mbuf, action.port);
 }
 
 void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -494,20 +497,18 @@ static void burst_apply(struct worker *worker)
 		}
 		if (likely(known &&
 			   account(worker, flow, reference, packet, generation, &action))) {
-			if (action.flags && !qos_passes_flow(worker, burst->mbufs[i], packet,
-							     flow_ingress_get(burst->ingress[i]),
-							     flow, reference & 1, &action))
-				continue;
-			if (action.flags)
-				forward(worker, burst->mbufs[i], packet,
-					&(struct passage){
-						.ingress = flow_ingress_get(burst->ingress[i]),
-						.action = action,
-						.hash = burst->hashes[i],
-						.flow = flow,
-						.direction = reference & 1,
-					});
-			else
+			if (action.flags) {
+				struct passage passage = {
+					.ingress = flow_ingress_get(burst->ingress[i]),
+					.action = action,
+					.hash = burst->hashes[i],
+					.flow = flow,
+					.direction = reference & 1,
+				};
+
+				if (qos_passes_flow(worker, burst->mbufs[i], packet, &passage))
+					forward(worker, burst->mbufs[i], packet, &passage);
+			} else
 				transmit_add(worker, burst->mbufs[i], action.port);
 			continue;
 		}

@@ -16,18 +16,20 @@ struct taken {
 
 struct limited {
 	const struct qos_tables *tables;
-	uint64_t now;
+	uint64_t now;	// ticks, as the following
+	uint64_t wait;	// the longest of all
 	uint32_t bytes; // of IP packets on the wire
 	uint32_t first; // of the first of them
 	uint32_t count;
 	struct taken taken[LIMITS_OF_PACKET];
 };
 
-static void measure(struct limited *limited, const struct rte_mbuf *mbuf,
-		    const struct packet *packet)
+static void measure(struct limited *limited, const struct worker *worker,
+		    const struct rte_mbuf *mbuf, const struct packet *packet)
 {
 	uint32_t header;
 
+	limited->now = meter_now(worker->delays.now);
 	limited->bytes = limited->first = packet->ip_length;
 	if (unlikely(packet->fragments)) {
 		limited->bytes = packet->length - (packet->fragments + 1u) * packet->l3_offset;
@@ -48,7 +50,8 @@ static bool take(struct limited *limited, const struct qos_share *share,
 	if (!limit)
 		return true;
 	meter = &share->counts->meters[direction];
-	colour = meter_take(meter, &limit->profile, limited->now, limited->bytes, limited->first);
+	colour = meter_take(meter, &limit->profile, limited->now, limited->bytes, limited->first,
+			    &limited->wait);
 	if (colour == METER_YELLOW && limit->excess_dscp == QOS_NO_DSCP) {
 		meter_give(meter, &limit->profile, colour, limited->bytes);
 		colour = METER_RED;
@@ -80,25 +83,27 @@ static bool take_at(struct limited *limited, uint16_t port, struct flow_rule rul
 }
 
 bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		struct ingress ingress, struct flow_rule sender, struct flow_rule receiver,
-		struct flow_action *action)
+		struct passage *passage, struct flow_rule sender, struct flow_rule receiver)
 {
 	struct limited limited = {.tables = worker->tables->qos};
-	uint16_t refused = 0;
+	uint16_t refused = 0, from = passage->ingress.port, to = passage->action.port;
 
 	// A trace costs nobody anything.
 	if (!limited.tables || worker->trace)
 		return true;
-	limited.now = meter_now(rte_rdtsc());
-	measure(&limited, mbuf, packet);
-	if (ingress.port != PORT_UPLINK &&
-	    !take_at(&limited, ingress.port, sender, QOS_EGRESS, action))
-		refused = ingress.port;
-	else if (action->port != PORT_UPLINK &&
-		 !take_at(&limited, action->port, receiver, QOS_INGRESS, action))
-		refused = action->port;
-	if (likely(!refused))
+	measure(&limited, worker, mbuf, packet);
+	if (from != PORT_UPLINK && !take_at(&limited, from, sender, QOS_EGRESS, &passage->action))
+		refused = from;
+	else if (to != PORT_UPLINK &&
+		 !take_at(&limited, to, receiver, QOS_INGRESS, &passage->action))
+		refused = to;
+	else if (limited.wait && worker->delays.count >= worker->delays.max)
+		refused = from != PORT_UPLINK ? from : to;
+	if (likely(!refused)) {
+		if (limited.wait)
+			passage->slot = delays_slot(&worker->delays, meter_cycles(limited.wait));
 		return true;
+	}
 	give_back(&limited);
 	worker_drop(worker, mbuf, refused, DROP_RATE_LIMIT);
 	return false;
@@ -127,7 +132,7 @@ void qos_give_back(struct worker *worker, const struct rte_mbuf *mbuf, const str
 
 	if (!(action.flags & FLOW_ACTION_LIMIT) || !limited.tables)
 		return;
-	measure(&limited, mbuf, packet);
+	measure(&limited, worker, mbuf, packet);
 	if (ingress.port != PORT_UPLINK)
 		give_back_at(&limited, ingress.port, flow->direction[direction].rule, QOS_EGRESS);
 	if (action.port != PORT_UPLINK)
@@ -142,7 +147,6 @@ bool qos_group(struct worker *worker, const struct rte_mbuf *mbuf, const struct 
 
 	if (likely(!limited.tables) || worker->trace || port == PORT_UPLINK)
 		return true;
-	limited.now = meter_now(rte_rdtsc());
-	measure(&limited, mbuf, packet);
+	measure(&limited, worker, mbuf, packet);
 	return take_at(&limited, port, rule, sends ? QOS_EGRESS : QOS_INGRESS, &action);
 }

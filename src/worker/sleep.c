@@ -10,11 +10,12 @@
 #define SLEEP_POLL_MAX 1024
 #define NANOSECONDS    1000000000L
 
-// How long at most: ports without a descriptor are looked at in short steps, the table is aged,
-// seconds go by.
+// How long at most: packets that wait for their time go then, ports without a descriptor are looked
+// at in short steps, the table is aged, seconds go by.
 static struct timespec sleep_time(const struct worker *worker, bool needs_polling)
 {
 	struct timespec time = {.tv_nsec = 0};
+	uint64_t next, second = worker->engine->cycles_per_second;
 
 	if (needs_polling)
 		time.tv_nsec = NANOSECONDS / 10000;
@@ -22,6 +23,10 @@ static struct timespec sleep_time(const struct worker *worker, bool needs_pollin
 		time.tv_nsec = NANOSECONDS / 10;
 	else
 		time.tv_sec = 1;
+	next = delays_next(&worker->delays, rte_rdtsc());
+	if (next < second &&
+	    next * NANOSECONDS / second < (uint64_t)time.tv_nsec + time.tv_sec * NANOSECONDS)
+		time = (struct timespec){.tv_nsec = (long)(next * NANOSECONDS / second)};
 	return time;
 }
 

@@ -17,6 +17,7 @@
 // helper.c      addresses in the messages of connections that are translated
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // qos.c         what a port, or a rule's connections, may send and receive
+// delay.c       packets that a limit lets go later
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
@@ -40,6 +41,7 @@
 #include "layer/walk.h"
 #include "port/landing.h"
 #include "worker/capture.h"
+#include "worker/delay.h"
 #include "worker/engine.h"
 #include "worker/multicast.h"
 #include "worker/replicate.h"
@@ -125,6 +127,7 @@ struct worker {
 	struct burst burst;
 	struct walk_counts layer_counts;
 	struct recall recall;
+	struct delays delays;
 	struct replicator replicator;
 	struct multicast multicast;
 	struct port_landing landing; // lent to the ports that it receives from
@@ -244,6 +247,7 @@ struct passage {
 	struct flow_hash hash;
 	const struct flow *flow; // that it is of; NULL: of none, it has several receivers
 	enum flow_direction_index direction;
+	uint64_t slot; // in which it may leave (worker/delay.h); 0: at once
 };
 
 // fast_path.c
@@ -393,11 +397,10 @@ void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const stru
 			struct ingress ingress);
 
 // qos.c: of a packet that an action with FLOW_ACTION_LIMIT is about, before it is forwarded.
-// `rules` are those that let the connection in, the sender's and the receiver's. False: it is too
-// much, and the packet was dropped. Else the action may have another mark.
+// `sender` and `receiver` are the rules that let the connection in. False: it is too much, and the
+// packet was dropped. Else the passage may have another mark, and a slot.
 bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		struct ingress ingress, struct flow_rule sender, struct flow_rule receiver,
-		struct flow_action *action);
+		struct passage *passage, struct flow_rule sender, struct flow_rule receiver);
 
 // Of a packet that has passed, and will come again.
 void qos_give_back(struct worker *worker, const struct rte_mbuf *mbuf, const struct packet *packet,
@@ -409,22 +412,21 @@ bool qos_group(struct worker *worker, const struct rte_mbuf *mbuf, const struct 
 	       uint16_t port, struct flow_rule rule, bool sends);
 
 static inline bool qos_passes(struct worker *worker, struct rte_mbuf *mbuf,
-			      const struct packet *packet, struct ingress ingress,
-			      struct flow_rule sender, struct flow_rule receiver,
-			      struct flow_action *action)
+			      const struct packet *packet, struct passage *passage,
+			      struct flow_rule sender, struct flow_rule receiver)
 {
-	return likely(!(action->flags & FLOW_ACTION_LIMIT)) ||
-	       qos_packet(worker, mbuf, packet, ingress, sender, receiver, action);
+	return likely(!(passage->action.flags & FLOW_ACTION_LIMIT)) ||
+	       qos_packet(worker, mbuf, packet, passage, sender, receiver);
 }
 
 // Of a live connection's.
 static inline bool qos_passes_flow(struct worker *worker, struct rte_mbuf *mbuf,
-				   const struct packet *packet, struct ingress ingress,
-				   const struct flow *flow, unsigned int direction,
-				   struct flow_action *action)
+				   const struct packet *packet, struct passage *passage)
 {
-	return qos_passes(worker, mbuf, packet, ingress, flow->direction[direction].rule,
-			  flow->direction[!direction].rule, action);
+	return likely(!(passage->action.flags & FLOW_ACTION_LIMIT)) ||
+	       qos_packet(worker, mbuf, packet, passage,
+			  passage->flow->direction[passage->direction].rule,
+			  passage->flow->direction[!passage->direction].rule);
 }
 
 // hold.c: `hash` of a packet whose connection has counted it, else NULL.

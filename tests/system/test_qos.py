@@ -101,6 +101,28 @@ def test_all_of_a_port_shares_its_limit(lab):
     is_burst(found)
 
 
+def test_what_is_over_the_limit_waits(lab, family):
+    """And goes in its order; where nothing may wait, it is dropped."""
+    one, two = lab["one"], lab["two"]
+    lab.passes(one, packet(one, two, family, sport=5000, size=100), two)
+    limit(lab, "one", egress={"rate": "800k", "burst": "10k"})
+    lab.passes(one, packet(one, two, family, sport=5000, size=100), two)
+    sizes = [1000 + i for i in range(26)]
+    for frame in [packet(one, two, family, sport=5000, size=size) for size in sizes]:
+        one.send(frame)
+    found = []
+
+    def all_there():
+        found.extend(len(frame[UDP].payload) for frame in two.wire.drain() if UDP in frame)
+        return len(found) == len(sizes)
+
+    eventually(all_there)
+    assert found == [size - (28 if family == "v4" else 48) for size in sizes]
+    lab.change(one, qosPolicy="")
+    limit(lab, "one", egress={"rate": "8k", "burst": "10k", "queueMilliseconds": 0})
+    is_burst(arrived(lab, one, two, family)[0])
+
+
 def test_replies_count(lab, family):
     limit(lab, "one", egress=SLOW)
     found, where = arrived(lab, lab["one"], lab["two"], family, reverse=True)

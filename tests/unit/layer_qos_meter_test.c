@@ -13,6 +13,17 @@ static uint64_t at(double seconds)
 	return meter_now((uint64_t)(seconds * (double)HZ));
 }
 
+// Of what is dropped rather than to wait.
+static enum meter_colour take(struct meter *meter, const struct meter_profile *profile,
+			      uint64_t now, uint32_t bytes, uint32_t first)
+{
+	uint64_t wait = 0;
+	enum meter_colour colour = meter_take(meter, profile, now, bytes, first, &wait);
+
+	assert_int_equal(wait, 0);
+	return colour;
+}
+
 // Bytes that pass in `seconds`, of packets of `size` that come `gap` seconds apart.
 static uint64_t pass(struct meter *meter, const struct meter_profile *profile, double start,
 		     double seconds, double gap, uint32_t size, uint32_t first)
@@ -20,7 +31,7 @@ static uint64_t pass(struct meter *meter, const struct meter_profile *profile, d
 	uint64_t bytes = 0;
 
 	for (double now = 0; now < seconds; now += gap)
-		if (meter_take(meter, profile, at(start + now), size, first) == METER_GREEN)
+		if (take(meter, profile, at(start + now), size, first) == METER_GREEN)
 			bytes += size;
 	return bytes;
 }
@@ -37,15 +48,15 @@ static void test_burst(void **state)
 	unsigned int taken = 0;
 
 	for (unsigned int i = 0; i < 100; i++)
-		taken += meter_take(&meter, &profile, at(1), 1500, 1500) == METER_GREEN;
+		taken += take(&meter, &profile, at(1), 1500, 1500) == METER_GREEN;
 	assert_int_equal(taken, 10);
 	// 12 ms for one more.
-	assert_int_equal(meter_take(&meter, &profile, at(1.0119), 1500, 1500), METER_RED);
-	assert_int_equal(meter_take(&meter, &profile, at(1.0121), 1500, 1500), METER_GREEN);
+	assert_int_equal(take(&meter, &profile, at(1.0119), 1500, 1500), METER_RED);
+	assert_int_equal(take(&meter, &profile, at(1.0121), 1500, 1500), METER_GREEN);
 	// However long the pause, no more than the burst is saved.
 	taken = 0;
 	for (unsigned int i = 0; i < 100; i++)
-		taken += meter_take(&meter, &profile, at(86400 * 365.), 1500, 1500) == METER_GREEN;
+		taken += take(&meter, &profile, at(86400 * 365.), 1500, 1500) == METER_GREEN;
 	assert_int_equal(taken, 10);
 }
 
@@ -80,12 +91,12 @@ static void test_large_sends(void **state)
 	struct meter_profile profile = simple(8000000, 3000);
 	struct meter meter = {0};
 
-	assert_int_equal(meter_take(&meter, &profile, at(1), 60000, 1500), METER_GREEN);
-	assert_int_equal(meter_take(&meter, &profile, at(1.058), 60000, 1500), METER_RED);
-	assert_int_equal(meter_take(&meter, &profile, at(1.0586), 60000, 1500), METER_GREEN);
+	assert_int_equal(take(&meter, &profile, at(1), 60000, 1500), METER_GREEN);
+	assert_int_equal(take(&meter, &profile, at(1.058), 60000, 1500), METER_RED);
+	assert_int_equal(take(&meter, &profile, at(1.0586), 60000, 1500), METER_GREEN);
 	// A packet that is never cut, and larger than the bucket, waits until that is full.
-	assert_int_equal(meter_take(&meter, &profile, at(1.1199), 9000, 9000), METER_RED);
-	assert_int_equal(meter_take(&meter, &profile, at(1.1201), 9000, 9000), METER_GREEN);
+	assert_int_equal(take(&meter, &profile, at(1.1199), 9000, 9000), METER_RED);
+	assert_int_equal(take(&meter, &profile, at(1.1201), 9000, 9000), METER_GREEN);
 	meter = (struct meter){0};
 	double passed = (double)pass(&meter, &profile, 1, 10, 0.001, 60000, 1500);
 	assert_true(passed > 9940000 && passed < 10070000);
@@ -97,11 +108,11 @@ static void test_given_back(void **state)
 	struct meter meter = {0};
 
 	for (unsigned int i = 0; i < 1000; i++) {
-		assert_int_equal(meter_take(&meter, &profile, at(1), 3000, 3000), METER_GREEN);
+		assert_int_equal(take(&meter, &profile, at(1), 3000, 3000), METER_GREEN);
 		meter_give(&meter, &profile, METER_GREEN, 3000);
 	}
-	assert_int_equal(meter_take(&meter, &profile, at(1), 3000, 3000), METER_GREEN);
-	assert_int_equal(meter_take(&meter, &profile, at(1), 100, 100), METER_RED);
+	assert_int_equal(take(&meter, &profile, at(1), 3000, 3000), METER_GREEN);
+	assert_int_equal(take(&meter, &profile, at(1), 100, 100), METER_RED);
 }
 
 // A policy that changes leaves no debt behind that its new limit could not have made.
@@ -110,8 +121,8 @@ static void test_other_profile(void **state)
 	struct meter_profile slow = simple(8000, 60000), fast = simple(1000000000, 20000);
 	struct meter meter = {0};
 
-	assert_int_equal(meter_take(&meter, &slow, at(1), 60000, 60000), METER_GREEN);
-	assert_int_equal(meter_take(&meter, &fast, at(1.0001), 1500, 1500), METER_RED);
+	assert_int_equal(take(&meter, &slow, at(1), 60000, 60000), METER_GREEN);
+	assert_int_equal(take(&meter, &fast, at(1.0001), 1500, 1500), METER_RED);
 	// As an empty one, from its next packet on.
 	assert_true(pass(&meter, &fast, 1.0002, 0.01, 0.00001, 1500, 1500) > 1200000);
 }
@@ -126,14 +137,14 @@ static void test_two_rates(void **state)
 	profile.outer = bucket_profile_make(2000000, 5000, HZ);
 	// 4 Mbit/s.
 	for (unsigned int i = 0; i < 40000; i++)
-		colours[meter_take(&meter, &profile, at(1 + i * 0.002), 1000, 1000)]++;
+		colours[take(&meter, &profile, at(1 + i * 0.002), 1000, 1000)]++;
 	assert_in_range(colours[METER_GREEN], 9990, 10030);
 	assert_in_range(colours[METER_YELLOW], 9970, 10030);
 	assert_in_range(colours[METER_RED], 19950, 20050);
 	// A burst is bounded by the peak's.
 	colours[METER_GREEN] = 0;
 	for (unsigned int i = 0; i < 20; i++)
-		colours[meter_take(&meter, &profile, at(1000), 1000, 1000)]++;
+		colours[take(&meter, &profile, at(1000), 1000, 1000)]++;
 	assert_int_equal(colours[METER_GREEN], 5);
 }
 
@@ -174,8 +185,30 @@ static void test_single_rate(void **state)
 			expected = METER_YELLOW;
 			e -= size;
 		}
-		assert_int_equal(meter_take(&meter, &profile, at(now), size, size), expected);
+		assert_int_equal(take(&meter, &profile, at(now), size, size), expected);
 	}
+}
+
+// What waits goes one packet behind the other, at the rate, until too much does so.
+static void test_waiting(void **state)
+{
+	struct meter_profile profile = simple(8000000, 10000);
+	struct meter meter = {0};
+	unsigned int taken = 0;
+
+	profile.committed.wait = at(0.02);
+	for (unsigned int i = 0; i < 100; i++) {
+		uint64_t wait = 0;
+
+		if (meter_take(&meter, &profile, at(1), 1000, 1000, &wait) == METER_RED)
+			continue;
+		taken++;
+		if (i < 10)
+			assert_int_equal(wait, 0);
+		else
+			assert_in_range(wait, at(0.0009999 * (i - 9)), at(0.0010001 * (i - 9)));
+	}
+	assert_in_range(taken, 29, 30);
 }
 
 #define THREADS 4
@@ -193,8 +226,7 @@ static void *take_many(void *argument)
 	uint64_t taken = 0;
 
 	for (unsigned int i = 0; i < TAKES; i++)
-		taken += meter_take(&shared->meter, &shared->profile, at(1), 100, 100) ==
-			 METER_GREEN;
+		taken += take(&shared->meter, &shared->profile, at(1), 100, 100) == METER_GREEN;
 	atomic_fetch_add(&shared->taken, taken);
 	return NULL;
 }
@@ -219,7 +251,8 @@ int main(void)
 		cmocka_unit_test(test_burst),	      cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_large_sends),   cmocka_unit_test(test_given_back),
 		cmocka_unit_test(test_other_profile), cmocka_unit_test(test_two_rates),
-		cmocka_unit_test(test_single_rate),   cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_single_rate),   cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

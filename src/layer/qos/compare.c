@@ -3,7 +3,7 @@
 
 static bool bucket_equal(const struct bucket_profile *a, const struct bucket_profile *b)
 {
-	return a->cost == b->cost && a->depth == b->depth;
+	return a->cost == b->cost && a->depth == b->depth && a->wait == b->wait;
 }
 
 static bool limit_equal(const struct qos_limit *a, const struct qos_limit *b)

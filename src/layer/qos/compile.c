@@ -5,16 +5,20 @@
 #include "layer/compile.h"
 #include "layer/qos/qos.h"
 #include "model/key_map.h"
+#include "model/qos.h"
 #include "model/quantity.h"
 
 #define POLICY SLUICE__V1__OBJECT__KIND_QOS_POLICY
 #define GROUP  SLUICE__V1__OBJECT__KIND_SECURITY_GROUP
 #define PORT   SLUICE__V1__OBJECT__KIND_PORT
 
-// Bytes by default: of these parts of a second, and not less than what a large send has.
-#define BURST_PART	10
-#define PEAK_BURST_PART 100
-#define BURST_MIN	16000
+// Bytes by default: of this part of a second, and not less than a few packets.
+#define BURST_PART 50
+#define BURST_MIN  16000
+
+// What may wait: some large sends, however slow it is, within bounds of time and of memory.
+#define WAIT_BYTES_MIN 200000
+#define WAIT_BYTES_MAX 4000000
 
 struct build {
 	const struct compile *compile;
@@ -37,11 +41,28 @@ static uint64_t read_quantity(const char *text, uint64_t otherwise)
 	return text && *text && quantity_parse(text, &value) ? value : otherwise;
 }
 
-static uint64_t default_burst(uint64_t rate, uint64_t part)
+static uint64_t default_burst(uint64_t rate)
 {
-	uint64_t burst = rate / 8 / part;
+	uint64_t burst = rate / 8 / BURST_PART;
 
 	return burst > BURST_MIN ? burst : BURST_MIN;
+}
+
+static void set_wait(const struct build *build, const Sluice__V1__RateLimit *object,
+		     struct bucket_profile *profile)
+{
+	uint64_t millisecond = meter_now(build->cycles_per_second / 1000);
+	uint64_t least = bucket_cost(profile, WAIT_BYTES_MIN), wait = QOS_WAIT * millisecond;
+
+	if (object->has_queue_milliseconds_case)
+		wait = object->queue_milliseconds * millisecond;
+	else if (wait < least)
+		wait = least;
+	if (wait > QOS_WAIT_MAX * millisecond)
+		wait = QOS_WAIT_MAX * millisecond;
+	if (wait > bucket_cost(profile, WAIT_BYTES_MAX))
+		wait = bucket_cost(profile, WAIT_BYTES_MAX);
+	profile->wait = wait;
 }
 
 static void read_limit(const struct build *build, const Sluice__V1__RateLimit *object,
@@ -54,18 +75,24 @@ static void read_limit(const struct build *build, const Sluice__V1__RateLimit *o
 	if (!object)
 		return;
 	rate = read_quantity(object->rate, 1);
-	burst = read_quantity(object->burst, default_burst(rate, BURST_PART));
+	burst = read_quantity(object->burst, default_burst(rate));
 	peak = read_quantity(object->peak, 0);
 	excess = read_quantity(object->excess_burst, 0);
 	profile->committed = bucket_profile_make(rate, burst, cycles);
 	if (object->has_excess_dscp_case)
 		limit->excess_dscp = (uint8_t)object->excess_dscp;
 	if (peak) {
-		burst = read_quantity(object->peak_burst, default_burst(peak, PEAK_BURST_PART));
+		burst = read_quantity(object->peak_burst, default_burst(peak));
 		profile->outer = bucket_profile_make(peak, burst, cycles);
 	} else if (excess) {
 		profile->outer = bucket_profile_make(rate, burst + excess, cycles);
 		profile->single_rate = true;
+	}
+	// What is only marked otherwise does not wait, and what is too much even so is dropped.
+	if (limit->excess_dscp == QOS_NO_DSCP) {
+		set_wait(build, object, &profile->committed);
+		if (peak)
+			set_wait(build, object, &profile->outer);
 	}
 }
 

@@ -25,6 +25,7 @@ struct bucket {
 struct bucket_profile {
 	uint64_t cost;	// of a byte: fractions of ticks; 0: there is no such bucket
 	uint64_t depth; // ticks until it is full
+	uint64_t wait;	// ticks for which packets may wait for it
 };
 
 struct meter {
@@ -65,6 +66,11 @@ static inline uint64_t meter_now(uint64_t cycles)
 	return cycles << METER_TICK_BITS;
 }
 
+static inline uint64_t meter_cycles(uint64_t ticks)
+{
+	return ticks >> METER_TICK_BITS;
+}
+
 static inline uint64_t bucket_cost(const struct bucket_profile *profile, uint32_t bytes)
 {
 	return (uint64_t)((unsigned __int128)profile->cost * bytes >> METER_FRACTION_BITS);
@@ -79,13 +85,15 @@ static inline uint64_t bucket_owed(uint64_t full_at, const struct bucket_profile
 
 	if ((int64_t)owed <= 0)
 		return 0;
-	return owed <= profile->depth + bucket_cost(profile, METER_BYTES_MAX) ? owed
-									      : profile->depth;
+	return owed <= profile->depth + profile->wait + bucket_cost(profile, METER_BYTES_MAX)
+		       ? owed
+		       : profile->depth;
 }
 
-// Takes `bytes` if there are at least `needed` of them.
+// Takes `cost` if at least `needed` of it is there, or will be within the profile's time to wait:
+// then `*wait` grows to that.
 static inline bool bucket_take(struct bucket *bucket, const struct bucket_profile *profile,
-			       uint64_t now, uint64_t cost, uint64_t needed)
+			       uint64_t now, uint64_t cost, uint64_t needed, uint64_t *wait)
 {
 	uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed), owed;
 
@@ -93,9 +101,9 @@ static inline bool bucket_take(struct bucket *bucket, const struct bucket_profil
 		needed = profile->depth;
 	do {
 		owed = bucket_owed(full_at, profile, now);
-		if (owed + needed > profile->depth) {
+		if (owed + needed > profile->depth + profile->wait) {
 			// What it can't owe is forgotten, else it would be so for as long.
-			if (full_at - now != owed)
+			if ((int64_t)(full_at - now) > 0 && full_at - now != owed)
 				atomic_compare_exchange_weak_explicit(
 					&bucket->full_at, &full_at, now + owed,
 					memory_order_relaxed, memory_order_relaxed);
@@ -104,6 +112,8 @@ static inline bool bucket_take(struct bucket *bucket, const struct bucket_profil
 	} while (!atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at,
 							now + owed + cost, memory_order_relaxed,
 							memory_order_relaxed));
+	if (owed + needed > profile->depth + *wait)
+		*wait = owed + needed - profile->depth;
 	return true;
 }
 
@@ -114,22 +124,25 @@ static inline void bucket_give(struct bucket *bucket, uint64_t cost)
 
 // Meters a packet of `bytes`, whose first segment has `first` of them: where this one conforms, all
 // do, and what they are more than the bucket has is owed. So a large send passes as a whole, and
-// the rate is kept.
+// the rate is kept. `*wait` grows to the ticks after which it may go; packets of one meter may do
+// so in the order in which they were metered.
 static inline enum meter_colour meter_take(struct meter *meter, const struct meter_profile *profile,
-					   uint64_t now, uint32_t bytes, uint32_t first)
+					   uint64_t now, uint32_t bytes, uint32_t first,
+					   uint64_t *wait)
 {
 	const struct bucket_profile *committed = &profile->committed, *outer = &profile->outer;
 	uint64_t cost = bucket_cost(committed, bytes), needed = bucket_cost(committed, first);
 	uint64_t outer_cost, outer_needed, owed;
 
 	if (!outer->cost)
-		return bucket_take(&meter->committed, committed, now, cost, needed) ? METER_GREEN
-										    : METER_RED;
+		return bucket_take(&meter->committed, committed, now, cost, needed, wait)
+			       ? METER_GREEN
+			       : METER_RED;
 	outer_cost = bucket_cost(outer, bytes);
 	outer_needed = bucket_cost(outer, first);
 	if (profile->single_rate) {
-		if (bucket_take(&meter->committed, committed, now, cost, needed)) {
-			bucket_take(&meter->outer, outer, now, outer_cost, 0);
+		if (bucket_take(&meter->committed, committed, now, cost, needed, wait)) {
+			bucket_take(&meter->outer, outer, now, outer_cost, 0, wait);
 			return METER_GREEN;
 		}
 		// What the first bucket has is not the second one's.
@@ -138,14 +151,14 @@ static inline enum meter_colour meter_take(struct meter *meter, const struct met
 			committed, now);
 		if (owed < committed->depth)
 			outer_needed += committed->depth - owed;
-		return bucket_take(&meter->outer, outer, now, outer_cost, outer_needed)
+		return bucket_take(&meter->outer, outer, now, outer_cost, outer_needed, wait)
 			       ? METER_YELLOW
 			       : METER_RED;
 	}
-	if (!bucket_take(&meter->outer, outer, now, outer_cost, outer_needed))
+	if (!bucket_take(&meter->outer, outer, now, outer_cost, outer_needed, wait))
 		return METER_RED;
-	return bucket_take(&meter->committed, committed, now, cost, needed) ? METER_GREEN
-									    : METER_YELLOW;
+	return bucket_take(&meter->committed, committed, now, cost, needed, wait) ? METER_GREEN
+										  : METER_YELLOW;
 }
 
 // Gives back what was taken of a packet that was of this colour, because it goes no further.

@@ -73,6 +73,14 @@ static void excess_check(const struct limit_check *limit)
 	} else if (*fields->excess_burst) {
 		useless(limit, "excessBurst", "excessDscp");
 	}
+	if (fields->has_queue_milliseconds_case && fields->queue_milliseconds > QOS_WAIT_MAX)
+		problems_add(limit->check->problems, limit->object,
+			     FIELD(limit, "queueMilliseconds"), "%u is not 0 to %d",
+			     fields->queue_milliseconds, QOS_WAIT_MAX);
+	if (fields->queue_milliseconds && fields->has_excess_dscp_case)
+		problems_add(limit->check->problems, limit->object,
+			     FIELD(limit, "queueMilliseconds"),
+			     "is of no use with excessDscp: nothing waits");
 	if (*fields->excess_burst && *fields->peak)
 		problems_add(limit->check->problems, limit->object, FIELD(limit, "excessBurst"),
 			     "is given beside peak, only one of them may be");
