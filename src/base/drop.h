@@ -154,6 +154,9 @@
 	X(FRAGMENT_LIMIT, "fragment-limit",                                                        \
 	  "Too many datagrams or fragments wait for their rest; those of the port are limited, "   \
 	  "and so are all together.")                                                              \
+	X(CONGESTION, "congestion",                                                                \
+	  "The underlay has marked its tunnel packet as one that met congestion, and its sender "  \
+	  "does not understand such marks (RFC 6040).")                                            \
 	X(RATE_LIMIT, "rate-limit",                                                                \
 	  "More than a QosPolicy lets the port send or receive, or the connections of a rule or "  \
 	  "group there.")                                                                          \

@@ -114,28 +114,41 @@ static __always_inline bool store_lengths_ipv6(struct __sk_buff *skb, __u32 size
 		       bpf_htons((__u16)size));
 }
 
+// DSCP and ECN go along (tunnel_class).
+static __always_inline __u8 traffic_class(struct __sk_buff *skb)
+{
+	__u8 bytes[4];
+
+	if (bpf_skb_load_bytes(skb, 2 * ETH_ALEN, bytes, sizeof(bytes)) < 0)
+		return 0;
+	return bytes[0] == ETH_P_IP >> 8 ? bytes[3] : (__u8)(bytes[2] << 4 | bytes[3] >> 4);
+}
+
 // As tunnel_encapsulate does it (layer/tunnel/tunnel.h), with the lengths of the whole: who cuts it
 // gives each segment its own.
 static __always_inline bool encapsulate_ipv4(struct __sk_buff *skb,
 					     const struct offload_direction *direction)
 {
 	__u32 size = skb->len + OFFLOAD_OUTER_V4 - ETH_HLEN;
+	__u16 class = bpf_htons(traffic_class(skb));
 
 	return make_room(skb, OFFLOAD_OUTER_V4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) &&
 	       bpf_skb_store_bytes(skb, 0, direction->header, OFFLOAD_OUTER_V4 + ETH_HLEN, 0) ==
 		       0 &&
-	       store_lengths_ipv4(skb, size, direction->header_sum);
+	       store16(skb, ETH_HLEN, bpf_htons(0x4500) | class) &&
+	       store_lengths_ipv4(skb, size, direction->header_sum + class);
 }
 
 static __always_inline bool encapsulate_ipv6(struct __sk_buff *skb,
 					     const struct offload_direction *direction)
 {
 	__u32 size = skb->len + OFFLOAD_OUTER_V6 - ETH_HLEN - sizeof(struct ipv6hdr);
+	__u16 class = bpf_htons((__u16)(traffic_class(skb) << 4));
 
 	return make_room(skb, OFFLOAD_OUTER_V6, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) &&
 	       bpf_skb_store_bytes(skb, 0, direction->header, OFFLOAD_OUTER_V6 + ETH_HLEN, 0) ==
 		       0 &&
-	       store_lengths_ipv6(skb, size);
+	       store16(skb, ETH_HLEN, bpf_htons(0x6000) | class) && store_lengths_ipv6(skb, size);
 }
 
 static __always_inline bool encapsulate(struct __sk_buff *skb,

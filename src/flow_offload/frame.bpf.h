@@ -10,6 +10,9 @@
 #define VXLAN_PORT  4789
 #define VXLAN_FLAG  0x08000000 // the VNI is there
 
+#define ECN_MASK 3
+#define ECN_ECT1 1
+
 struct segment {
 	__u32 seq, end, ack, window;
 };
@@ -19,6 +22,7 @@ struct outer {
 	__u32 source[4];
 	__u32 destination[4];
 	__u8 macs[12];
+	__u8 ecn;
 };
 
 struct view {
@@ -28,7 +32,13 @@ struct view {
 	__u8 macs[12];
 	__u32 size; // of the IP packet, or of the largest that it is cut to
 	__u8 ttl;
+	__u8 ecn;
 };
+
+static __always_inline __u8 ipv6_ecn(const struct ipv6hdr *ip)
+{
+	return ((const __u8 *)ip)[1] >> 4 & ECN_MASK;
+}
 
 static __always_inline bool ipv4_checksum_valid(const struct iphdr *ip)
 {
@@ -117,6 +127,7 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 base, struct 
 	view->key.destination[3] = ip.daddr;
 	view->key.protocol = ip.protocol;
 	view->ttl = ip.ttl;
+	view->ecn = ip.tos & ECN_MASK;
 	return read_transport(skb, base, base + ETH_HLEN + sizeof(ip), view->size - sizeof(ip),
 			      view);
 }
@@ -143,6 +154,7 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 base, struct 
 	__builtin_memcpy(view->key.destination, &ip.daddr, sizeof(view->key.destination));
 	view->key.protocol = ip.nexthdr;
 	view->ttl = ip.hop_limit;
+	view->ecn = ipv6_ecn(&ip);
 	return read_transport(skb, base, base + ETH_HLEN + sizeof(ip), view->size - sizeof(ip),
 			      view);
 }
@@ -200,6 +212,7 @@ static __always_inline __u32 read_outer_ipv4(struct __sk_buff *skb, struct view 
 	    !ipv4_checksum_valid(ip) || bpf_ntohs(ip->tot_len) != size ||
 	    !read_vxlan(&headers.udp, headers.vxlan, size - sizeof(*ip), view))
 		return 0;
+	view->outer.ecn = ip->tos & ECN_MASK;
 	view->outer.source[2] = view->outer.destination[2] = bpf_htonl(0xffff);
 	view->outer.source[3] = ip->saddr;
 	view->outer.destination[3] = ip->daddr;
@@ -216,6 +229,7 @@ static __always_inline __u32 read_outer_ipv6(struct __sk_buff *skb, struct view 
 	    ip->nexthdr != IPPROTO_UDP || bpf_ntohs(ip->payload_len) != size ||
 	    !read_vxlan(&headers.udp, headers.vxlan, size, view))
 		return 0;
+	view->outer.ecn = ipv6_ecn(ip);
 	__builtin_memcpy(view->outer.source, &ip->saddr, sizeof(view->outer.source));
 	__builtin_memcpy(view->outer.destination, &ip->daddr, sizeof(view->outer.destination));
 	return OFFLOAD_OUTER_V6;

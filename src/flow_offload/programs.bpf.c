@@ -209,6 +209,12 @@ static __always_inline bool outer_equal(const struct outer *outer, __u32 base,
 			 ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2])) == 0);
 }
 
+// Marks of the underlay are for Sluice to pass on (tunnel_take_ecn).
+static __always_inline bool ecn_stays(const struct view *view)
+{
+	return !(view->outer.ecn & ECN_ECT1) || view->outer.ecn == view->ecn;
+}
+
 // Will the kernel take these outer headers off, and put those on? What it thinks of a large send of
 // datagrams can't be seen.
 static __always_inline bool tunnels_possible(const struct __sk_buff *skb, const struct view *view,
@@ -259,9 +265,9 @@ static __always_inline __u32 decide(struct __sk_buff *skb, bool tunnel)
 		return 0;
 	own = &slot->direction[number & 1];
 	other = &slot->direction[!(number & 1)];
-	if (!keys_equal(&view.key, &own->key) || !outer_equal(&view.outer, base, own) ||
-	    !macs_equal(view.macs, own->received) || view.size > own->mtu ||
-	    view.ttl <= own->routed || !tunnels_possible(skb, &view, own) ||
+	if (!ecn_stays(&view) || !keys_equal(&view.key, &own->key) ||
+	    !outer_equal(&view.outer, base, own) || !macs_equal(view.macs, own->received) ||
+	    view.size > own->mtu || view.ttl <= own->routed || !tunnels_possible(skb, &view, own) ||
 	    (own->outer_out && slot->underlay != current(&state->underlay)) ||
 	    (slot->check_window && !window_pass(own, other, &view.segment)))
 		return 0;

@@ -30,6 +30,12 @@
 #define ICMP6_ECHO_REQUEST 128
 #define ICMP6_ECHO_REPLY   129
 
+// RFC 3168 section 5
+#define ECN_NONE 0
+#define ECN_ECT1 1
+#define ECN_ECT0 2
+#define ECN_CE	 3
+
 #define ARP_REQUEST 1
 #define ARP_REPLY   2
 
@@ -75,20 +81,25 @@ static inline bool ipv4_checksum_valid(const uint8_t *header, uint32_t size)
 	return half == 0xffff;
 }
 
-// Sets the DSCP of an IPv4 header and repairs its checksum (RFC 1624), or that of an IPv6 header
-// (RFC 2474). ECN stays.
-static inline void ip_set_dscp(uint8_t *header, bool v4, uint8_t dscp)
+// DSCP and ECN: the traffic class.
+static inline uint8_t ip_traffic_class(const uint8_t *header, bool v4)
+{
+	return v4 ? header[1] : (uint8_t)(header[0] << 4 | header[1] >> 4);
+}
+
+// Sets it, and repairs the checksum of an IPv4 header (RFC 1624).
+static inline void ip_set_traffic_class(uint8_t *header, bool v4, uint8_t value)
 {
 	uint16_t before, after, checksum;
 	uint32_t sum;
 
 	if (!v4) {
-		header[0] = (uint8_t)((header[0] & 0xf0) | dscp >> 2);
-		header[1] = (uint8_t)((header[1] & 0x3f) | dscp << 6);
+		header[0] = (uint8_t)((header[0] & 0xf0) | value >> 4);
+		header[1] = (uint8_t)((header[1] & 0x0f) | value << 4);
 		return;
 	}
 	memcpy(&before, header, 2);
-	header[1] = (uint8_t)(dscp << 2 | (header[1] & 3));
+	header[1] = value;
 	memcpy(&after, header, 2);
 	memcpy(&checksum, header + 10, 2);
 	sum = (uint16_t)~checksum + (uint32_t)(uint16_t)~before + after;
@@ -97,10 +108,10 @@ static inline void ip_set_dscp(uint8_t *header, bool v4, uint8_t dscp)
 	memcpy(header + 10, &checksum, 2);
 }
 
-// DSCP and ECN: the traffic class.
-static inline uint8_t ip_traffic_class(const uint8_t *header, bool v4)
+// RFC 2474. ECN stays.
+static inline void ip_set_dscp(uint8_t *header, bool v4, uint8_t dscp)
 {
-	return v4 ? header[1] : (uint8_t)(header[0] << 4 | header[1] >> 4);
+	ip_set_traffic_class(header, v4, (uint8_t)(dscp << 2 | (ip_traffic_class(header, v4) & 3)));
 }
 
 // Takes one hop off an IPv4 header and repairs its checksum (RFC 1624).

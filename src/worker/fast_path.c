@@ -246,6 +246,10 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			if (unlikely(mbuf->ol_flags & PACKET_UNFINISHED))
 				packet_decapsulate(mbuf, (uint16_t)outer.offset);
 			reason = parse_next(burst, mbuf);
+			// Of what passes here, or has passed, nothing is judged by these bits.
+			if (unlikely(outer.ecn & ECN_ECT1) && reason == DROP_NONE)
+				reason = tunnel_take_ecn(rte_pktmbuf_mtod(mbuf, uint8_t *),
+							 outer.ecn);
 			if (unlikely(segments && reason == DROP_NONE &&
 				     !is_as_announced(mbuf, outer_packet)))
 				reason = DROP_OFFLOAD;

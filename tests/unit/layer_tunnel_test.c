@@ -325,10 +325,68 @@ static void test_neighbours_abandoned(void **state)
 	neighbours_close(&neighbours);
 }
 
+// Outer headers have the class of the inner packet.
+static void test_class(void **state)
+{
+	for (unsigned int v6 = 0; v6 < 2; v6++)
+		for (unsigned int inner_v6 = 0; inner_v6 < 2; inner_v6++) {
+			struct layer_fixture nodes[2];
+
+			open_nodes(nodes, v6);
+			for (unsigned int class = 0; class < 256; class ++) {
+				struct frame inner, outer;
+
+				frame_ethernet(&inner, "52:54:00:00:00:02", "52:54:00:00:00:01", 0);
+				frame_ip(&inner, inner_v6 ? "fd00:1::b" : "10.1.0.11",
+					 inner_v6 ? "fd00:1::c" : "10.1.0.12", 64, 0);
+				frame_udp(&inner, 1, 2);
+				frame_payload(&inner, 10);
+				frame_finish(&inner);
+				ip_set_traffic_class(inner.data + 14, !inner_v6, (uint8_t) class);
+				assert_int_equal(tunnel_class(inner.data), class);
+				assert_true(frame_checksums_right(inner.data, 14,
+								  inner_v6 ? 54 : 34, 0));
+				encapsulate(&nodes[0], &inner, 1, &outer);
+				assert_int_equal(ip_traffic_class(outer.data + 14, !v6), class);
+				assert_true(frame_checksums_right(outer.data, 14, v6 ? 54 : 34, 0));
+			}
+			fixture_close(&nodes[0]);
+			fixture_close(&nodes[1]);
+		}
+}
+
+// RFC 6040 figure 4, for those that change anything.
+static void test_ecn_comes_out(void **state)
+{
+	static const struct {
+		uint8_t outer, inner, result;
+	} cases[] = {
+		{ECN_ECT1, ECN_NONE, ECN_NONE}, {ECN_ECT1, ECN_ECT0, ECN_ECT1},
+		{ECN_ECT1, ECN_ECT1, ECN_ECT1}, {ECN_ECT1, ECN_CE, ECN_CE},
+		{ECN_CE, ECN_ECT0, ECN_CE},	{ECN_CE, ECN_ECT1, ECN_CE},
+		{ECN_CE, ECN_CE, ECN_CE},
+	};
+	struct frame frame;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		make_inner(&frame, 10);
+		ip_set_traffic_class(frame.data + 14, true, 0xb8 | cases[i].inner);
+		assert_int_equal(tunnel_take_ecn(frame.data, cases[i].outer), DROP_NONE);
+		assert_int_equal(ip_traffic_class(frame.data + 14, true), 0xb8 | cases[i].result);
+		assert_true(frame_checksums_right(frame.data, 14, 34, 0));
+	}
+	make_inner(&frame, 10);
+	assert_int_equal(tunnel_take_ecn(frame.data, ECN_CE), DROP_CONGESTION);
+	// ARP knows nothing of it.
+	frame.data[13] = 6;
+	assert_int_equal(tunnel_take_ecn(frame.data, ECN_CE), DROP_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_class),
+		cmocka_unit_test(test_ecn_comes_out),  cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_truncated),      cmocka_unit_test(test_neighbour_and_others),
 		cmocka_unit_test(test_no_room),	       cmocka_unit_test(test_uplink_closed),
 		cmocka_unit_test(test_neighbours_end), cmocka_unit_test(test_neighbours_abandoned),

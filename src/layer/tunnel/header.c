@@ -41,6 +41,23 @@ void tunnel_header_make(struct peer *peer, const struct underlay *underlay)
 	peer->header_size = (uint8_t)(header + UDP_HEADER_SIZE + VXLAN_HEADER_SIZE - peer->header);
 }
 
+enum drop_reason tunnel_take_ecn(uint8_t *frame, uint8_t ecn)
+{
+	uint16_t type = (uint16_t)(frame[12] << 8 | frame[13]);
+	uint8_t *header = frame + ETHERNET_HEADER_SIZE, class, inner;
+	bool v4 = type == ETHERNET_TYPE_IPV4;
+
+	if (!v4 && type != ETHERNET_TYPE_IPV6)
+		return DROP_NONE;
+	class = ip_traffic_class(header, v4);
+	inner = class & 3;
+	if (inner == ECN_NONE)
+		return ecn == ECN_CE ? DROP_CONGESTION : DROP_NONE;
+	if (inner != ECN_CE && inner != ecn)
+		ip_set_traffic_class(header, v4, (uint8_t)((class & ~3) | ecn));
+	return DROP_NONE;
+}
+
 enum tunnel_receive tunnel_receive(const struct tables *tables, const struct packet *packet,
 				   const uint8_t *data, uint32_t available,
 				   struct tunnel_outer *outer)
@@ -85,6 +102,7 @@ enum tunnel_receive tunnel_receive(const struct tables *tables, const struct pac
 	if (!(flags & htonl(0x08000000)))
 		return TUNNEL_DROP;
 	outer->offset = vxlan + VXLAN_HEADER_SIZE;
+	outer->ecn = ip_traffic_class(data + packet->l3_offset, ip_is_v4(&packet->source)) & 3;
 	outer->network = (uint16_t)lookup_find(&tables->by_vni,
 					       (struct lookup_key){{ntohl(vni) >> 8, 0, 0}});
 	if (!outer->network) {
