@@ -10,6 +10,8 @@
 
 static const char objects[] =
 	"kind: Node\nname: a\nvtep: 192.0.2.1/24\nuplink: {netdev: up0}\n"
+	// All are one port's.
+	"limits: {connections: 100000000, halfOpen: 100000000}\n"
 	"---\nkind: Node\nname: b\nvtep: 192.0.2.2/24\nuplink: {netdev: up0}\n"
 	"---\nkind: Network\nname: blue\nvni: 5001\nsubnets:\n"
 	"- {cidr: 10.1.0.0/24, gateway: 10.1.0.1}\n- {cidr: 'fd00:1::/64', gateway: "

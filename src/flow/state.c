@@ -67,6 +67,15 @@ void flow_state_loosen(struct flow_account *account)
 		atomic_fetch_or_explicit(&account->state, FLOW_LOOSE, memory_order_relaxed);
 }
 
+void flow_state_replied(struct flow_charges *charges, struct flow_account *account,
+			uint8_t protocol)
+{
+	uint16_t state = protocol == IPPROTO_UDP ? FLOW_STATE_REPLIED : FLOW_STATE_OTHER;
+
+	atomic_store_explicit(&account->state, state, memory_order_relaxed);
+	flow_charge_settle(charges, account);
+}
+
 bool flow_state_quotes(const struct flow_account *account, enum flow_direction_index direction,
 		       const struct packet *error)
 {

@@ -9,11 +9,11 @@
 
 #pragma once
 
+#include "flow/charge.h"
 #include "flow/window.h"
 
 enum flow_progress {
 	FLOW_GOES_ON, // accounted
-	FLOW_OPENED,  // accounted, and no longer half open: flow_table_opened
 	// In these nothing is accounted:
 	FLOW_PASSES,  // the packet passes, and proves nothing about the connection
 	FLOW_REOPENS, // it opens a new connection in place of this one, if it may
@@ -68,45 +68,41 @@ static inline void flow_account_count(struct flow_account *account,
 	account->bytes[direction] += length;
 }
 
-// After its state may have moved.
-static inline enum flow_progress flow_account_settle(const struct flow_account *account)
-{
-	return flow_has(account, FLOW_HALF_OPEN) &&
-			       !flow_state_is_half_open(flow_state_get(account))
-		       ? FLOW_OPENED
-		       : FLOW_GOES_ON;
-}
+// UDP and others: the first packet of the other side.
+void flow_state_replied(struct flow_charges *charges, struct flow_account *account,
+			uint8_t protocol);
 
 // Accounts a packet of `length` bytes and moves the state on. In the common case nothing is called.
-static inline enum flow_progress flow_account_packet(struct flow_account *account,
+// `charges`: where its opener is charged; NULL: nowhere, it is a copy.
+static inline enum flow_progress flow_account_packet(struct flow_charges *charges,
+						     struct flow_account *account,
 						     enum flow_direction_index direction,
 						     const struct packet *packet, uint32_t length,
 						     uint32_t now)
 {
 	uint16_t state = atomic_load_explicit(&account->state, memory_order_relaxed);
-	enum flow_progress progress = FLOW_GOES_ON;
 
 	if (packet->key.protocol == IPPROTO_TCP) {
 		if ((packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK ||
 		    (state != (FLOW_STATE_ESTABLISHED | FLOW_LOOSE) &&
 		     (state != FLOW_STATE_ESTABLISHED ||
 		      !flow_window_pass_next(account, direction, packet)))) {
-			progress = flow_tcp_packet(account, direction, packet);
+			enum flow_progress progress = flow_tcp_packet(account, direction, packet);
+
 			if (progress != FLOW_GOES_ON)
 				return progress;
-			progress = flow_account_settle(account);
+			flow_charge_settle(charges, account);
 		}
 	} else if (packet->key.protocol == IPPROTO_SCTP) {
-		progress = flow_sctp_packet(account, direction, packet);
+		enum flow_progress progress = flow_sctp_packet(account, direction, packet);
+
 		if (progress != FLOW_GOES_ON)
 			return progress;
-		progress = flow_account_settle(account);
-	} else if (state == FLOW_STATE_UNREPLIED && direction == FLOW_REPLY) {
-		state = packet->key.protocol == IPPROTO_UDP ? FLOW_STATE_REPLIED : FLOW_STATE_OTHER;
-		atomic_store_explicit(&account->state, state, memory_order_relaxed);
-		progress = flow_account_settle(account);
+		flow_charge_settle(charges, account);
+	} else if (__builtin_expect(state == FLOW_STATE_UNREPLIED && direction == FLOW_REPLY, 0)) {
+		flow_state_replied(charges, account, packet->key.protocol);
 	}
 	flow_account_count(account, direction, length);
 	account->last_seen = now;
-	return progress;
+	return FLOW_GOES_ON;
 }

@@ -51,8 +51,9 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	atomic_store(&table->rows_limit, table->rows_max);
 	table->memory.tidy = flow_table_release;
 	table->memory.context = table;
-	table->charges = pages_get(FLOW_CHARGES * sizeof(*table->charges));
-	if (!table->charges || !flow_places_open(table)) {
+	table->charges.alone = workers == 1;
+	table->charges.list = pages_get(FLOW_CHARGES * sizeof(*table->charges.list));
+	if (!table->charges.list || !flow_places_open(table)) {
 		flow_table_close(table);
 		return error_set(err, "no memory for the connection table");
 	}
@@ -94,7 +95,7 @@ void flow_table_close(struct flow_table *table)
 {
 	flow_memory_close(&table->memory);
 	flow_places_close(table);
-	pages_free(table->charges, FLOW_CHARGES * sizeof(*table->charges));
+	pages_free(table->charges.list, FLOW_CHARGES * sizeof(*table->charges.list));
 	free(table);
 }
 
@@ -171,17 +172,17 @@ flow_reference flow_table_enter(struct flow_table *table, uint32_t worker, struc
 	flow_set_flags(flow, FLOW_LIVE | (flow->account.flags & (FLOW_ONE_WAY | FLOW_MAPPED)) |
 				     (apart ? FLOW_NETWORK_APART : 0) |
 				     (half_open ? FLOW_HALF_OPEN : 0));
-	flow_charge(table, flow, half_open, 1);
+	flow_charge_add(&table->charges, flow, half_open, 1);
 	if (unlikely(!group_enter(flow_table_bucket(table, hash), hash, reference,
 				  flow_due_time(own, flow, now)))) {
-		flow_charge(table, flow, half_open, -1);
+		flow_charge_add(&table->charges, flow, half_open, -1);
 		flow_place_return(table, worker, number);
 		return 0;
 	}
 	if (!one_way && unlikely(!group_enter(flow_table_bucket(table, reply), reply,
 					      reference | FLOW_REPLY, 0))) {
 		group_leave(flow_table_bucket(table, hash), reference);
-		flow_charge(table, flow, half_open, -1);
+		flow_charge_add(&table->charges, flow, half_open, -1);
 		flow_set_flags(flow, 0);
 		atomic_thread_fence(memory_order_release);
 		give_one(table, worker, number);
@@ -227,38 +228,6 @@ void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference
 	for (unsigned int i = 0; i < 2; i++)
 		atomic_store_explicit(&flow->direction[i].generation, 0, memory_order_release);
 	give_one(table, worker, reference >> 1);
-}
-
-void flow_table_opened(struct flow_table *table, struct flow *flow)
-{
-	// Before the flag is taken out: its owner moves the charge in the opposite order.
-	struct flow_charge *charge =
-		flow_table_charge(table, flow->direction[FLOW_ORIGINAL].ingress);
-	uint8_t flags = atomic_fetch_and_explicit(&flow->account.flags, (uint8_t)~FLOW_HALF_OPEN,
-						  memory_order_acq_rel);
-
-	if (flags & FLOW_HALF_OPEN)
-		flow_charge_change(&charge->half_open, -1, table->workers == 1);
-}
-
-void flow_table_move(struct flow_table *table, struct flow *flow, flow_ingress from)
-{
-	struct flow_direction *original = &flow->direction[FLOW_ORIGINAL];
-	bool half_open;
-
-	if (flow_charge_number(original->ingress) == flow_charge_number(from)) {
-		original->ingress = from;
-		return;
-	}
-	half_open = atomic_fetch_and_explicit(&flow->account.flags, (uint8_t)~FLOW_HALF_OPEN,
-					      memory_order_acq_rel) &
-		    FLOW_HALF_OPEN;
-	flow_charge(table, flow, half_open, -1);
-	original->ingress = from;
-	flow_charge(table, flow, half_open, 1);
-	if (half_open)
-		atomic_fetch_or_explicit(&flow->account.flags, FLOW_HALF_OPEN,
-					 memory_order_acq_rel);
 }
 
 uint64_t flow_table_count(const struct flow_table *table)

@@ -156,8 +156,8 @@ struct flow_table {
 	uint32_t max;
 	uint32_t workers;
 	struct rte_rcu_qsbr *readers;
-	struct flow_charge *charges; // by flow_charge_number
-	struct flow_block *blocks;   // of numbers
+	struct flow_charges charges;
+	struct flow_block *blocks; // of numbers
 	uint32_t block_count;
 	uint32_t block_shift;
 	_Atomic uint32_t blocks_free; // that any worker may take,
@@ -357,18 +357,6 @@ static inline uint32_t flow_table_room(const struct flow_table *table, uint32_t 
 		live = live * FLOW_SHARDS / own->shards;
 	return live < table->max ? (uint32_t)(table->max - live) : 0;
 }
-
-static inline struct flow_charge *flow_table_charge(const struct flow_table *table,
-						    flow_ingress ingress)
-{
-	return &table->charges[flow_charge_number(ingress)];
-}
-
-// The connection's state is no longer a half-open one (FLOW_OPENED): gives that back. Any worker.
-void flow_table_opened(struct flow_table *table, struct flow *flow);
-
-// The original direction comes from elsewhere now. Owner.
-void flow_table_move(struct flow_table *table, struct flow *flow, flow_ingress from);
 
 // Removes a connection of the worker's own.
 void flow_table_remove(struct flow_table *table, uint32_t worker, flow_reference reference);

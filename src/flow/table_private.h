@@ -132,18 +132,6 @@ static inline uint8_t flow_due_time(const struct flow_table_worker *own, const s
 	return (uint8_t)(now + (wait < AGE_LOOK ? wait : AGE_LOOK));
 }
 
-// `by` is 1 or -1.
-static inline void flow_charge(const struct flow_table *table, const struct flow *flow,
-			       bool half_open, int by)
-{
-	struct flow_charge *charge =
-		flow_table_charge(table, flow->direction[FLOW_ORIGINAL].ingress);
-
-	flow_charge_change(&charge->connections, by, table->workers == 1);
-	if (half_open)
-		flow_charge_change(&charge->half_open, by, table->workers == 1);
-}
-
 // A connection whose keys were taken out, so that nobody finds it any more.
 static inline void flow_table_end_flow(struct flow_table *table, uint32_t worker, struct flow *flow)
 {
@@ -153,11 +141,11 @@ static inline void flow_table_end_flow(struct flow_table *table, uint32_t worker
 	own->removed++;
 	own->keys -= flags & FLOW_ONE_WAY ? 1 : 2;
 	// Another worker may be giving a half-open one back.
-	if (table->workers == 1)
+	if (table->charges.alone)
 		atomic_store_explicit(&flow->account.flags, 0, memory_order_release);
 	else
 		flags = atomic_exchange_explicit(&flow->account.flags, 0, memory_order_acq_rel);
-	flow_charge(table, flow, flags & FLOW_HALF_OPEN, -1);
+	flow_charge_add(&table->charges, flow, flags & FLOW_HALF_OPEN, -1);
 	atomic_thread_fence(memory_order_release);
 }
 

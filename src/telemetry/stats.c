@@ -87,7 +87,7 @@ static bool add_worker_drops(Sluice__V1__WorkerStats *stats, const struct contro
 
 static void add_charge(const struct control *control, uint32_t number, Sluice__V1__PortStats *stats)
 {
-	const struct flow_charge *charge = &control->engine->flows->charges[number];
+	const struct flow_charge *charge = &control->engine->flows->charges.list[number];
 
 	stats->connections += atomic_load_explicit(&charge->connections, memory_order_relaxed);
 	stats->half_open_connections +=

@@ -209,7 +209,7 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	if (unlikely(worker->trace) || (reference & 1) == FLOW_REPLY)
 		direction->ingress = from;
 	else
-		flow_table_move(worker->flows, flow, from);
+		flow_charge_move(&worker->flows->charges, flow, from);
 	flow_action_set(direction, walk.action, walk.generation);
 	set_rules(flow, &walk);
 	if (flow_state_has_numbers(&flow->account) && !network_of(worker, flow)->window_check)
@@ -250,10 +250,11 @@ static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		    struct flow *flow)
 {
 	struct flow_account *account = &flow->account;
+	struct flow_charges *charges = worker->trace ? NULL : &worker->flows->charges;
 
-	switch (flow_account_packet(account, reference & 1, packet, packet->length, worker->now)) {
+	switch (flow_account_packet(charges, account, reference & 1, packet, packet->length,
+				    worker->now)) {
 	case FLOW_GOES_ON:
-	case FLOW_OPENED:
 		break;
 	case FLOW_PASSES:
 		worker_say(worker, "connection", "the packet changes nothing in it");
@@ -267,6 +268,7 @@ static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		if (flow_state_tolerates(account, reference & 1, packet,
 					 several_workers(worker, flow),
 					 network_of(worker, flow)->mid_stream_pickup)) {
+			flow_charge_settle(charges, account);
 			flow_account_count(account, reference & 1, packet->length);
 			account->last_seen = worker->now;
 			break;
@@ -286,8 +288,6 @@ static bool account(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		worker_drop(worker, mbuf, ingress.port, DROP_TCP_FLAGS);
 		return false;
 	}
-	if (!worker->trace && flow_account_settle(account) == FLOW_OPENED)
-		flow_table_opened(worker->flows, flow);
 	// Its numbers are there now, while another worker may be accounting the next packet.
 	if (!sole_worker(worker, ingress.port))
 		atomic_fetch_or_explicit(&account->flags, FLOW_RACED, memory_order_relaxed);

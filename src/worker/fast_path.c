@@ -436,17 +436,6 @@ static inline bool is_of(const struct flow_direction *direction, const struct pa
 	return flow_key_equal(&direction->key, &packet->key) && direction->ingress == ingress;
 }
 
-// In the usual case nothing is to be done.
-static inline bool accounted(struct worker *worker, struct flow *flow, enum flow_progress progress)
-{
-	if (likely(progress == FLOW_GOES_ON))
-		return true;
-	if (progress != FLOW_OPENED)
-		return false;
-	flow_table_opened(worker->flows, flow);
-	return true;
-}
-
 // True: what was decided about the connection holds for the packet, which is accounted.
 static inline bool account(struct worker *worker, struct flow *flow, flow_reference reference,
 			   const struct packet *packet, uint32_t generation,
@@ -460,9 +449,8 @@ static inline bool account(struct worker *worker, struct flow *flow, flow_refere
 	*action = flow_action_get(direction);
 	return before == generation && likely(!(action->flags & FLOW_ACTION_HELPED)) &&
 	       atomic_load_explicit(&direction->generation, memory_order_relaxed) == before &&
-	       accounted(worker, flow,
-			 flow_account_packet(&flow->account, reference & 1, packet, packet->length,
-					     worker->now));
+	       flow_account_packet(&worker->flows->charges, &flow->account, reference & 1, packet,
+				   packet->length, worker->now) == FLOW_GOES_ON;
 }
 
 // What is changed when a packet's connection is judged anew, of both directions, comes near some

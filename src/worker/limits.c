@@ -22,7 +22,7 @@ enum drop_reason limits_judge(struct worker *worker, const struct packet *packet
 	const struct connection_limits *limits = &worker->tables->ports[ingress.port].limits;
 	struct flow_table *flows = worker->flows;
 	flow_ingress from = (uint64_t)ingress.port << 48 | (uint64_t)ingress.peer << 32;
-	struct flow_charge *charge = flow_table_charge(flows, from);
+	struct flow_charge *charge = flow_charge_of(&flows->charges, from);
 	uint32_t room = flow_table_room(flows, flow_table_owner(flows, hash));
 	uint32_t most = limits->connections ? limits->connections : room;
 	uint32_t half_open_most = limits->half_open ? limits->half_open : (room + 1) / 2;
@@ -33,7 +33,8 @@ enum drop_reason limits_judge(struct worker *worker, const struct packet *packet
 		const struct flow *flow = flow_table_get(flows, replaced);
 
 		// It ends if this one begins.
-		if (flow_table_charge(flows, flow->direction[FLOW_ORIGINAL].ingress) == charge) {
+		if (flow_charge_of(&flows->charges, flow->direction[FLOW_ORIGINAL].ingress) ==
+		    charge) {
 			count--;
 			half_open -= flow_has(&flow->account, FLOW_HALF_OPEN);
 		}

@@ -269,8 +269,8 @@ static bool is_plain(struct worker *worker, const struct packet *packet, flow_re
 
 	flow_table_account(worker->flows, reference, account);
 	state = account->state;
-	return flow_account_packet(account, reference & 1, packet, packet->length, worker->now) ==
-		       FLOW_GOES_ON &&
+	return flow_account_packet(NULL, account, reference & 1, packet, packet->length,
+				   worker->now) == FLOW_GOES_ON &&
 	       account->state == state;
 }
 

@@ -73,8 +73,8 @@ static void track(const struct packet *packet)
 		flow_state_open(&account, packet, i & 2);
 		for (unsigned int direction = 0; direction < 4; direction++) {
 			require(flow_state_get(&account) < FLOW_STATE_COUNT);
-			if (flow_account_packet(&account, direction & 1, packet, packet->length,
-						1) == FLOW_OUTSIDE)
+			if (flow_account_packet(NULL, &account, direction & 1, packet,
+						packet->length, 1) == FLOW_OUTSIDE)
 				flow_state_tolerates(&account, direction & 1, packet, direction & 2,
 						     i & 1);
 		}

@@ -26,7 +26,7 @@ static struct flow flow_from(uint32_t key, uint32_t from, enum flow_state state)
 static void assert_charged(const struct flow_fixture *fixture, uint32_t from, uint32_t connections,
 			   uint32_t half_open)
 {
-	const struct flow_charge *charge = flow_table_charge(fixture->table, opener(from));
+	const struct flow_charge *charge = flow_charge_of(&fixture->table->charges, opener(from));
 
 	assert_int_equal(charge->connections, connections);
 	assert_int_equal(charge->half_open, half_open);
@@ -44,13 +44,19 @@ static void test_half_open(void **state)
 	fixture_insert(&fixture, &flow, 1000);
 	assert_charged(&fixture, 0, 1, 1);
 	assert_charged(&fixture, 3, 1, 0);
-	assert_int_equal(flow_account_settle(&live->account), FLOW_GOES_ON);
+	live->account.state = FLOW_STATE_SYN_RECEIVED;
+	flow_charge_settle(&fixture.table->charges, &live->account);
+	assert_charged(&fixture, 0, 1, 1);
 	live->account.state = FLOW_STATE_ESTABLISHED;
-	assert_int_equal(flow_account_settle(&live->account), FLOW_OPENED);
-	flow_table_opened(fixture.table, live);
-	flow_table_opened(fixture.table, live);
+	flow_charge_settle(NULL, &live->account);
+	assert_charged(&fixture, 0, 1, 1);
+	for (unsigned int i = 0; i < 2; i++)
+		flow_charge_settle(&fixture.table->charges, &live->account);
 	assert_charged(&fixture, 0, 1, 0);
-	assert_int_equal(flow_account_settle(&live->account), FLOW_GOES_ON);
+	// Half open once, and then never again.
+	live->account.state = FLOW_STATE_PICKED_UP;
+	flow_charge_settle(&fixture.table->charges, &live->account);
+	assert_charged(&fixture, 0, 1, 0);
 	fixture_close(&fixture);
 }
 
@@ -65,14 +71,15 @@ static void test_move(void **state)
 	fixture_open(&fixture, TABLE, 1);
 	reference = fixture_insert(&fixture, &flow, 1000);
 	live = flow_table_get(fixture.table, reference);
-	flow_table_move(fixture.table, live, opener(0) | 77);
+	flow_charge_move(&fixture.table->charges, live, opener(0) | 77);
 	assert_charged(&fixture, 0, 1, 1);
-	flow_table_move(fixture.table, live, opener(4));
+	flow_charge_move(&fixture.table->charges, live, opener(4));
 	assert_charged(&fixture, 0, 0, 0);
 	assert_charged(&fixture, 4, 1, 1);
 	assert_int_equal(live->direction[FLOW_ORIGINAL].ingress, opener(4));
-	flow_table_opened(fixture.table, live);
-	flow_table_move(fixture.table, live, opener(1));
+	live->account.state = FLOW_STATE_REPLIED;
+	flow_charge_settle(&fixture.table->charges, &live->account);
+	flow_charge_move(&fixture.table->charges, live, opener(1));
 	assert_charged(&fixture, 4, 0, 0);
 	assert_charged(&fixture, 1, 1, 0);
 	fixture_remove(&fixture, reference);
@@ -153,13 +160,15 @@ static void test_model(void **state)
 			fixture_remove(&fixture, model[i].reference);
 			model[i].reference = 0;
 		} else if (random_below(&random, 2)) {
-			flow_table_opened(fixture.table,
-					  flow_table_get(fixture.table, model[i].reference));
+			struct flow *live = flow_table_get(fixture.table, model[i].reference);
+
+			live->account.state = FLOW_STATE_ESTABLISHED;
+			flow_charge_settle(&fixture.table->charges, &live->account);
 			model[i].half_open = false;
 		} else {
-			flow_table_move(fixture.table,
-					flow_table_get(fixture.table, model[i].reference),
-					opener(from));
+			flow_charge_move(&fixture.table->charges,
+					 flow_table_get(fixture.table, model[i].reference),
+					 opener(from));
 			model[i].from = from;
 		}
 		if (step % 50)
@@ -171,7 +180,7 @@ static void test_model(void **state)
 			}
 		for (uint32_t k = 0; k < OPENERS; k++) {
 			const struct flow_charge *charge =
-				flow_table_charge(fixture.table, opener(k));
+				flow_charge_of(&fixture.table->charges, opener(k));
 
 			check_case(charge->connections == connections[k] &&
 					   charge->half_open == half_open[k],

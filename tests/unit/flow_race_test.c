@@ -60,7 +60,7 @@ static void account(struct flow *flow, enum flow_direction_index direction, stru
 
 	packet.key.protocol = IPPROTO_TCP;
 	packet.tcp_end = packet.tcp_seq + 1;
-	flow_account_packet(&flow->account, direction, &packet, 60, 1);
+	flow_account_packet(NULL, &flow->account, direction, &packet, 60, 1);
 }
 
 static void step(struct runner *runner)

@@ -53,7 +53,7 @@ static struct flow_account play(const struct step *steps, size_t count)
 		if (i == 0)
 			flow_state_open(&account, &packet, false);
 		else
-			progress = flow_account_packet(&account, step->direction, &packet, 60,
+			progress = flow_account_packet(NULL, &account, step->direction, &packet, 60,
 						       (uint32_t)i);
 		check_case(progress == step->progress, "step %zu: progress %d\n", i, progress);
 		check_case(account.state == step->state, "step %zu: %s (%x)\n", i,
@@ -184,7 +184,7 @@ static void test_picked_up(void **state)
 
 	PLAY(steps);
 	account = PLAY(one_direction);
-	assert_int_equal(flow_account_packet(&account, O, &packet, 60, 1), FLOW_OUTSIDE);
+	assert_int_equal(flow_account_packet(NULL, &account, O, &packet, 60, 1), FLOW_OUTSIDE);
 	assert_false(flow_state_tolerates(&account, O, &packet, true, false));
 	assert_true(flow_state_tolerates(&account, O, &packet, false, true));
 	assert_int_equal(account.state, FLOW_STATE_PICKED_UP | FLOW_LOOSE);

@@ -123,8 +123,8 @@ static void test_nonsense(void **state)
 				};
 				struct flow_account before = account;
 
-				check_case(flow_account_packet(&account, FLOW_REPLY, &packet, 60,
-							       9) == FLOW_BREAKS,
+				check_case(flow_account_packet(NULL, &account, FLOW_REPLY, &packet,
+							       60, 9) == FLOW_BREAKS,
 					   "%s, flags %02x\n", flow_state_name(s), nonsense[i]);
 				assert_memory_equal(&account, &before, sizeof(account));
 			}
@@ -137,23 +137,23 @@ static void test_other_protocols(void **state)
 	struct packet packet = {.key = {.protocol = IPPROTO_UDP}};
 	struct flow_account account = {.state = S(UNREPLIED)};
 
-	flow_account_packet(&account, FLOW_ORIGINAL, &packet, 60, 1);
+	flow_account_packet(NULL, &account, FLOW_ORIGINAL, &packet, 60, 1);
 	assert_int_equal(account.state, S(UNREPLIED));
-	flow_account_packet(&account, FLOW_REPLY, &packet, 60, 1);
+	flow_account_packet(NULL, &account, FLOW_REPLY, &packet, 60, 1);
 	assert_int_equal(account.state, S(REPLIED));
-	flow_account_packet(&account, FLOW_ORIGINAL, &packet, 60, 1);
+	flow_account_packet(NULL, &account, FLOW_ORIGINAL, &packet, 60, 1);
 	assert_int_equal(account.state, S(REPLIED));
 	for (size_t i = 0; i < sizeof(protocols); i++) {
 		packet.key.protocol = protocols[i];
 		account.state = S(UNREPLIED);
-		flow_account_packet(&account, FLOW_ORIGINAL, &packet, 60, 1);
+		flow_account_packet(NULL, &account, FLOW_ORIGINAL, &packet, 60, 1);
 		assert_int_equal(account.state, S(UNREPLIED));
-		flow_account_packet(&account, FLOW_REPLY, &packet, 60, 1);
+		flow_account_packet(NULL, &account, FLOW_REPLY, &packet, 60, 1);
 		assert_int_equal(account.state, S(OTHER));
 	}
 	packet.key.protocol = IPPROTO_ICMP;
 	account.state = S(ICMP);
-	flow_account_packet(&account, FLOW_REPLY, &packet, 60, 1);
+	flow_account_packet(NULL, &account, FLOW_REPLY, &packet, 60, 1);
 	assert_int_equal(account.state, S(ICMP));
 }
 

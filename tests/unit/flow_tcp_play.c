@@ -24,7 +24,7 @@ void play(const struct step *steps, size_t count, bool loose, uint32_t first, ui
 		if (i == 0)
 			flow_state_open(&account, &packet, loose);
 		else
-			progress = flow_account_packet(&account, d, &packet, 60, (uint32_t)i);
+			progress = flow_account_packet(NULL, &account, d, &packet, 60, (uint32_t)i);
 		check_case(progress == step->progress, "from %u, %u: step %zu: progress %d\n",
 			   first, second, i, progress);
 		if (progress == FLOW_RENEWS)

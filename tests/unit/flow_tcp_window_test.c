@@ -175,9 +175,9 @@ static struct flow_account established(void)
 		if (i == 0)
 			flow_state_open(&account, &packet, false);
 		else
-			assert_int_equal(
-				flow_account_packet(&account, steps[i].direction, &packet, 60, 1),
-				FLOW_GOES_ON);
+			assert_int_equal(flow_account_packet(NULL, &account, steps[i].direction,
+							     &packet, 60, 1),
+					 FLOW_GOES_ON);
 	}
 	assert_int_equal(account.state, S(ESTABLISHED));
 	return account;
@@ -207,8 +207,9 @@ static void test_near(void **state)
 			.tcp_window = 1000,
 		};
 
-		assert_int_equal(flow_account_packet(&account, cases[i].direction, &packet, 60, 1),
-				 FLOW_OUTSIDE);
+		assert_int_equal(
+			flow_account_packet(NULL, &account, cases[i].direction, &packet, 60, 1),
+			FLOW_OUTSIDE);
 		assert_false(
 			flow_state_tolerates(&account, cases[i].direction, &packet, false, true));
 		assert_memory_equal(&account, &before, sizeof(account));
@@ -232,15 +233,15 @@ static void test_one_direction(void **state)
 	packet = (struct packet){.key = {.protocol = IPPROTO_TCP}, .tcp_flags = ACK};
 	packet.tcp_seq = packet.tcp_end = 1;
 	packet.tcp_ack = 12345;
-	assert_int_equal(flow_account_packet(&account, O, &packet, 60, 1), FLOW_OUTSIDE);
+	assert_int_equal(flow_account_packet(NULL, &account, O, &packet, 60, 1), FLOW_OUTSIDE);
 	assert_false(flow_state_tolerates(&account, O, &packet, true, false));
 	assert_int_equal(account.state, S(SYN_SENT));
 	assert_true(flow_state_tolerates(&account, O, &packet, false, true));
 	assert_int_equal(account.state, S(PICKED_UP) | FLOW_LOOSE);
 	packet.tcp_seq = packet.tcp_end = 500000;
-	assert_int_equal(flow_account_packet(&account, O, &packet, 60, 1), FLOW_GOES_ON);
+	assert_int_equal(flow_account_packet(NULL, &account, O, &packet, 60, 1), FLOW_GOES_ON);
 	packet.tcp_flags = FIN | ACK;
-	assert_int_equal(flow_account_packet(&account, O, &packet, 60, 1), FLOW_GOES_ON);
+	assert_int_equal(flow_account_packet(NULL, &account, O, &packet, 60, 1), FLOW_GOES_ON);
 	assert_int_equal(flow_state_get(&account), S(CLOSING));
 }
 
@@ -256,7 +257,7 @@ static void test_quotes(void **state)
 				.tcp_window = 1000};
 	struct packet error = {.key = {.protocol = IPPROTO_TCP}};
 
-	assert_int_equal(flow_account_packet(&account, O, &packet, 60, 1), FLOW_GOES_ON);
+	assert_int_equal(flow_account_packet(NULL, &account, O, &packet, 60, 1), FLOW_GOES_ON);
 	error.tcp_seq = 1;
 	assert_true(flow_state_quotes(&account, O, &error));
 	error.tcp_seq = 701;
