@@ -1,7 +1,7 @@
 // The audit: soon after the start, once a minute, and when it is asked for, what is in force is
 // held against the objects. The tables are compiled anew, from nothing, and compared; so are
-// devices, and connections that the kernel forwards. What differs is put right by putting all of it
-// in force anew.
+// devices, connections that the kernel forwards, and who is charged with connections. What differs
+// is put right by putting all of it in force anew.
 //
 // It is done in steps, a turn of the event loop each. Where a step takes long, because there are
 // many objects, the next audit comes later: all of them together cost a thousandth of a core at
@@ -24,6 +24,7 @@ enum step {
 	STEP_TABLES,
 	STEP_DEVICES,
 	STEP_OFFLOAD,
+	STEP_CONNECTIONS,
 	STEP_REPAIR,
 	STEP_END,
 };
@@ -44,13 +45,14 @@ struct audit {
 	int64_t took; // microseconds of the processor
 	struct differences found[AUDIT_AREAS];
 	struct audit_offload *offload; // while it is looked at
+	struct audit_charges *charges; // likewise
 	struct waiting *waiting;
 	uint64_t runs;
 	uint64_t counts[AUDIT_AREAS];
 	uint64_t not_repaired;
 };
 
-static const char *const area_names[AUDIT_AREAS] = {"tables", "devices", "offload"};
+static const char *const area_names[AUDIT_AREAS] = {"tables", "devices", "offload", "connections"};
 
 static int64_t clock_us(void)
 {
@@ -259,6 +261,14 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 		else
 			audit->step = STEP_OFFLOAD;
 		break;
+	case STEP_CONNECTIONS:
+		next = audit_charges(audit->control, &audit->charges,
+				     &audit->found[AUDIT_CONNECTIONS]);
+		if (next < 0)
+			next = 0;
+		else
+			audit->step = STEP_CONNECTIONS;
+		break;
 	case STEP_REPAIR:
 		if (total(audit))
 			audit->repaired = repair(audit->control);
@@ -297,6 +307,7 @@ Sluice__V1__AuditStats *audit_stats(const struct control *control)
 	stats->tables = control->audit->counts[AUDIT_TABLES];
 	stats->devices = control->audit->counts[AUDIT_DEVICES];
 	stats->offload = control->audit->counts[AUDIT_OFFLOAD];
+	stats->connections = control->audit->counts[AUDIT_CONNECTIONS];
 	stats->not_repaired = control->audit->not_repaired;
 	return stats;
 }
@@ -320,6 +331,7 @@ void audit_close(struct audit *audit)
 		return;
 	calls_answer(audit, true);
 	free(audit->offload);
+	audit_charges_free(audit->charges);
 	if (audit->timer)
 		event_free(audit->timer);
 	free(audit);

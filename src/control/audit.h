@@ -9,6 +9,7 @@ enum audit_area {
 	AUDIT_TABLES,
 	AUDIT_DEVICES,
 	AUDIT_OFFLOAD,
+	AUDIT_CONNECTIONS,
 	AUDIT_AREAS,
 };
 
@@ -23,3 +24,10 @@ bool audit_devices(const struct control *control, struct differences *difference
 struct audit_offload;
 int audit_offload(const struct control *control, struct audit_offload **state,
 		  struct differences *differences);
+
+// audit_charges.c: who is charged with how many connections; likewise.
+struct audit_charges;
+int audit_charges(const struct control *control, struct audit_charges **state,
+		  struct differences *differences);
+// NULL does nothing.
+void audit_charges_free(struct audit_charges *state);

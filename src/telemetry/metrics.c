@@ -251,13 +251,15 @@ static void audit_write(FILE *file, const Sluice__V1__AuditStats *audit)
 	count(file, audit->runs);
 	family(file, found, "counter",
 	       "Differences that these found and, if they could, put right, by area: tables, "
-	       "devices, offload.");
+	       "devices, offload, connections.");
 	sample(file, found, "area", "tables", NULL, NULL);
 	count(file, audit->tables);
 	sample(file, found, "area", "devices", NULL, NULL);
 	count(file, audit->devices);
 	sample(file, found, "area", "offload", NULL, NULL);
 	count(file, audit->offload);
+	sample(file, found, "area", "connections", NULL, NULL);
+	count(file, audit->connections);
 	family(file, left, "counter", "Of these differences, those that could not be put right.");
 	sample(file, left, NULL, NULL, NULL, NULL);
 	count(file, audit->not_repaired);

@@ -43,7 +43,7 @@ def audits(node):
     """Runs, and differences by area."""
     found = samples(node)
     return value(found, "sluice_audits_total"), {area: value(found, "sluice_audit_differences_total", area=area)
-                                                 for area in ("tables", "devices", "offload")}
+                                                 for area in ("tables", "devices", "offload", "connections")}
 
 
 def nothing_differs(node):
@@ -126,7 +126,7 @@ def test_damage_is_put_right(lab, node):
     assert [line.split() for line in result.stdout.splitlines()] == [["AREA", "WHAT", "REPAIRED"],
                                                                     ["tables", "Port/one", "yes"]]
     assert node.trace("tagged", packet) == "allow"
-    assert audits(node)[1] == {"tables": 1, "devices": 0, "offload": 0}
+    assert audits(node)[1] == {"tables": 1, "devices": 0, "offload": 0, "connections": 0}
     assert "warning audit difference repaired area=tables what=Port/one" in node.text()
     nothing_differs(node)
 

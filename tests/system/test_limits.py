@@ -1,10 +1,14 @@
 """What one port, or the ports of another node, may open: no workload fills the table for others."""
 
+import re
+import struct
+
 import pytest
 
 from conversation import Conversation
 from node import eventually
 from packets import ICMP, TCP, UDP, Raw, fresh_port
+from test_audit import own_memory
 
 TABLE = 64
 
@@ -230,6 +234,31 @@ def test_workers(one_lab, family):
     eventually(lambda: counts(lab, "left") == (10, 0))
 
 
-def test_an_audit_finds_other_limits_only_where_there_are_any(lab):
-    lab.change(lab["left"], limits={"connections": 7, "connectionRate": 5})
-    assert lab.nodes["a"].json("audit").get("total", 0) in (0, "0")
+def audit(node):
+    return [line.split(maxsplit=1) for line in node.run("audit").stdout.splitlines()[1:]]
+
+
+def test_an_audit_holds_charges_against_the_table(lab):
+    """Nothing in the product damages them, so the test writes into the process' memory."""
+    node, left, right = lab["left"].node, lab["left"], lab["right"]
+    lab.change(left, limits={"connections": 7})
+    for _ in range(5):
+        lab.passes(left, datagram(lab, "v4"), right)
+    for _ in range(2):
+        lab.passes(left, datagram(lab, "v6"), right)
+    assert counts(lab, "left") == (7, 7) and not audit(node)
+    # A cache line: connections, half-open ones, a time.
+    own = re.compile(re.escape(struct.pack("<II", 7, 7)) + b".{8}" + bytes(48), re.DOTALL)
+    with open(f"/proc/{node.process.pid}/mem", "r+b", buffering=0) as memory:
+        for start, end in own_memory(node.process.pid):
+            memory.seek(start)
+            data = memory.read(end - start) or b""
+            for found in own.finditer(data):
+                if found.start() % 64 == 0:
+                    memory.seek(start + found.start())
+                    memory.write(struct.pack("<II", 9, 6))
+    assert counts(lab, "left") == (9, 6)
+    found = audit(node)
+    assert sorted(line.split("  ")[0] for _area, line in found) == [
+        "Port/left is charged with -1 half-open connections too many", "Port/left is charged with 2 connections too many"]
+    assert counts(lab, "left") == (7, 7) and not audit(node)
