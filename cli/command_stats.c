@@ -24,14 +24,14 @@ static char *drops_text(const Sluice__V1__PortStats *stats)
 
 static void ports_print(const Sluice__V1__StatsResponse *response)
 {
-	static const char *const columns[] = {"PORT",		"STATE",       ">RX PACKETS",
-					      ">RX BYTES",	">TX PACKETS", ">TX BYTES",
-					      "DROPS (PACKETS)"};
+	static const char *const columns[] = {"PORT",	      "STATE",	     ">RX PACKETS",
+					      ">RX BYTES",    ">TX PACKETS", ">TX BYTES",
+					      ">CONNECTIONS", ">HALF OPEN",  "DROPS (PACKETS)"};
 	struct table *table = table_new(columns, sizeof(columns) / sizeof(*columns));
 
 	for (size_t i = 0; i < response->n_ports; i++) {
 		const Sluice__V1__PortStats *stats = response->ports[i]->value;
-		char numbers[4][24];
+		char numbers[6][24];
 		char *drops;
 
 		if (!stats)
@@ -40,6 +40,8 @@ static void ports_print(const Sluice__V1__StatsResponse *response)
 		snprintf(numbers[1], sizeof(numbers[1]), "%" PRIu64, stats->rx_bytes);
 		snprintf(numbers[2], sizeof(numbers[2]), "%" PRIu64, stats->tx_packets);
 		snprintf(numbers[3], sizeof(numbers[3]), "%" PRIu64, stats->tx_bytes);
+		snprintf(numbers[4], sizeof(numbers[4]), "%" PRIu64, stats->connections);
+		snprintf(numbers[5], sizeof(numbers[5]), "%" PRIu64, stats->half_open_connections);
 		drops = drops_text(stats);
 		const char *cells[] = {response->ports[i]->key,
 				       stats->state,
@@ -47,6 +49,8 @@ static void ports_print(const Sluice__V1__StatsResponse *response)
 				       numbers[1],
 				       numbers[2],
 				       numbers[3],
+				       numbers[4],
+				       numbers[5],
 				       drops};
 		table_row(table, cells);
 		free(drops);

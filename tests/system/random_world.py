@@ -56,6 +56,8 @@ class World:
                 fields["connectionTracking"] = {"midStreamPickup": rng.random() < .5, "windowCheck": rng.random() < .7}
             lab.network(f"n{number}", number, vrf=rng.choice([*vrfs, None]), gateway=rng.random() < .8,
                         vni=rng.choice([None, None, None, 0]), **fields)
+        if rng.random() < .4:
+            lab.limits("a", **self.limits())
         self.groups = [f"g{number}" for number in range(rng.randint(0, 3))]
         for name in self.groups:
             lab.group(name, *self.rules())
@@ -95,9 +97,23 @@ class World:
         rng = self.rng
         if self.groups and rng.random() < .7:
             fields["securityGroups"] = rng.sample(self.groups, rng.randint(1, len(self.groups)))
+        if rng.random() < .4:
+            fields["limits"] = self.limits()
         if rng.random() < .2:
             fields["allowedAddresses"] = [rng.choice(["10.1.0.100/32", "fd00:1::100/128", "10.99.0.0/16", "fd99::/32"])]
         self.lab.workload(name, node, network or rng.choice(list(self.lab.networks)), **fields)
+
+    def limits(self):
+        """Some that are met, and some that are not. None that time gives back."""
+        rng = self.rng
+        limits = {}
+        if rng.random() < .7:
+            limits["connections"] = rng.choice([1, 2, 3, 5, 1000])
+        if rng.random() < .5:
+            limits["halfOpen"] = min(rng.choice([1, 2, 1000]), limits.get("connections", 1000))
+        if rng.random() < .3:
+            limits |= {"connectionRate": 1000, "connectionBurst": 10000}
+        return limits
 
     def rules(self):
         rng = self.rng
