@@ -97,7 +97,7 @@ class World:
         rng = self.rng
         if self.groups and rng.random() < .7:
             fields["securityGroups"] = rng.sample(self.groups, rng.randint(1, len(self.groups)))
-        if rng.random() < .4:
+        if rng.random() < .6:
             fields["limits"] = self.limits()
         if rng.random() < .2:
             fields["allowedAddresses"] = [rng.choice(["10.1.0.100/32", "fd00:1::100/128", "10.99.0.0/16", "fd99::/32"])]
@@ -107,10 +107,10 @@ class World:
         """Some that are met, and some that are not. None that time gives back."""
         rng = self.rng
         limits = {}
-        if rng.random() < .7:
-            limits["connections"] = rng.choice([1, 2, 3, 5, 1000])
         if rng.random() < .5:
-            limits["halfOpen"] = min(rng.choice([1, 2, 1000]), limits.get("connections", 1000))
+            limits["connections"] = rng.choice([1, 2, 3, 5, 1000])
+        if rng.random() < .6:
+            limits["halfOpen"] = min(rng.choice([1, 1, 2, 1000]), limits.get("connections", 1000))
         if rng.random() < .3:
             limits |= {"connectionRate": 1000, "connectionBurst": 10000}
         return limits
