@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "control/control.h"
+#include "layer/external/external.h"
 #include "model/memory.h"
 #include "model/object.h"
 
@@ -87,6 +88,76 @@ static void port_status(const struct control *control, const Sluice__V1__Port *p
 		status->state = ACTIVE;
 }
 
+// What is wrong with a router on an external network. `wrong` has room for `size` bytes.
+static void router_status(const struct external_hop *hop, size_t size, char *wrong, size_t *used)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (external_hop_is_down(hop) && *used < size)
+		*used += (size_t)snprintf(wrong + *used, size - *used, "%s%s does not answer",
+					  *used ? ", " : "", ip_format(&hop->address, text));
+}
+
+static void routers_say(const char *wrong, Sluice__V1__ObjectStatus *status)
+{
+	status->state = ACTIVE;
+	if (*wrong)
+		status->reason = memory_text(wrong);
+}
+
+static void network_status(const struct control *control, const Sluice__V1__Network *network,
+			   Sluice__V1__ObjectStatus *status)
+{
+	const struct externals *externals = control->tables->externals;
+	uint32_t number = numbers_find(&control->numbers.networks, network->name);
+	char wrong[256] = "";
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < externals->hop_count; i++)
+		if (externals->hops[i].network == number)
+			router_status(&externals->hops[i], sizeof(wrong), wrong, &used);
+	routers_say(wrong, status);
+}
+
+// Is it the router that the next hop names, or a gateway where it names none?
+static bool is_named(const struct control *control, const Sluice__V1__ExternalHop *named,
+		     const struct ip_address *router)
+{
+	const Sluice__V1__Object *network =
+		object_set_find(control->objects, SLUICE__V1__OBJECT__KIND_NETWORK, named->network);
+	struct ip_address address;
+
+	if (*named->address)
+		return ip_parse(named->address, &address) && ip_equal(&address, router);
+	for (size_t i = 0; network && i < network->network->n_subnets; i++)
+		if (ip_parse(network->network->subnets[i]->gateway, &address) &&
+		    ip_equal(&address, router))
+			return true;
+	return false;
+}
+
+static void route_status(const struct control *control, const Sluice__V1__Route *route,
+			 Sluice__V1__ObjectStatus *status)
+{
+	const struct externals *externals = control->tables->externals;
+	char wrong[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < route->n_next_hops; i++) {
+		const Sluice__V1__NextHop *hop = route->next_hops[i];
+		uint32_t number;
+
+		if (hop->next_hop_case != SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL)
+			continue;
+		number = numbers_find(&control->numbers.networks, hop->external->network);
+		for (uint32_t j = 0; j < externals->hop_count; j++)
+			if (externals->hops[j].network == number &&
+			    is_named(control, hop->external, &externals->hops[j].address))
+				router_status(&externals->hops[j], sizeof(wrong), wrong, &used);
+	}
+	routers_say(wrong, status);
+}
+
 Sluice__V1__ObjectStatus *status_new(const struct control *control,
 				     const Sluice__V1__Object *object)
 {
@@ -99,6 +170,10 @@ Sluice__V1__ObjectStatus *status_new(const struct control *control,
 		node_status(control, object->node, status);
 	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_PORT)
 		port_status(control, object->port, status);
+	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_NETWORK)
+		network_status(control, object->network, status);
+	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_ROUTE)
+		route_status(control, object->route, status);
 	else
 		status->state = ACTIVE;
 	return status;

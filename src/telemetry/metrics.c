@@ -231,6 +231,19 @@ static void layers_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 	}
 }
 
+static void next_hops_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	static const char name[] = "sluice_next_hop_up";
+
+	family(file, name, "gauge",
+	       "1 where a router on an external network answers, or was not asked yet, else 0.");
+	for (size_t i = 0; i < stats->n_next_hops; i++) {
+		sample(file, name, "network", stats->next_hops[i]->network, "router",
+		       stats->next_hops[i]->router);
+		count(file, stats->next_hops[i]->up);
+	}
+}
+
 static void connections_write(FILE *file, const Sluice__V1__Connections *connections)
 {
 	gauge(file, "sluice_connections", "Live connections.", connections->current);
@@ -329,6 +342,7 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	ports_write(file, stats);
 	workers_write(file, stats);
 	layers_write(file, stats);
+	next_hops_write(file, stats);
 	audit_write(file, stats->audit);
 	api_write(file, stats->api);
 	process_write(file, stats->process);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "control/control.h"
+#include "layer/external/external.h"
 #include "telemetry/telemetry.h"
 
 // What went on in the kernel.
@@ -213,6 +214,33 @@ static bool add_layers(const struct control *control, Sluice__V1__StatsResponse 
 	return true;
 }
 
+static bool add_next_hops(const struct control *control, Sluice__V1__StatsResponse *response)
+{
+	const struct tables *tables = control->tables;
+	const struct externals *externals = tables->externals;
+
+	response->next_hops =
+		calloc(externals->hop_count + (size_t)1, sizeof(*response->next_hops));
+	if (!response->next_hops)
+		return false;
+	for (uint32_t i = 0; i < externals->hop_count; i++) {
+		const struct external_hop *hop = &externals->hops[i];
+		Sluice__V1__NextHopStats *stats = malloc(sizeof(*stats));
+		char text[IP_TEXT_SIZE];
+
+		if (!stats)
+			return false;
+		sluice__v1__next_hop_stats__init(stats);
+		response->next_hops[response->n_next_hops++] = stats;
+		stats->network = strdup(tables->networks[hop->network].name);
+		stats->router = strdup(ip_format(&hop->address, text));
+		stats->up = !external_hop_is_down(hop);
+		if (!stats->network || !stats->router)
+			return false;
+	}
+	return true;
+}
+
 // NULL: no memory.
 static Sluice__V1__ApiStats *api_entry(const struct control *control)
 {
@@ -266,7 +294,7 @@ static bool collect(const struct control *control, bool with_ports,
 	response->audit = audit_stats(control);
 	response->api = api_entry(control);
 	return response->process && response->audit && response->api &&
-	       add_layers(control, response);
+	       add_layers(control, response) && add_next_hops(control, response);
 }
 
 static Sluice__V1__StatsResponse *collected(const struct control *control, bool with_ports)

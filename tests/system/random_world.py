@@ -4,6 +4,7 @@ import collections
 import ipaddress
 import random
 
+import outside
 from packets import (ARP, BROADCAST, ICMP, IP, TCP, UDP, VXLAN, Dot1Q, Ether, ICMPv6DestUnreach, ICMPv6EchoReply,
                      ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr,
                      ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
@@ -18,6 +19,11 @@ from scapy.layers.inet6 import ICMPv6MLDone, ICMPv6MLQuery, ICMPv6MLReport, Rout
 PORTS = [22, 53, 80, 81, 443, 1000, 33434]
 FAMILIES = ("v4", "v6")
 FLAGS = ["S", "S", "S", "SA", "A", "A", "PA", "FA", "F", "R", "RA", "SF", "", "FPU", "SR", "SEC"]
+
+
+# Behind the router on the external network.
+OUTSIDE = {"v4": "198.51.100.9", "v6": "2001:db8:7::9"}
+OUTSIDE_PREFIX = {"v4": "198.51.100.0/24", "v6": "2001:db8:7::/64"}
 
 
 def family_of(address):
@@ -39,6 +45,22 @@ def plain(data):
             frame[layer].remove_payload()
             frame[layer].add_payload(Raw(content))
     return frame
+
+
+class Router:
+    """On the external network."""
+
+    mac = "52:54:00:ff:00:09"
+
+    def __init__(self, vlan):
+        self.vlan = vlan
+        self.address = {family: outside.at(family, 1) for family in FAMILIES}
+
+    def tag(self, data):
+        return data[:12] + b"\x81\0" + self.vlan.to_bytes(2, "big") + data[12:] if self.vlan else data
+
+    def untag(self, data):
+        return data[:12] + data[16:] if self.vlan else data
 
 
 class World:
@@ -70,6 +92,42 @@ class World:
             self.port(f"b{number}", "b")
         if rng.random() < .6:
             self.routes()
+        self.router = None
+        if rng.random() < .5:
+            self.outside()
+
+    def outside(self):
+        """A router on an external network, tagged or not, which the test plays; some subnets are known there."""
+        rng, lab = self.rng, self.lab
+        self.router = Router(rng.choice([0, 0, 7]))
+        lab.objects.append(outside.network("a", self.router.vlan))
+        for network in lab.networks.values():
+            for subnet in network.object["subnets"]:
+                if "vrf" in network.object and rng.random() < .7:
+                    subnet["external"] = ["internet"]
+        for vrf in {network.object["vrf"] for network in lab.networks.values() if "vrf" in network.object}:
+            if rng.random() < .9:
+                lab.objects.append(outside.route(name=f"out-{vrf}", vrf=vrf, destinations=list(OUTSIDE_PREFIX.values())))
+
+    def from_outside(self):
+        """A frame of the router, of somebody behind it, mostly to a workload that is known outside or to the node itself."""
+        rng, lab = self.rng, self.lab
+        if rng.random() < .3 and (frame := self.answer(self.router)):
+            return self.router.tag(bytes(frame))
+        family = rng.choice(FAMILIES)
+        known = [w.address[family] for w in lab.workloads.values()
+                 if any("external" in s for s in w.network.object["subnets"] if (":" in s["cidr"]) == (family == "v6"))]
+        own = outside.own("a")[family]
+        source = rng.choice([OUTSIDE[family]] * 6 + [self.router.address[family], own, *known])
+        header = ip_header(source, rng.choice(known) if known and rng.random() < .8 else own,
+                           ttl=rng.choice([0, 1, 2, 64, 64, 64]))
+        protocol, layers = self.upper(source)
+        if protocol is not None:
+            setattr(header, "proto" if family == "v4" else "nh", protocol)
+        data = self.router.tag(bytes(Ether(src=self.router.mac, dst=lab.uplink_mac) / header / layers / self.payload()))
+        # With other addresses the device leaves it to the host's kernel.
+        start = len(bytes(Ether() / header)) + 4
+        return self.mangle(data, start) if rng.random() < .1 and len(data) > start + 2 else data
 
     def routes(self):
         """For addresses that packets have, in each Vrf; only t1 leads to others."""
@@ -147,6 +205,9 @@ class World:
     def address(self, family):
         """Mostly somebody's."""
         rng = self.rng
+        if self.router and rng.random() < .15:
+            return rng.choice([OUTSIDE[family], OUTSIDE[family], OUTSIDE[family], outside.own("a")[family],
+                               self.router.address[family]])
         networks = list(self.lab.networks.values())
         choice = rng.random()
         if choice < .7:

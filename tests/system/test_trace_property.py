@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+import outside
 import random_world
-from packets import UDP, Ether, ICMPv6ND_NA, ICMPv6ND_RA, IPv6, Wire, told, who_has
+from packets import ARP, UDP, Ether, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, IPv6, Wire, told, who_has
 from test_grpc_client import Client
 
 WORLDS = int(os.environ.get("SLUICE_WORLDS", 40))
@@ -26,21 +27,28 @@ class Underlay:
 
     mac = "52:54:00:ff:00:02"
 
-    def __init__(self, lab):
+    def __init__(self, lab, router):
         self.lab = lab
+        self.router = router
         self.wire = Wire(lab.switch, "to-a")
         self.tell()
 
     def tell(self):
-        """It asks, so it is known."""
+        """It asks, so it is known; and so does a router outside."""
         a, b = self.lab.vtep["a"], self.lab.vtep["b"]
-        self.wire.send(who_has(a, self.mac, b))
-        self.lab.uplink_mac = told(self.wire.wait_for(lambda frame: told(frame, a)), a)
+        self.ask(a, self.mac, b)
+        for family, address in (self.router.address if self.router else {}).items():
+            self.ask(outside.own("a")[family], self.router.mac, address, self.router.tag)
         self.told = time.monotonic()
+
+    def ask(self, address, mac, sender, tag=bytes):
+        """In the middle of something node a may be asking, too, if the machine is slow."""
+        self.wire.socket.send(tag(bytes(who_has(address, mac, sender))))
+        self.lab.uplink_mac = told(self.wire.wait_for(lambda frame: told(frame, address)), address)
 
     def tell_again(self):
         """Soon enough that node a does not ask in the middle of something."""
-        if time.monotonic() - self.told > 10:
+        if time.monotonic() - self.told > (2 if self.router else 10):
             self.tell()
 
 
@@ -96,7 +104,7 @@ class Observer:
                         self.pending[sub, data[:12] + data[16:]] += 1
                         break
                 else:
-                    if not (name == "uplink" and is_of_the_host(frame)):
+                    if not (name == "uplink" and (is_of_the_host(frame) or is_for_routers(frame))):
                         self.pending[name, data] += 1
         return self.pending
 
@@ -106,9 +114,16 @@ def is_advertisement(frame):
     return ICMPv6ND_RA in frame and frame.dst == "33:33:00:00:00:01" and frame.src.startswith("02:53:4c")
 
 
+def is_for_routers(frame):
+    """Questions whether a router outside is there, and announcements of addresses there."""
+    return (ARP in frame and frame[ARP].op == 1 and frame[ARP].psrc.startswith("203.0.113.")) or \
+        (IPv6 in frame and frame[IPv6].src.startswith("2001:db8:f:") and (ICMPv6ND_NS in frame or
+                                                                       frame[IPv6].dst == "ff02::1"))
+
+
 def is_of_the_host(frame):
     """The host's kernel speaks on the uplink too: MLD and router solicitations."""
-    return IPv6 in frame and UDP not in frame and ICMPv6ND_NA not in frame
+    return IPv6 in frame and UDP not in frame and ICMPv6ND_NA not in frame and (frame[IPv6].src == "::" or frame[IPv6].src.startswith("fe80"))
 
 
 def expectation(answer):
@@ -151,6 +166,8 @@ def play(world, observer, name, data, seed, number):
     for port, frame in arrived:
         if port != "uplink":
             world.remember(world.lab.workloads[port], frame)
+        elif world.router and frame[:6] == bytes.fromhex(world.router.mac.replace(":", "")):
+            world.remember(world.router, world.router.untag(frame))
     if name != "uplink":
         world.remember(world.lab.workloads[name], data)
     arrived.clear()
@@ -168,7 +185,7 @@ def test_trace_says_what_happens(one_lab, seed):
         if workload.vlan:
             workload.wire = SubWire(lab[workload.vlan[0]], workload.vlan[1])
     lab.up()
-    underlay = Underlay(lab)
+    underlay = Underlay(lab, world.router)
     sent = 0
     with Client(lab.nodes["a"].api) as client:
         observer = Observer(lab, underlay.wire, client)
@@ -180,6 +197,8 @@ def test_trace_says_what_happens(one_lab, seed):
                 world.change()
             if world.rng.random() < .2:
                 sent += play(world, observer, "uplink", world.tunnelled(), seed, number)
+            elif world.router and world.rng.random() < .3:
+                sent += play(world, observer, "uplink", world.from_outside(), seed, number)
             else:
                 name = world.rng.choice(local)
                 sent += play(world, observer, name, world.frame(lab.workloads[name]), seed, number)

@@ -63,6 +63,12 @@ static inline const struct external_hop *external_hop_of(const struct tables *ta
 			->hops[endpoint - tables->endpoints - tables->externals->first_endpoint];
 }
 
+// Was it asked, and has not answered?
+static inline bool external_hop_is_down(const struct external_hop *hop)
+{
+	return atomic_load_explicit(&hop->neighbour->down, memory_order_relaxed);
+}
+
 // The router's endpoint, or 0 where this node can't reach it.
 uint32_t external_find_hop(const struct tables *tables, uint16_t network,
 			   const struct ip_address *address);

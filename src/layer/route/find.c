@@ -47,10 +47,7 @@ static bool is_down(const struct tables *tables, const struct route_hop *hop, bo
 
 	if (!hop->external)
 		return false;
-	return !router ||
-	       atomic_load_explicit(
-		       &external_hop_of(tables, &tables->endpoints[router])->neighbour->down,
-		       memory_order_relaxed);
+	return !router || external_hop_is_down(external_hop_of(tables, &tables->endpoints[router]));
 }
 
 // What would go by a router that is down is spread over the others, and nothing else moves. If all
