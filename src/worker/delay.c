@@ -63,7 +63,7 @@ uint32_t delays_turn(struct worker *worker, uint64_t now)
 
 			next = context->next_fragment;
 			delays->count -= mbuf->nb_segs;
-			transmit_add(worker, mbuf, context->port);
+			qos_send(worker, mbuf, context->port, context->peer);
 			released++;
 		}
 	}
@@ -71,7 +71,8 @@ uint32_t delays_turn(struct worker *worker, uint64_t now)
 	return released;
 }
 
-void delays_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint64_t slot)
+void delays_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t from,
+		uint64_t slot)
 {
 	struct delays *delays = &worker->delays;
 	struct delay_slot *list;
@@ -79,7 +80,8 @@ void delays_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uin
 	if (slot - delays->slot >= DELAY_SLOTS)
 		slot = delays->slot + DELAY_SLOTS - 1;
 	list = &delays->slots[slot % DELAY_SLOTS];
-	*packet_context(mbuf) = (struct packet_context){.port = port, .kind = CONTEXT_TRANSMIT};
+	*packet_context(mbuf) =
+		(struct packet_context){.port = port, .peer = from, .kind = CONTEXT_TRANSMIT};
 	if (list->first)
 		packet_context(list->last)->next_fragment = mbuf;
 	else

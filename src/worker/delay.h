@@ -39,8 +39,9 @@ static inline uint64_t delays_slot(const struct delays *delays, uint64_t cycles)
 	return slot > delays->slot ? slot : 0;
 }
 
-// Takes a packet over that leaves by the port then, in their order.
-void delays_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint64_t slot);
+// Takes a packet over that came `from` a port and leaves by `port` then, in their order.
+void delays_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t from,
+		uint64_t slot);
 
 // Cycles until the next one may go. UINT64_MAX: none waits.
 uint64_t delays_next(const struct delays *delays, uint64_t now);

@@ -111,6 +111,7 @@ static void run(struct worker *worker)
 		fragments_turn(worker, new_second);
 		underlay_turn(worker, new_second);
 		services_turn(worker, new_second);
+		packets += uplink_queues_turn(worker, start);
 		transmit_flush_all(worker);
 		if (!packets)
 			atomic_store_explicit(&worker->quiet, worker->quiet + 1,
@@ -359,6 +360,7 @@ static void worker_free(struct worker *worker)
 		close(worker->event_fd);
 	reject_close(worker);
 	delays_close(worker);
+	uplink_queues_close(worker);
 	landing_free(&worker->landing);
 	fragments_close(worker);
 	helper_close(worker);

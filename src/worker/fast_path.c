@@ -413,8 +413,8 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 			}
 		}
 	}
-	if (unlikely(passage->slot))
-		delays_add(worker, mbuf, action.port, passage->slot);
+	if (unlikely(action.flags & FLOW_ACTION_LIMIT))
+		qos_leave(worker, mbuf, passage);
 	else
 		transmit_add(worker, mbuf, action.port);
 }

@@ -51,6 +51,16 @@ void hand_over_transmit(struct worker *worker, struct rte_mbuf **mbufs, uint32_t
 	wake_if_asleep(worker, owner);
 }
 
+void hand_over_queue(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t from,
+		     uint32_t owner)
+{
+	*packet_context(mbuf) =
+		(struct packet_context){.port = port, .peer = from, .kind = CONTEXT_TRANSMIT};
+	if (!give(worker, mbuf, owner))
+		worker_drop(worker, mbuf, from, DROP_WORKER_QUEUE_FULL);
+	wake_if_asleep(worker, owner);
+}
+
 // Takes a burst from one sender. Returns how many packets it was.
 static uint32_t take(struct worker *worker, struct rte_ring *inbox)
 {
@@ -60,7 +70,8 @@ static uint32_t take(struct worker *worker, struct rte_ring *inbox)
 	count = rte_ring_sc_dequeue_burst(inbox, (void **)mbufs, PORT_BURST, NULL);
 	for (uint32_t i = 0; i < count; i++) {
 		if (packet_context(mbufs[i])->kind == CONTEXT_TRANSMIT)
-			transmit_add(worker, mbufs[i], packet_context(mbufs[i])->port);
+			qos_send(worker, mbufs[i], packet_context(mbufs[i])->port,
+				 packet_context(mbufs[i])->peer);
 		else if (packet_context(mbufs[i])->kind == CONTEXT_DATAGRAM)
 			fragments_again(worker, mbufs[i]);
 		else

@@ -109,6 +109,31 @@ bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packe
 	return false;
 }
 
+void qos_leave(struct worker *worker, struct rte_mbuf *mbuf, const struct passage *passage)
+{
+	if (passage->slot)
+		delays_add(worker, mbuf, passage->action.port, passage->ingress.port,
+			   passage->slot);
+	else
+		qos_send(worker, mbuf, passage->action.port, passage->ingress.port);
+}
+
+void qos_send(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t from)
+{
+	const struct port_binding *uplink;
+
+	if (likely(port != PORT_UPLINK || worker->trace ||
+		   !qos_quantum(worker->tables->qos, from))) {
+		transmit_add(worker, mbuf, port);
+		return;
+	}
+	uplink = tables_port(worker->tables, PORT_UPLINK);
+	if (uplink->first_worker == worker->index)
+		uplink_queue_add(worker, mbuf, from);
+	else
+		hand_over_queue(worker, mbuf, port, from, uplink->first_worker);
+}
+
 static void give_back_at(struct limited *limited, uint16_t port, struct flow_rule rule,
 			 enum qos_direction direction)
 {

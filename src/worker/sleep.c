@@ -15,7 +15,7 @@
 static struct timespec sleep_time(const struct worker *worker, bool needs_polling)
 {
 	struct timespec time = {.tv_nsec = 0};
-	uint64_t next, second = worker->engine->cycles_per_second;
+	uint64_t now, next, second = worker->engine->cycles_per_second;
 
 	if (needs_polling)
 		time.tv_nsec = NANOSECONDS / 10000;
@@ -23,7 +23,12 @@ static struct timespec sleep_time(const struct worker *worker, bool needs_pollin
 		time.tv_nsec = NANOSECONDS / 10;
 	else
 		time.tv_sec = 1;
-	next = delays_next(&worker->delays, rte_rdtsc());
+	now = rte_rdtsc();
+	next = delays_next(&worker->delays, now);
+	if (worker->uplink_queues.first)
+		next = RTE_MIN(next, worker->uplink_queues.ready > now
+					     ? worker->uplink_queues.ready - now
+					     : 0);
 	if (next < second &&
 	    next * NANOSECONDS / second < (uint64_t)time.tv_nsec + time.tv_sec * NANOSECONDS)
 		time = (struct timespec){.tv_nsec = (long)(next * NANOSECONDS / second)};

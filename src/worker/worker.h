@@ -18,6 +18,7 @@
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // qos.c         what a port, or a rule's connections, may send and receive
 // delay.c       packets that a limit lets go later
+// uplink_queue.c  packets that wait for their port's turn on the uplink
 // hold.c        packets that wait for a next hop's MAC address
 // hand_over.c   to other workers: first packets for a connection's owner, packets to send
 // transmit.c    gathers packets for a port into bursts
@@ -45,6 +46,7 @@
 #include "worker/engine.h"
 #include "worker/multicast.h"
 #include "worker/replicate.h"
+#include "worker/uplink_queue.h"
 
 #define TRANSMIT_BUFFERS   64 // a power of two
 #define HOLD_MAX	   256
@@ -128,6 +130,7 @@ struct worker {
 	struct walk_counts layer_counts;
 	struct recall recall;
 	struct delays delays;
+	struct uplink_queues uplink_queues;
 	struct replicator replicator;
 	struct multicast multicast;
 	struct port_landing landing; // lent to the ports that it receives from
@@ -402,6 +405,10 @@ void announce_from_node(struct worker *worker, struct rte_mbuf *mbuf, const stru
 bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		struct passage *passage, struct flow_rule sender, struct flow_rule receiver);
 
+// A packet of such an action that is finished leaves: at once, in its slot, or in its port's turn.
+void qos_leave(struct worker *worker, struct rte_mbuf *mbuf, const struct passage *passage);
+void qos_send(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t from);
+
 // Of a packet that has passed, and will come again.
 void qos_give_back(struct worker *worker, const struct rte_mbuf *mbuf, const struct packet *packet,
 		   struct ingress ingress, const struct flow *flow, unsigned int direction);
@@ -442,6 +449,9 @@ void hand_over_first(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 		     struct ingress ingress, uint32_t owner);
 void hand_over_transmit(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count,
 			uint16_t port, uint32_t owner);
+// One that came `from` a port.
+void hand_over_queue(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port, uint16_t from,
+		     uint32_t owner);
 uint32_t hand_over_receive(struct worker *worker);
 bool hand_over_waiting(const struct worker *worker);
 

@@ -28,7 +28,7 @@ def policy(*lines):
 
 
 WRONG = [
-    (policy(), ["1: QosPolicy/n: needs one of ingress, egress, dscp"]),
+    (policy(), ["1: QosPolicy/n: needs one of ingress, egress, dscp, minimum"]),
     (policy("ingress: {}"), ["3: QosPolicy/n: ingress.rate: missing"]),
     (policy("egress: {burst: 64k}"), ["3: QosPolicy/n: egress.rate: missing"]),
     (policy("egress: {rate: fast}"),
@@ -65,9 +65,18 @@ WRONG = [
      ["3: QosPolicy/n: ingress.queueMilliseconds: 201 is not 0 to 200"]),
     (policy("ingress: {rate: 2M, peak: 3M, excessDscp: 6, queueMilliseconds: 5}"),
      ["3: QosPolicy/n: ingress.queueMilliseconds: is of no use with excessDscp: nothing waits"]),
+    (policy("minimum: some"), ["3: QosPolicy/n: minimum: 'some' is no number of bits a second, as 500k, 100M or 2.5G"]),
+    (policy("minimum: 1k"), ["3: QosPolicy/n: minimum: 1k is not 8k to 400G bits a second"]),
+    ("kind: Node\nname: n\nvtep: 192.0.2.9/24\nuplink: {netdev: up0, rate: wire}\n",
+     ["4: Node/n: uplink.rate: 'wire' is no number of bits a second, as 500k, 100M or 2.5G"]),
+    ("kind: Node\nname: a\nvtep: 192.0.2.1/24\nuplink: {netdev: up0, rate: 10M}\n---\n"
+     "kind: QosPolicy\nname: n\nminimum: 6M\n---\n"
+     + "---\n".join(f"kind: Port\nname: n{i}\nnode: a\nnetwork: blue\nmac: 52:54:00:00:00:1{i}\nqosPolicy: n\n"
+                    f"device: {{tap: {{name: t{i}}}}}\n" for i in (1, 2)),
+     ["23: Port/n2: qosPolicy: the minimums on Node/a are more than the 10M of its uplink (<stdin>:4)"]),
     (policy("dscp: 64"), ["3: QosPolicy/n: dscp: 64 is not 0 to 63"]),
-    (policy("dscp: ef"), ["1: QosPolicy/n: needs one of ingress, egress, dscp", "3: QosPolicy/n: dscp: must be a whole number, not 'ef'"]),
-    (policy("dcsp: 5"), ["1: QosPolicy/n: needs one of ingress, egress, dscp", "3: QosPolicy/n: dcsp: unknown field, did you mean 'dscp'?"]),
+    (policy("dscp: ef"), ["1: QosPolicy/n: needs one of ingress, egress, dscp, minimum", "3: QosPolicy/n: dscp: must be a whole number, not 'ef'"]),
+    (policy("dcsp: 5"), ["1: QosPolicy/n: needs one of ingress, egress, dscp, minimum", "3: QosPolicy/n: dcsp: unknown field, did you mean 'dscp'?"]),
     ("kind: SecurityGroup\nname: n\nqosPolicy: golf\n",
      ["3: SecurityGroup/n: qosPolicy: no QosPolicy 'golf', did you mean 'gold'?"]),
     ("kind: SecurityGroup\nname: n\nrules: [{direction: egress, qosPolicy: nothing}]\n",

@@ -43,6 +43,10 @@ void qos_compare(const void *have, const void *want, const struct tables *common
 		    memcmp(&a->shares[i].key, &b->shares[i].key, sizeof(a->shares[i].key)) != 0)
 			differences_add(differences, "QosPolicy/%s: whom it concerns",
 					b->policies[b->shares[i].policy].name);
+	if (!bucket_equal(&a->uplink, &b->uplink) || a->quantum_count != b->quantum_count ||
+	    (b->quantum_count &&
+	     memcmp(a->quanta, b->quanta, b->quantum_count * sizeof(*b->quanta)) != 0))
+		differences_add(differences, "shares of the uplink");
 	if (!lookup_equal(&a->by_key, &b->by_key))
 		differences_add(differences, "the map of QoS policies");
 }

@@ -102,7 +102,7 @@ static bool read_policies(struct build *build)
 	struct qos_tables *tables = build->tables;
 
 	tables->policy_count = (uint32_t)object_set_count(objects, POLICY);
-	tables->policies = calloc(tables->policy_count, sizeof(*tables->policies));
+	tables->policies = calloc(tables->policy_count + 1, sizeof(*tables->policies));
 	build->by_name = key_map_new();
 	if (!tables->policies)
 		return false;
@@ -115,6 +115,7 @@ static bool read_policies(struct build *build)
 		snprintf(policy->name, sizeof(policy->name), "%s", object->name);
 		read_limit(build, object->ingress, &policy->limits[QOS_INGRESS]);
 		read_limit(build, object->egress, &policy->limits[QOS_EGRESS]);
+		policy->minimum = read_quantity(object->minimum, 0);
 		policy->dscp = object->has_dscp_case ? (uint8_t)object->dscp : QOS_NO_DSCP;
 	}
 	return true;
@@ -218,6 +219,15 @@ static bool add_ports(struct build *build)
 	return true;
 }
 
+// Bits a second; 0: not known.
+static uint64_t uplink_rate(const struct compile *compile)
+{
+	const Sluice__V1__Object *node =
+		object_set_find(compile->objects, SLUICE__V1__OBJECT__KIND_NODE, compile->node);
+
+	return node && node->node->uplink ? read_quantity(node->node->uplink->rate, 0) : 0;
+}
+
 int qos_compile(const struct compile *compile, void **result, struct error *err)
 {
 	struct build build = {
@@ -226,9 +236,10 @@ int qos_compile(const struct compile *compile, void **result, struct error *err)
 		.cycles_per_second = rte_get_tsc_hz(),
 		.group_count = compile->numbers->groups.highest + 1,
 	};
+	uint64_t rate = uplink_rate(compile);
 	bool made;
 
-	if (!object_set_count(compile->objects, POLICY))
+	if (!object_set_count(compile->objects, POLICY) && !rate)
 		return 0;
 	// Not known where nothing is forwarded, as in a test of its own.
 	if (!build.cycles_per_second)
@@ -237,7 +248,8 @@ int qos_compile(const struct compile *compile, void **result, struct error *err)
 	build.groups = calloc(build.group_count, sizeof(*build.groups));
 	build.groups_known = calloc(build.group_count, sizeof(*build.groups_known));
 	made = build.tables && build.groups && build.groups_known && read_policies(&build) &&
-	       add_ports(&build);
+	       add_ports(&build) &&
+	       (!rate || qos_compile_uplink(compile, build.tables, rate, build.cycles_per_second));
 	key_map_free(build.by_name);
 	free(build.groups);
 	free(build.groups_known);
@@ -260,6 +272,7 @@ void qos_free(void *data)
 		if (--tables->shares[i].counts->references == 0)
 			free(tables->shares[i].counts);
 	free(tables->shares);
+	free(tables->quanta);
 	free(tables->policies);
 	lookup_free(&tables->by_key);
 	free(tables);

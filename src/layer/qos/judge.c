@@ -40,6 +40,10 @@ static enum verdict judge(struct walk *walk, const void *data)
 			 QOS_INGRESS, "ingress of the rule");
 		consider(walk, tables, qos_find_port(tables, to->port), QOS_INGRESS, "ingress");
 	}
+	if (to && to->port == PORT_UPLINK && qos_quantum(tables, from)) {
+		walk->action.flags |= FLOW_ACTION_LIMIT;
+		walk_say(walk, "by the uplink when it is the port's turn");
+	}
 	return VERDICT_NEXT;
 }
 

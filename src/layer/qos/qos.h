@@ -27,6 +27,7 @@ struct qos_limit {
 struct qos_policy {
 	char name[TABLES_NAME_SIZE];
 	struct qos_limit limits[2]; // by enum qos_direction
+	uint64_t minimum;	    // on the uplink, bits a second; 0: none
 	uint8_t dscp;		    // of what the workload sends; QOS_NO_DSCP: as it is
 };
 
@@ -49,6 +50,11 @@ struct qos_tables {
 	struct qos_share *shares; // from 1 on
 	uint32_t share_count;
 	struct lookup by_key; // to an index of `shares`
+	// What the uplink carries; cost 0: it is not shared out. Then by port number, how many
+	// bytes its turn there has; 0: no port of a workload.
+	struct bucket_profile uplink;
+	uint32_t *quanta;
+	uint32_t quantum_count;
 };
 
 // Group 0: the port itself. Rule: its index + 1; 0: the group's own.
@@ -87,6 +93,16 @@ static inline const struct qos_limit *qos_limit(const struct qos_tables *tables,
 
 	return limit && limit->profile.committed.cost ? limit : NULL;
 }
+
+// Is what the port sends by the uplink to wait there for its turn?
+static inline uint32_t qos_quantum(const struct qos_tables *tables, uint16_t port)
+{
+	return tables && port < tables->quantum_count ? tables->quanta[port] : 0;
+}
+
+// uplink.c: how the uplink is shared, in the tables of the ports and policies. False: no memory.
+bool qos_compile_uplink(const struct compile *compile, struct qos_tables *tables, uint64_t rate,
+			uint64_t cycles_per_second);
 
 // compile.c
 int qos_compile(const struct compile *compile, void **tables, struct error *err);

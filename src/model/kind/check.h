@@ -54,6 +54,10 @@ void floating_ip_check(struct check *check);
 // At the end: addresses outside that two have.
 void external_check(struct check *check);
 
+// Bits a second (qos_policy.c).
+bool check_rate(struct check *check, const Sluice__V1__Object *object, const char *field,
+		const char *text, uint64_t *rate);
+
 #define CHECK_PATH_SIZE 160
 
 // A field's path, as CHECK_PATH("rules[%zu].ports", i); it lives as long as the block around it.

@@ -66,6 +66,7 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 {
 	const Sluice__V1__Uplink *uplink = object->node->uplink;
 	const char *node = object->node->name;
+	uint64_t rate;
 
 	if (!uplink)
 		return;
@@ -88,6 +89,8 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 	if (uplink->has_mtu_case && (uplink->mtu < UPLINK_MTU_MIN || uplink->mtu > UPLINK_MTU_MAX))
 		problems_add(check->problems, object, "uplink.mtu", "%u is not %d to %d",
 			     uplink->mtu, UPLINK_MTU_MIN, UPLINK_MTU_MAX);
+	if (*uplink->rate)
+		check_rate(check, object, "uplink.rate", uplink->rate, &rate);
 	if (!*uplink->host_interface)
 		return;
 	if (uplink->device_case == SLUICE__V1__UPLINK__DEVICE_NETDEV)

@@ -14,18 +14,24 @@ struct limit_check {
 
 #define FIELD(limit, name) CHECK_PATH("%s.%s", (limit)->direction, name)
 
-static bool rate_check(const struct limit_check *limit, const char *field, const char *text,
-		       uint64_t *rate)
+bool check_rate(struct check *check, const Sluice__V1__Object *object, const char *field,
+		const char *text, uint64_t *rate)
 {
 	if (!quantity_parse(text, rate))
-		problems_add(limit->check->problems, limit->object, FIELD(limit, field),
+		problems_add(check->problems, object, field,
 			     "'%s' is no number of bits a second, as 500k, 100M or 2.5G", text);
 	else if (*rate < QOS_RATE_MIN || *rate > QOS_RATE_MAX)
-		problems_add(limit->check->problems, limit->object, FIELD(limit, field),
-			     "%s is not 8k to 400G bits a second", text);
+		problems_add(check->problems, object, field, "%s is not 8k to 400G bits a second",
+			     text);
 	else
 		return true;
 	return false;
+}
+
+static bool rate_check(const struct limit_check *limit, const char *field, const char *text,
+		       uint64_t *rate)
+{
+	return check_rate(limit->check, limit->object, FIELD(limit, field), text, rate);
 }
 
 static void burst_check(const struct limit_check *limit, const char *field, const char *text,
@@ -112,6 +118,51 @@ static void limit_check(struct check *check, const Sluice__V1__Object *object,
 	excess_check(&limit);
 }
 
+static uint64_t minimum_of(const struct check *check, const char *name)
+{
+	const Sluice__V1__Object *object =
+		*name ? object_set_find(check->set, SLUICE__V1__OBJECT__KIND_QOS_POLICY, name)
+		      : NULL;
+	uint64_t minimum;
+
+	return object && *object->qos_policy->minimum &&
+			       quantity_parse(object->qos_policy->minimum, &minimum) &&
+			       minimum <= QOS_RATE_MAX
+		       ? minimum
+		       : 0;
+}
+
+// No node promises more than its uplink has.
+static void minimums_check(struct check *check)
+{
+	size_t nodes = check_count(check, SLUICE__V1__OBJECT__KIND_NODE);
+	size_t ports = check_count(check, SLUICE__V1__OBJECT__KIND_PORT);
+
+	for (size_t i = 0; i < nodes; i++) {
+		const Sluice__V1__Object *node = check_at(check, SLUICE__V1__OBJECT__KIND_NODE, i);
+		const Sluice__V1__Uplink *uplink = node->node->uplink;
+		uint64_t rate, sum = 0;
+
+		if (!uplink || !*uplink->rate || !quantity_parse(uplink->rate, &rate))
+			continue;
+		for (size_t j = 0; j < ports && sum <= rate; j++) {
+			const Sluice__V1__Object *port =
+				check_at(check, SLUICE__V1__OBJECT__KIND_PORT, j);
+
+			if (strcmp(port->port->node, node->node->name) != 0)
+				continue;
+			sum += minimum_of(check, port->port->qos_policy);
+			if (sum > rate)
+				problem_other(
+					problems_add(check->problems, port, "qosPolicy",
+						     "the minimums on Node/%s are more than the "
+						     "%s of its uplink",
+						     node->node->name, uplink->rate),
+					node, "uplink.rate");
+		}
+	}
+}
+
 void qos_policy_check(struct check *check)
 {
 	size_t count = check_count(check, SLUICE__V1__OBJECT__KIND_QOS_POLICY);
@@ -121,12 +172,18 @@ void qos_policy_check(struct check *check)
 			check_at(check, SLUICE__V1__OBJECT__KIND_QOS_POLICY, i);
 		const Sluice__V1__QosPolicy *policy = object->qos_policy;
 
-		if (!policy->ingress && !policy->egress && !policy->has_dscp_case)
+		uint64_t minimum;
+
+		if (!policy->ingress && !policy->egress && !policy->has_dscp_case &&
+		    !*policy->minimum)
 			problems_add(check->problems, object, "",
-				     "needs one of ingress, egress, dscp");
+				     "needs one of ingress, egress, dscp, minimum");
+		if (*policy->minimum)
+			check_rate(check, object, "minimum", policy->minimum, &minimum);
 		limit_check(check, object, "ingress", policy->ingress);
 		limit_check(check, object, "egress", policy->egress);
 		if (policy->has_dscp_case)
 			dscp_check(check, object, "dscp", policy->dscp);
 	}
+	minimums_check(check);
 }
