@@ -15,6 +15,8 @@
 // Leave as what answers to the packets of the other direction: with the reverse of its key's
 // addresses and ports. So a translation needs no place of its own.
 #define FLOW_ACTION_TRANSLATE 4
+// Beside that: into the other IP family (RFC 7915).
+#define FLOW_ACTION_FAMILY 8
 // To a router on an external network: the destination's endpoint is that.
 #define FLOW_ACTION_EXTERNAL 16
 #define FLOW_ACTION_LIMIT    32 // limits of ports or of the rule hold (layer/qos)

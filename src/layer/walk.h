@@ -127,6 +127,8 @@ void walk_opening(const struct walk *walk, struct flow_key *sent, struct flow_ke
 static inline void walk_translate(struct walk *walk)
 {
 	walk->action.flags |= FLOW_ACTION_TRANSLATE;
+	if (ip_is_v4(&walk->leaving.destination) != ip_is_v4(&walk->packet->key.destination))
+		walk->action.flags |= FLOW_ACTION_FAMILY;
 }
 
 static inline bool walk_translates(const struct walk *walk)

@@ -13,6 +13,7 @@
 #include "flow/state.h"
 #include "layer/external/external.h"
 #include "layer/tunnel/tunnel.h"
+#include "packet/family.h"
 #include "packet/plain.h"
 #include "packet/translate.h"
 #include "port/offload.h"
@@ -307,6 +308,12 @@ static inline bool rewrite(struct worker *worker, struct rte_mbuf *mbuf,
 		}
 		if (unlikely(worker->trace))
 			translation_say(worker, packet, back);
+		if (unlikely(passage->action.flags & FLOW_ACTION_FAMILY)) {
+			if (translation_change_family(mbuf, packet, back, hops))
+				return true;
+			worker_drop(worker, mbuf, passage->ingress.port, DROP_TRANSLATION_UNFIT);
+			return false;
+		}
 		if (likely(packet_is_plain(packet))) {
 			packet_translate_plain(data, packet, back,
 					       mbuf->ol_flags & PACKET_UNFINISHED, hops);
@@ -354,13 +361,18 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 
 	if (action.flags) {
 		const struct endpoint *endpoint = &tables->endpoints[action.destination];
-		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+		uint8_t *data;
 		uint32_t size = packet_wire_size(mbuf) - packet->l3_offset;
 		const struct external_hop *router = NULL;
 		struct mac_address next_hop;
 
-		if (unlikely(size > endpoint->mtu)) {
-			size_exceeded(worker, mbuf, packet, passage, endpoint->mtu);
+		uint32_t mtu = endpoint->mtu;
+
+		// As it is received.
+		if (unlikely(action.flags & FLOW_ACTION_FAMILY))
+			mtu = (uint32_t)((int)mtu - family_growth(packet));
+		if (unlikely(size > mtu)) {
+			size_exceeded(worker, mbuf, packet, passage, mtu);
 			return;
 		}
 		// Before anything is changed: a held packet comes back as it was.
@@ -390,12 +402,15 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		}
 		if (!rewrite(worker, mbuf, packet, passage))
 			return;
+		data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		if (action.flags & FLOW_ACTION_ROUTE) {
 			memcpy(data, &endpoint->mac, 6);
 			memcpy(data + 6, &endpoint->gateway_mac, 6);
 		}
 		if (unlikely(action.flags & FLOW_ACTION_MARK))
-			ip_set_dscp(data + packet->l3_offset, ip_is_v4(&packet->source),
+			ip_set_dscp(data + packet->l3_offset,
+				    ip_is_v4(&packet->source) !=
+					    !!(action.flags & FLOW_ACTION_FAMILY),
 				    flow_action_dscp(action.flags));
 		if (action.flags & FLOW_ACTION_TUNNEL) {
 			enum drop_reason reason = tunnel_encapsulate(tables, endpoint, next_hop,

@@ -2,6 +2,7 @@
 // kept of it but the keys of both directions: each is what the other one's packets leave as,
 // reversed.
 
+#include "packet/family.h"
 #include "packet/translate.h"
 #include "port/crc32c.h"
 #include "port/offload.h"
@@ -56,6 +57,62 @@ bool translation_apply(struct rte_mbuf *mbuf, const struct packet *packet,
 		ipv4_decrement_ttl(data + packet->l3_offset);
 	else if (hops)
 		data[packet->l3_offset + 7]--;
+	return true;
+}
+
+static void set_ethernet_type(uint8_t *data, bool v4)
+{
+	uint16_t type = htons(v4 ? ETHERNET_TYPE_IPV4 : ETHERNET_TYPE_IPV6);
+
+	memcpy(data + ETHERNET_HEADER_SIZE - sizeof(type), &type, sizeof(type));
+}
+
+static bool change_error(struct rte_mbuf *mbuf, const struct packet *packet,
+			 const struct flow_key *back, unsigned int hops)
+{
+	uint8_t result[FAMILY_ERROR_SIZE], *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	uint32_t size;
+
+	if (mbuf->nb_segs > 1)
+		return false;
+	size = family_translate_error(data, packet, back, hops, result);
+	if (!size || mbuf->data_off + ETHERNET_HEADER_SIZE + size > mbuf->buf_len)
+		return false;
+	set_ethernet_type(data, ip_is_v4(&back->source));
+	memcpy(data + ETHERNET_HEADER_SIZE, result, size);
+	mbuf->data_len = (uint16_t)(ETHERNET_HEADER_SIZE + size);
+	mbuf->pkt_len = mbuf->data_len;
+	return true;
+}
+
+bool translation_change_family(struct rte_mbuf *mbuf, const struct packet *packet,
+			       const struct flow_key *back, unsigned int hops)
+{
+	uint8_t header[IPV6_HEADER_SIZE], macs[2 * sizeof(struct mac_address)];
+	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	int growth = family_growth(packet);
+	bool v4 = ip_is_v4(&back->source);
+
+	if (!family_can(data, packet) || packet->l3_offset != ETHERNET_HEADER_SIZE ||
+	    mbuf->ol_flags & (MBUF_DATAGRAM | PACKET_UFO))
+		return false;
+	if (packet->kind == PACKET_ICMP_ERROR)
+		return change_error(mbuf, packet, back, hops);
+	if (growth > (int)rte_pktmbuf_headroom(mbuf))
+		return false;
+	family_translate(data, packet, back, hops, mbuf->ol_flags & PACKET_UNFINISHED,
+			 (uint16_t)rte_rdtsc(), header);
+	memcpy(macs, data, sizeof(macs));
+	data = (uint8_t *)(growth > 0 ? rte_pktmbuf_prepend(mbuf, (uint16_t)growth)
+				      : rte_pktmbuf_adj(mbuf, (uint16_t)-growth));
+	memcpy(data, macs, sizeof(macs));
+	set_ethernet_type(data, v4);
+	memcpy(data + ETHERNET_HEADER_SIZE, header, v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE);
+	if (mbuf->ol_flags & PACKET_UNFINISHED) {
+		mbuf->ol_flags &= ~(RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
+		mbuf->ol_flags |= v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+		mbuf->l3_len = v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE;
+	}
 	return true;
 }
 

@@ -264,6 +264,9 @@ void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struc
 // Anything but a plain packet; false: it can't be translated, and nothing was done.
 bool translation_apply(struct rte_mbuf *mbuf, const struct packet *packet,
 		       const struct flow_key *back, unsigned int hops);
+// The same of a FLOW_ACTION_FAMILY. Its data lie elsewhere then.
+bool translation_change_family(struct rte_mbuf *mbuf, const struct packet *packet,
+			       const struct flow_key *back, unsigned int hops);
 // In a trace.
 void translation_say(struct worker *worker, const struct packet *packet,
 		     const struct flow_key *back);

@@ -28,7 +28,7 @@ def lab(make_lab, request):
     lab.workload("server", "a", "blue", kernel=True)
     lab.workload("quiet", "a", "red")
     lab.nat = {"kind": "Nat", "name": "nat", "vrf": "t1", "network": "internet", "portBlock": BLOCK,
-               "pools": [{"node": "a", "addresses": list(POOL.values())}],
+               "pools": [{"node": "a", "addresses": list(POOL.values())}], "nat64": {},
                "forwards": [{"address": POOL[f], "port": 8080, "to": "two", "toPort": 80} for f in POOL]
                + [{"address": POOL[f], "port": 53, "protocol": "udp", "to": "two"} for f in POOL]}
     lab.objects += [network("a"), route(), lab.nat,
@@ -199,6 +199,44 @@ def test_hairpin_to_a_mapping(lab, family):
         two.sendto(b"pong", outside_one)
         data, peer = one.recvfrom(100)
         assert (data, peer[:2]) == (b"pong", outside_two)
+
+
+# The far host's IPv4 address, as NAT64 has it (RFC 6052).
+FAR64 = "64:ff9b::" + FAR["v4"]
+
+
+def test_nat64(lab):
+    """IPv6 inside, IPv4 outside: TCP with large sends, UDP, pings."""
+    with lab.outside.server(80, "v4") as server:
+        client = connect(lab["one"], FAR64, 80, "v6")
+        accepted, (peer, *_) = server.accept()
+    accepted.settimeout(DEADLINE)
+    assert peer == POOL["v4"]
+    talk(client, accepted)
+    client.close()
+    accepted.close()
+    assert lab["one"].ping(FAR64, "v6", count=2)
+    assert lab["server"].ping(FAR64, "v6")
+    with lab.outside.open_socket("v4", socket.SOCK_DGRAM) as server, \
+            lab["one"].open_socket("v6", socket.SOCK_DGRAM) as client:
+        server.bind((FAR["v4"], 53))
+        client.sendto(b"name?", (FAR64, 53))
+        data, peer = server.recvfrom(100)
+        assert (data, peer[0]) == (b"name?", POOL["v4"])
+        server.sendto(b"address", peer)
+        assert client.recv(100) == b"address"
+
+
+def test_nat64_errors(lab):
+    """A closed port of the other family refuses; a hop limit ends where it would."""
+    with lab["one"].open_socket("v6", socket.SOCK_DGRAM) as sender:
+        sender.connect((FAR64, 7))
+        sender.send(b"anybody?")
+        with pytest.raises(ConnectionRefusedError):
+            sender.recv(100)
+    one = lab["one"].address["v6"]
+    text = lab.nodes["a"].ok("trace", "--port", "one", f"tcp [{one}]:4000 > [{FAR64}]:80")
+    assert f"Nat nat: 64:ff9b::c633:6409 is {FAR['v4']}" in text and "allow" in text
 
 
 @pytest.mark.parametrize("name", ["one", "server"])

@@ -13,6 +13,7 @@
 
 #define BLOCK_DEFAULT  512
 #define BLOCKS_DEFAULT 64
+#define NAT64_PREFIX   "64:ff9b::/96" // RFC 6052 section 2.1
 
 static uint16_t network_number(const struct compile *compile, const char *name)
 {
@@ -259,6 +260,14 @@ static int compile_nat(struct compile *compile, const Sluice__V1__Nat *object,
 		if (compile_forward(compile, object, i, nat, (uint16_t)(nat->nat_count - 1), err) <
 		    0)
 			return -1;
+	if (!object->nat64)
+		return 0;
+	if (!prefix_parse(*object->nat64->prefix ? object->nat64->prefix : NAT64_PREFIX,
+			  &entry->nat64))
+		return error_set(err, "Nat/%s: nat64.prefix", object->name);
+	entry->has_nat64 = true;
+	if (nat->nat64_first == UINT32_MAX)
+		nat->nat64_first = nat->nat_count - 1;
 	return 0;
 }
 
@@ -280,6 +289,7 @@ int nats_compile(struct compile *compile, struct error *err)
 	if (!nat)
 		return compile_no_memory(err);
 	compile->tables->nat = nat;
+	nat->nat64_first = UINT32_MAX;
 	nat->mappings = compile->numbers->mappings;
 	if (nat->mappings)
 		nat_mappings_begin(nat->mappings);
@@ -328,7 +338,9 @@ static bool pool_equal(const struct nat_pool *a, const struct nat_pool *b)
 static bool nat_equal(const struct nat *a, const struct nat *b)
 {
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->network == b->network &&
-	       a->domain == b->domain && pool_equal(&a->v4, &b->v4) && pool_equal(&a->v6, &b->v6);
+	       a->domain == b->domain && a->has_nat64 == b->has_nat64 &&
+	       prefix_equal(&a->nat64, &b->nat64) && pool_equal(&a->v4, &b->v4) &&
+	       pool_equal(&a->v6, &b->v6);
 }
 
 void nats_compare(const struct tables *have, const struct tables *want,

@@ -3,6 +3,7 @@
 #include "layer/external/external.h"
 #include "layer/l3/l3.h"
 #include "layer/nat/tables.h"
+#include "packet/family.h"
 
 // Where something that is sent to an external address goes.
 struct target {
@@ -144,6 +145,30 @@ static bool holds_in(const struct walk *walk, const struct nat_tables *nat)
 	return walk->reply && pool && home && pool->domain == home->domain;
 }
 
+// The Nat by which what is sent to the address leaves as IPv4, or NULL.
+static const struct nat *find_nat64(const struct nat_tables *nat, uint16_t domain,
+				    const struct ip_address *address)
+{
+	for (uint32_t i = nat->nat64_first; i < nat->nat_count; i++)
+		if (nat->nats[i].has_nat64 && nat->nats[i].domain == domain &&
+		    ip_in_prefix(address, &nat->nats[i].nat64))
+			return &nat->nats[i];
+	return NULL;
+}
+
+// From IPv6 to an IPv4 address that is written in it (RFC 6146 section 3.5.1).
+static void lead_to_v4(struct walk *walk, const struct nat *by)
+{
+	const struct flow_key *key = &walk->packet->key;
+	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
+
+	walk->leaving = family_key(key, true);
+	walk->leaving.destination = family_extract(by->nat64.length, &key->destination);
+	walk_translate(walk);
+	walk_say(walk, "Nat %s: %s is %s", by->name, ip_format(&key->destination, from),
+		 ip_format(&walk->leaving.destination, to));
+}
+
 static enum verdict judge_destination(struct walk *walk, const void *tables)
 {
 	const struct nat_tables *nat = walk->tables->nat;
@@ -157,6 +182,14 @@ static enum verdict judge_destination(struct walk *walk, const void *tables)
 
 		if (home && !home->external)
 			walk->domain = home->domain;
+		return VERDICT_NEXT;
+	}
+	if (!walk->network->external && !walk->other && !walk->destination &&
+	    nat->nat64_first < nat->nat_count) {
+		const struct nat *by = find_nat64(nat, walk->domain, &key->destination);
+
+		if (by)
+			lead_to_v4(walk, by);
 		return VERDICT_NEXT;
 	}
 	if (!walk->network->external || walk->destination ||
@@ -255,7 +288,9 @@ static bool holds_out(const struct walk *walk, const struct nat_tables *nat, uin
 {
 	const struct ip_address *source = &walk->packet->key.source;
 	const struct ip_address *as = &walk->leaving.source;
-	const struct nat_floating *floating = find_internal(nat, domain, network, source);
+	bool family = ip_is_v4(source) != ip_is_v4(as);
+	const struct nat_floating *floating =
+		family ? NULL : find_internal(nat, domain, network, source);
 	const struct nat *pool = find_pool(nat, network, as);
 	struct flow_key back = flow_key_reverse(&walk->leaving, network);
 	struct target target;
@@ -267,6 +302,8 @@ static bool holds_out(const struct walk *walk, const struct nat_tables *nat, uin
 		return ip_equal(&floating->external, as);
 	if (!pool || pool->domain != domain)
 		return false;
+	if (family)
+		return find_nat64(nat, domain, &walk->packet->key.destination) == pool;
 	if (!walk->reply)
 		return true;
 	return find_target(nat, network, &back, &target) && ip_equal(&target.address, source) &&
@@ -282,8 +319,12 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 	const struct nat *by;
 	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
 	uint16_t network, domain = walk->network->domain;
+	bool family = walk->action.flags & FLOW_ACTION_FAMILY;
 	struct target target;
 
+	// Only a pool has IPv4 addresses for IPv6.
+	if (family && !walk->other && (!walk->destination || !walk->destination->external))
+		return walk_drop(walk, DROP_NOT_TRANSLATED);
 	// Only who is inside, and on its way outside.
 	if (!walk->destination || !walk->destination->external || walk->network->external)
 		return VERDICT_NEXT;
@@ -294,8 +335,8 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 		walk_say(walk, "%s is not translated so any more", ip_format(&key->source, from));
 		return walk_drop(walk, DROP_TRANSLATION_GONE);
 	}
-	if (find_target(nat, network, key, &target) ||
-	    find_mapped(walk, nat, network, key, &target)) {
+	if (!family && (find_target(nat, network, key, &target) ||
+			find_mapped(walk, nat, network, key, &target))) {
 		enum verdict verdict;
 
 		walk->destination = NULL;
@@ -303,11 +344,11 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 		verdict = l3_layer.judge(walk, NULL);
 		if (verdict != VERDICT_NEXT)
 			return verdict;
-	} else if (find_pool(nat, network, &key->destination)) {
+	} else if (is_ours(nat, network, &walk->leaving.destination)) {
 		walk_say(walk, "%s: nobody inside is meant", ip_format(&key->destination, to));
 		return walk_drop(walk, DROP_NAT_INBOUND);
 	}
-	floating = find_internal(nat, domain, network, &key->source);
+	floating = family ? NULL : find_internal(nat, domain, network, &key->source);
 	if (floating) {
 		walk->leaving.source = floating->external;
 		walk_translate(walk);
@@ -317,7 +358,8 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 	}
 	by = find_nat(nat, domain, network);
 	pool = by ? ip_is_v4(&walk->leaving.destination) ? &by->v4 : &by->v6 : NULL;
-	if (!pool || !pool->count || external_find_inside(walk->tables, network, &key->source))
+	if (!pool || !pool->count ||
+	    (!family && external_find_inside(walk->tables, network, &key->source)))
 		return VERDICT_NEXT;
 	return choose(walk, nat, by, pool);
 }

@@ -36,6 +36,7 @@ struct nat_tables {
 	struct nat_mappings *mappings; // kept from generation to generation; NULL: there are none
 	struct nat *nats;
 	uint32_t nat_count;
+	uint32_t nat64_first; // of the Nats, the first with NAT64; behind all: none
 	struct nat_floating *floating;
 	uint32_t floating_count;
 	struct nat_forward *forwards;
