@@ -235,6 +235,19 @@ static void test_blocks_are_bounded(void **state)
 	close_world(world);
 }
 
+// Who may have no more does not take from others' on another address.
+static void test_bound_holds_for_all_addresses(void **state)
+{
+	struct world *world = open_world(1, 2, 64, 1, 4096);
+	uint32_t open = 0;
+
+	for (uint16_t i = 0; i < 100; i++)
+		open += open_one(world, make_inside(5, (uint16_t)(2000 + i), IPPROTO_TCP), 1) !=
+			NULL;
+	assert_int_equal(open, 64);
+	close_world(world);
+}
+
 // All blocks are taken: who has none shares with others.
 static void test_exhausted_pool(void **state)
 {
@@ -421,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_pairing_and_parity),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_blocks_are_bounded),
+		cmocka_unit_test(test_bound_holds_for_all_addresses),
 		cmocka_unit_test(test_exhausted_pool),
 		cmocka_unit_test(test_without_ports),
 		cmocka_unit_test(test_full_table),

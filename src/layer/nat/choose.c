@@ -89,8 +89,9 @@ enum nat_answer nat_mappings_choose(
 	bool (*is_free)(const void *context, const struct ip_address *address, uint16_t port),
 	const void *context, struct nat_choice *choice)
 {
-	uint32_t blocks =
-		atomic_load_explicit(&mappings->blocks[inside->owner], memory_order_relaxed);
+	const struct ip_address *first = &mappings->addresses[pool->addresses[0]].address;
+	uint32_t blocks = atomic_load_explicit(nat_blocks(mappings, inside->owner, first),
+					       memory_order_relaxed);
 	uint64_t end = flow_hash_end(mappings->secret, &inside->address, inside->port);
 	struct nat_wish wish = {
 		.secret = mappings->secret,

@@ -47,7 +47,8 @@ static void end(struct nat_mappings *mappings, struct nat_lane *lane, uint32_t n
 						mapping->external_port, mapping->protocol),
 			    lane->mappings, number, true);
 		if (nat_ports_give(address->ports, protocol, ntohs(mapping->external_port))) {
-			atomic_fetch_sub(&mappings->blocks[mapping->owner], 1);
+			atomic_fetch_sub(nat_blocks(mappings, mapping->owner, &address->address),
+					 1);
 			atomic_fetch_sub(&mappings->blocks_taken, 1);
 		}
 	}
@@ -118,7 +119,7 @@ static bool port_take(struct nat_mappings *mappings, const struct nat_inside *in
 			    &new_block))
 		return false;
 	if (new_block) {
-		atomic_fetch_add(&mappings->blocks[inside->owner], 1);
+		atomic_fetch_add(nat_blocks(mappings, inside->owner, &choice->address), 1);
 		atomic_fetch_add(&mappings->blocks_taken, 1);
 	}
 	return true;

@@ -4,8 +4,8 @@
 
 #include "layer/nat/mappings.h"
 
-#define NAT_OWNERS 65536 // numbers of Ports
-#define NAT_SHARED 1	 // nat_mapping.flags: its port is another one's, too
+#define NAT_OWNERS 131072 // numbers of Ports, and two families
+#define NAT_SHARED 1	  // nat_mapping.flags: its port is another one's, too
 
 struct nat_mapping {
 	struct ip_address inside;
@@ -55,10 +55,17 @@ struct nat_mappings {
 	uint32_t lane_count;
 	struct nat_address addresses[NAT_ADDRESSES_MAX]; // from 1 on
 	uint32_t addresses_end;
-	_Atomic uint32_t *blocks; // by number of the Port
+	_Atomic uint32_t *blocks; // by number of the Port and family: see nat_blocks
 	_Atomic uint64_t blocks_taken;
 	struct nat_lane lanes[NAT_LANES_MAX];
 };
+
+// Blocks that a Port has on addresses of this one's family.
+static inline _Atomic uint32_t *nat_blocks(struct nat_mappings *mappings, uint16_t owner,
+					   const struct ip_address *address)
+{
+	return &mappings->blocks[(uint32_t)owner * 2 + !ip_is_v4(address)];
+}
 
 static inline uint16_t nat_share(const struct nat_mappings *mappings,
 				 const struct ip_address *address, uint16_t port)

@@ -175,6 +175,9 @@ uint16_t nat_ports_share(const struct nat_ports *ports, const struct nat_wish *w
 	uint32_t tries = SHARES_MAX, choices = CHOICES_MAX;
 	uint32_t offset = (uint32_t)(wish->seed >> 16) % count, passed = 0;
 
+	// Who may have no more has to do with what it has.
+	if (!own && !wish->blocks_left)
+		return 0;
 	while (passed < count && tries && choices) {
 		uint32_t port = first + (offset + passed) % count,
 			 block = port >> ports->block_shift;

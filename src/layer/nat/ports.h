@@ -63,7 +63,7 @@ struct nat_wish {
 uint16_t nat_ports_choose(const struct nat_ports *ports, const struct nat_wish *wish);
 
 // One that is in use already, for other destinations: of the owner's, where it has any on the
-// address, else anybody's.
+// address, else anybody's, unless the owner has as many blocks as it may elsewhere.
 uint16_t nat_ports_share(const struct nat_ports *ports, const struct nat_wish *wish);
 
 // Takes a port, and its block if need be: `new_block` says so. False: somebody else was quicker.
