@@ -107,7 +107,7 @@ bool fragments_answer(struct worker *worker, struct rte_mbuf *mbuf, const struct
 		struct packet piece = piece_read(mbuf, packet->key.network).packet;
 
 		gateway_echo_write(mbuf, &piece, icmp);
-		transmit_add(worker, mbuf, ingress.port);
+		worker_answer(worker, mbuf, packet->key.network, ingress.port);
 		icmp = 0;
 		mbuf = next;
 	}

@@ -89,6 +89,17 @@ def test_out_and_in(lab, family):
     accepted.close()
 
 
+def test_fragments(lab, family):
+    """What is larger than a packet goes in pieces, to Sluice itself, too. The far host has to find out the network's MTU."""
+    one = lab["one"]
+    process = one.ping_process(FAR[family], 5, DEADLINE, "-s", "4000", "-i", "0.2")
+    process.communicate()
+    assert process.returncode == 0
+    with netns.inside(lab.outside.netns):
+        for address, source in ((one.address[family], FAR[family]), (own("a")[family], lab.outside.address[family])):
+            netns.run("ping", "-n", "-c", "5", "-i", "0.2", "-W", str(DEADLINE), "-s", "4000", "-I", source, address)
+
+
 def ping_with_one_hop(namespace, address, *options):
     with netns.inside(namespace):
         return subprocess.run(["ping", "-n", "-c", "1", "-t", "1", "-W", str(DEADLINE), *options, address],
