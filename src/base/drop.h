@@ -63,6 +63,9 @@
 	X(NO_ROUTE, "no-route", "No subnet or Route of the Vrf holds the destination address.")    \
 	X(BLACKHOLE, "blackhole", "The Route to the destination address is a black hole.")         \
 	X(NO_NEXT_HOP, "no-next-hop", "No port has the address of any next hop of the Route.")     \
+	X(NO_MEMBER, "no-member",                                                                  \
+	  "No member of the LoadBalancer takes a new connection: each is unhealthy, drains, or "   \
+	  "no port has its address.")                                                              \
 	X(ROUTE_LOOP, "route-loop", "Routes lead through more than 4 Vrfs.")                       \
 	X(NO_HOST, "no-host",                                                                      \
 	  "A subnet of the Vrf holds the destination address, but no port has it.")                \

@@ -124,15 +124,17 @@ static bool packet_of(const struct tables *tables, const struct flow_direction *
 	return false;
 }
 
-// `other`: the key of the other direction, or NULL.
+// `other`: the key of the other direction, or NULL; `before`: what the direction's action has.
 static struct fate judge(const struct tables *tables, const struct packet *packet,
-			 struct ingress ingress, bool reply, const struct flow_key *other)
+			 struct ingress ingress, bool reply, const struct flow_key *other,
+			 uint16_t before)
 {
 	struct walk walk = {.tables = tables,
 			    .packet = packet,
 			    .ingress = ingress,
 			    .reply = reply,
-			    .other = other};
+			    .other = other,
+			    .before = before};
 	const struct port_binding *binding = tables_port(tables, ingress.port);
 	struct fate fate = {.reason = DROP_PORT_DOWN};
 
@@ -259,14 +261,16 @@ static bool visit(const struct flow *flow, void *context)
 			break;
 		if (!packet_of(present, direction, &packet))
 			continue;
-		now = judge(present, &packet, ingress, i == FLOW_REPLY, other);
+		now = judge(present, &packet, ingress, i == FLOW_REPLY, other,
+			    flow_action_get(direction).flags);
 		// It ends by what is in force already, or has never had such packets.
 		if (!now.passes && i == FLOW_ORIGINAL)
 			return true;
 		known = true;
 		if (!now.passes)
 			continue;
-		then = judge(impact->then, &packet, ingress, i == FLOW_REPLY, other);
+		then = judge(impact->then, &packet, ingress, i == FLOW_REPLY, other,
+			     flow_action_get(direction).flags);
 		if (!then.passes) {
 			result->ending++;
 			name_it(impact, flow, &now, &then);

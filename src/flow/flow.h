@@ -20,6 +20,8 @@
 // To a router on an external network: the destination's endpoint is that.
 #define FLOW_ACTION_EXTERNAL 16
 #define FLOW_ACTION_LIMIT    32 // limits of ports or of the rule hold (layer/qos)
+// To a member of a LoadBalancer; of the original direction.
+#define FLOW_ACTION_BALANCED 64
 // Set the DSCP, which is in the bits above.
 #define FLOW_ACTION_MARK       256
 #define FLOW_ACTION_DSCP_SHIFT 9

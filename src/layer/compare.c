@@ -5,6 +5,7 @@
 
 #include "layer/allowed_address/compile.h"
 #include "layer/external/compile.h"
+#include "layer/load_balancer/compile.h"
 #include "layer/nat/compile.h"
 #include "layer/route/compile.h"
 #include "layer/walk.h"
@@ -261,6 +262,7 @@ void tables_compare(const struct tables *have, const struct tables *want,
 	externals_compare(have, want, differences);
 	nats_compare(have, want, differences);
 	routes_compare(have, want, differences);
+	load_balancers_compare(have, want, differences);
 	for (unsigned int i = 0; layers[i]; i++)
 		if (layers[i]->compare)
 			layers[i]->compare(have->layers[i], want->layers[i], want, differences);

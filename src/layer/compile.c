@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "layer/external/compile.h"
+#include "layer/load_balancer/compile.h"
 #include "layer/nat/compile.h"
 #include "layer/nat/mappings.h"
 #include "layer/route/compile.h"
@@ -57,6 +58,7 @@ void tables_free(struct tables *tables)
 	services_free(tables->services);
 	routes_free(tables->routes);
 	nats_free(tables->nat);
+	load_balancers_free(tables->load_balancers);
 	topology_free(tables);
 	for (uint32_t i = 0; tables->polls && i < tables->worker_count; i++)
 		free(tables->polls[i].entries);
@@ -108,7 +110,8 @@ int tables_compile(const struct object_set *objects, const char *node,
 		return compile_no_memory(err);
 	}
 	if (topology_compile(&compile, err) < 0 || services_compile(&compile, err) < 0 ||
-	    routes_compile(&compile, err) < 0 || nats_compile(&compile, err) < 0) {
+	    routes_compile(&compile, err) < 0 || nats_compile(&compile, err) < 0 ||
+	    load_balancers_compile(&compile, err) < 0) {
 		tables_free(tables);
 		return -1;
 	}

@@ -3,6 +3,7 @@
 #include "layer/external/external.h"
 #include "layer/l2/l2.h"
 #include "layer/l3/l3.h"
+#include "layer/load_balancer/load_balancer.h"
 #include "layer/nat/nat.h"
 #include "layer/port_security/port_security.h"
 #include "layer/qos/qos.h"
@@ -14,6 +15,7 @@ const struct layer *const layers[] = {
 	&tunnel_source_layer,	// the same for what comes through the tunnel
 	&external_source_layer, // and for what comes from an external network
 	&l2_layer,		// to whom, inside the network
+	&load_balancer_layer,	// to which member, behind a virtual address
 	&nat_destination_layer, // to whom inside, from an address outside
 	&l3_layer,		// to whom, through the gateway
 	&nat_source_layer,	// under which address outside

@@ -16,6 +16,7 @@ struct neighbour;
 struct address_owner;
 struct router_schedule;
 struct qos_tables;
+struct load_balancers;
 struct routes;
 struct services;
 
@@ -214,6 +215,7 @@ struct tables {
 	struct qos_tables *qos; // of its layer; NULL: there are no policies
 	struct externals *externals;
 	struct nat_tables *nat;
+	struct load_balancers *load_balancers;
 	struct shared_address *shared;
 	uint32_t shared_count;
 	struct domain_node *domain_nodes; // by domain

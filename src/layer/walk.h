@@ -51,6 +51,7 @@ struct walk {
 	// packets, as they are received. NULL: not known, or there are none. By it all packets are
 	// translated as the first one was.
 	const struct flow_key *other;
+	uint16_t before; // FLOW_ACTION_… that a live connection's direction had
 
 	uint32_t generation; // of the tables when the walk began
 	// The packet's key as it leaves: the layers after the one that translates go by this one.

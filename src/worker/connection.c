@@ -193,6 +193,7 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	rte_prefetch0(&flow->direction[!(reference & 1)]);
 	walk.reply = (reference & 1) == FLOW_REPLY;
 	walk.other = flow_other_key(flow, reference & 1);
+	walk.before = flow_action_get(direction).flags;
 	switch (recall_run(&worker->recall, &walk, &recalled)) {
 	case VERDICT_DROP:
 	case VERDICT_ANSWER:

@@ -16,7 +16,7 @@ UNDERLAYS = {"v4": "192.0.2.0/24", "v6": "2001:db8::/64"}
 FAR_UNDERLAYS = {"v4": "198.51.100.0/24", "v6": "2001:db8:1::/64"}
 
 # Reasons that the sender is told.
-TOLD = {"no-route", "route-loop", "not-routed", "no-host", "no-next-hop", "no-uplink", "no-underlay-route",
+TOLD = {"no-route", "route-loop", "not-routed", "no-host", "no-next-hop", "no-member", "no-uplink", "no-underlay-route",
         "neighbour-unresolved", "gateway", "ttl", "too-big"}
 
 

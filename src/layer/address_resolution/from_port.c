@@ -4,6 +4,7 @@
 
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/allowed_address/allowed_address.h"
+#include "layer/load_balancer/load_balancer.h"
 #include "layer/services/services.h"
 
 static const struct ip_address unspecified;
@@ -21,7 +22,8 @@ static bool owns(const struct tables *tables, const struct endpoint *endpoint,
 	       (!ip_is_v4(address) && ip_is_link_local(address));
 }
 
-// Who has the address, as seen from inside the network: NULL, the network's gateway or a Port.
+// Who has the address, as seen from inside the network: NULL, the network's gateway (for virtual
+// addresses, too) or a Port.
 static const struct mac_address *find_target(const struct tables *tables,
 					     const struct network *network,
 					     const struct ip_address *target, bool *router)
@@ -51,6 +53,8 @@ static const struct mac_address *find_target(const struct tables *tables,
 		}
 		endpoint = tables_endpoint(tables, tables_find_mac(tables, network->number, &mac));
 	} else {
+		if (balancer_has_address(tables->load_balancers, network->domain, target))
+			return &network->gateway_mac;
 		endpoint = tables_endpoint(tables,
 					   tables_find_address(tables, network->domain, target));
 	}

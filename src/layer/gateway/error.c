@@ -126,7 +126,7 @@ static uint32_t find_next_header_field(const struct rte_mbuf *mbuf, const struct
 	return field;
 }
 
-// To the gateway itself.
+// To the gateway itself, or where nobody serves.
 static bool choose_refusal(const struct rte_mbuf *mbuf, const struct packet *packet,
 			   struct gateway_error *error)
 {
@@ -182,6 +182,7 @@ bool gateway_error_choose(const struct rte_mbuf *mbuf, const struct packet *pack
 		*error = v4 ? (struct gateway_error){3, 4, mtu} : (struct gateway_error){2, 0, mtu};
 		return true;
 	case DROP_GATEWAY:
+	case DROP_NO_MEMBER:
 		return choose_refusal(mbuf, packet, error);
 	default:
 		return false;
@@ -194,7 +195,7 @@ struct ip_address gateway_address(const struct network *network, const struct pa
 	const struct ip_address *found = NULL;
 	bool v4 = ip_is_v4(&packet->source);
 
-	if (reason == DROP_GATEWAY)
+	if (reason == DROP_GATEWAY || reason == DROP_NO_MEMBER)
 		return packet->destination;
 	for (uint32_t i = 0; i < network->subnet_count; i++) {
 		const struct subnet *subnet = &network->subnets[i];

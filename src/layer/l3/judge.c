@@ -26,7 +26,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	enum drop_reason reason;
 	uint32_t found;
 
-	if (walk->destination)
+	if (walk->destination || walk->to_gateway)
 		return VERDICT_NEXT;
 	if (is_gateway(walk)) {
 		walk->to_gateway = true;

@@ -1,6 +1,7 @@
 #include "layer/allowed_address/allowed_address.h"
 #include "layer/external/external.h"
 #include "layer/route/route.h"
+#include "layer/spread.h"
 
 // The Route for the address, and how long its prefix is, or NULL.
 static const struct route *find(const struct tables *tables, uint16_t domain,
@@ -21,23 +22,6 @@ static const struct route *find(const struct tables *tables, uint16_t domain,
 		return NULL;
 	*length = map->lengths[number - 1];
 	return &routes->route[map->routes[number - 1]];
-}
-
-static uint64_t end_hash(const struct ip_address *address, uint16_t port)
-{
-	return flow_hash_mix(address->halves[0] ^ 0xa0761d6478bd642f,
-			     address->halves[1] ^ port ^ 0xe7037ed1a0b428db);
-}
-
-// The same on every node.
-static uint32_t connection_hash(const struct flow_key *key)
-{
-	uint64_t sum = end_hash(&key->source, key->source_port) +
-		       end_hash(&key->destination, key->destination_port);
-
-	return (uint32_t)(flow_hash_mix(sum ^ 0x8ebc6af09c88c6e3,
-					key->protocol ^ 0x589965cc75374cc3) >>
-			  32);
 }
 
 // Does the router not answer?
@@ -77,7 +61,7 @@ static const struct route_hop *choose(struct walk *walk, const struct route *rou
 
 		key.source = walk->packet->key.source;
 		key.source_port = walk->packet->key.source_port;
-		hop = choose_of(walk->tables, route, connection_hash(&key),
+		hop = choose_of(walk->tables, route, (uint32_t)(spread_hash(&key) >> 32),
 				ip_is_v4(&key.destination));
 		walk->unique = true;
 	}

@@ -1,0 +1,14 @@
+// Control thread.
+
+#pragma once
+
+#include "layer/compare.h"
+#include "layer/compile.h"
+
+struct load_balancers;
+
+// Makes tables->load_balancers of the LoadBalancers and the other common tables. 0 or -1.
+int load_balancers_compile(const struct compile *compile, struct error *err);
+void load_balancers_free(struct load_balancers *balancers);
+void load_balancers_compare(const struct tables *have, const struct tables *want,
+			    struct differences *differences);
