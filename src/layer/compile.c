@@ -21,7 +21,7 @@ bool compile_numbers_open(struct compile_numbers *numbers)
 	       numbers_open(&numbers->ports, PORT_HOST + 1, 65535) &&
 	       numbers_open(&numbers->nodes, 1, 65535) &&
 	       numbers_open(&numbers->groups, 1, (1 << FLOW_RULE_GROUP_BITS) - 1) &&
-	       address_owners_open(&numbers->owners);
+	       address_owners_open(&numbers->owners) && member_healths_open(&numbers->healths);
 }
 
 void compile_numbers_close(struct compile_numbers *numbers)
@@ -32,6 +32,7 @@ void compile_numbers_close(struct compile_numbers *numbers)
 	numbers_close(&numbers->nodes);
 	numbers_close(&numbers->groups);
 	address_owners_close(&numbers->owners);
+	member_healths_close(&numbers->healths);
 }
 
 void compile_numbers_settle(struct compile_numbers *numbers)
@@ -42,6 +43,7 @@ void compile_numbers_settle(struct compile_numbers *numbers)
 	numbers_end(&numbers->nodes);
 	numbers_end(&numbers->groups);
 	address_owners_settle(&numbers->owners);
+	member_healths_settle(&numbers->healths);
 	if (numbers->mappings)
 		nat_mappings_settle(numbers->mappings);
 	if (numbers->neighbours)
@@ -74,6 +76,7 @@ void compile_numbers_abandon(struct compile_numbers *numbers)
 	numbers_abandon(&numbers->nodes);
 	numbers_abandon(&numbers->groups);
 	address_owners_abandon(&numbers->owners);
+	member_healths_abandon(&numbers->healths);
 	if (numbers->mappings)
 		nat_mappings_abandon(numbers->mappings);
 	if (numbers->neighbours)

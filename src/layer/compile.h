@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/numbers.h"
+#include "layer/load_balancer/health.h"
 #include "layer/shared_address/owner.h"
 #include "layer/tables.h"
 #include "layer/tunnel/neighbour.h"
@@ -19,6 +20,7 @@ struct compile_numbers {
 	struct numbers nodes;
 	struct numbers groups;
 	struct address_owners owners;
+	struct member_healths healths;
 	struct neighbours *neighbours; // of the last compilation
 	struct nat_mappings *mappings; // control's; NULL: there are none
 };

@@ -231,6 +231,7 @@ int topology_compile(struct compile *compile, struct error *err)
 	numbers_begin(&numbers->nodes);
 	numbers_begin(&numbers->groups);
 	address_owners_begin(&numbers->owners);
+	member_healths_begin(&numbers->healths);
 	if (compile_networks(compile, err) < 0 || compile_nodes(compile, err) < 0 ||
 	    number_groups(compile, err) < 0 || externals_compile(compile, err) < 0 ||
 	    endpoints_compile(compile, err) < 0)

@@ -15,6 +15,7 @@
 #include "layer/nat/nat.h"
 #include "port/offload.h"
 #include "port/vhost_user/bus_error.h"
+#include "worker/health.h"
 #include "worker/worker.h"
 
 // Turns of the loop without a packet before a worker thinks of sleeping: some tens of microseconds.
@@ -111,6 +112,7 @@ static void run(struct worker *worker)
 		fragments_turn(worker, new_second);
 		underlay_turn(worker, new_second);
 		services_turn(worker, new_second);
+		health_turn(worker, new_second);
 		packets += uplink_queues_turn(worker, start);
 		transmit_flush_all(worker);
 		if (!packets)

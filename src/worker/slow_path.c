@@ -5,6 +5,7 @@
 #include "layer/address_resolution/address_resolution.h"
 #include "layer/gateway/gateway.h"
 #include "layer/services/services.h"
+#include "worker/health.h"
 #include "worker/worker.h"
 
 static void resolve(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -144,6 +145,10 @@ void slow_path_found(struct worker *worker, struct rte_mbuf *mbuf, const struct 
 		return;
 	}
 	if (services_concern(packet) && services_receive(worker, mbuf, packet, ingress))
+		return;
+	if (unlikely(health_concerns(worker->tables, packet, ingress)) &&
+	    (ingress.port == PORT_UPLINK ? health_heard(worker, mbuf, packet, ingress)
+					 : health_receive(worker, mbuf, packet, ingress)))
 		return;
 	switch (packet->kind) {
 	case PACKET_ARP:

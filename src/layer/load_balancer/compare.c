@@ -8,7 +8,18 @@ static bool member_equal(const struct balancer_member *a, const struct balancer_
 		    !ip_equal(&a->addresses[family], &b->addresses[family]))
 			return false;
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->weight == b->weight &&
-	       a->drains == b->drains && a->health == b->health;
+	       a->drains == b->drains && a->health[BALANCER_V4] == b->health[BALANCER_V4] &&
+	       a->health[BALANCER_V6] == b->health[BALANCER_V6];
+}
+
+static bool probe_equal(const struct member_probe *a, const struct member_probe *b)
+{
+	return a->health == b->health && a->identity == b->identity && a->number == b->number &&
+	       a->endpoint == b->endpoint && ip_equal(&a->address, &b->address) &&
+	       ip_equal(&a->from, &b->from) && a->balancer == b->balancer &&
+	       a->domain == b->domain && a->port == b->port && a->interval == b->interval &&
+	       a->timeout == b->timeout && a->protocol == b->protocol && a->rise == b->rise &&
+	       a->fall == b->fall;
 }
 
 static bool spread_equal(const struct balancer_spread *a, const struct balancer_spread *b)
@@ -22,7 +33,8 @@ static bool spread_equal(const struct balancer_spread *a, const struct balancer_
 static bool balancer_equal(const struct load_balancer *a, const struct load_balancer *b)
 {
 	if (strncmp(a->name, b->name, sizeof(a->name)) != 0 || a->by_client != b->by_client ||
-	    a->member_count != b->member_count || !lookup_equal(&a->by_address, &b->by_address))
+	    strcmp(a->health_path, b->health_path) != 0 || a->member_count != b->member_count ||
+	    !lookup_equal(&a->by_address, &b->by_address))
 		return false;
 	for (uint32_t i = 0; i < b->member_count; i++)
 		if (!member_equal(&a->members[i], &b->members[i]))
@@ -49,6 +61,14 @@ void load_balancers_compare(const struct tables *have, const struct tables *want
 		    a->service[i].member_port != b->service[i].member_port)
 			differences_add(differences, "LoadBalancer/%s: its ports",
 					b->balancer[b->service[i].balancer].name);
+	if (a->probe_count != b->probe_count || a->node_count != b->node_count ||
+	    !lookup_equal(&a->probes_by_number, &b->probes_by_number) ||
+	    !lookup_equal(&a->probes_by_identity, &b->probes_by_identity))
+		differences_add(differences, "health checks of LoadBalancers");
+	for (uint32_t i = 0; a->probe_count == b->probe_count && i < b->probe_count; i++)
+		if (!probe_equal(&a->probes[i], &b->probes[i]))
+			differences_add(differences, "LoadBalancer/%s: its health checks",
+					b->balancer[b->probes[i].balancer].name);
 	if (!lookup_equal(&a->addresses, &b->addresses) ||
 	    !lookup_equal(&a->services, &b->services))
 		differences_add(differences, "the map of virtual addresses");

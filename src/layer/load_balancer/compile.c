@@ -120,6 +120,9 @@ static bool compile_balancer(const struct compile *compile, size_t place,
 
 	snprintf(balancer->name, sizeof(balancer->name), "%s", object->name);
 	balancer->by_client = object->affinity == SLUICE__V1__AFFINITY__AFFINITY_CLIENT_ADDRESS;
+	snprintf(balancer->health_path, sizeof(balancer->health_path), "%s",
+		 object->health_check && *object->health_check->path ? object->health_check->path
+								     : "/");
 	balancer->member_count = (uint32_t)object->n_members;
 	balancer->members = calloc(object->n_members + 1, sizeof(*balancer->members));
 	if (!balancer->members) {
@@ -177,11 +180,13 @@ static bool compile_services(const struct compile *compile, size_t place,
 									    : port->port)),
 		};
 	}
+	balancers->balancer[place].domain = domain;
 	for (size_t a = 0; a < object->n_addresses; a++) {
 		struct ip_address address;
 
 		if (!ip_parse(object->addresses[a], &address))
 			continue;
+		balancers->balancer[place].serves[family_of(&address)] = true;
 		if (!lookup_add(&balancers->addresses, lookup_key_address(domain, &address), 1))
 			return false;
 		for (uint32_t i = 0; i < object->n_ports; i++)
@@ -219,7 +224,7 @@ int load_balancers_compile(const struct compile *compile, struct error *err)
 			return error_set(err, "LoadBalancer/%s: no memory, or more than 65535 Vrfs",
 					 balancer_at(compile, balancers->count - 1)->name);
 		}
-	return 0;
+	return member_probes_compile(compile, err);
 }
 
 void load_balancers_free(struct load_balancers *balancers)
@@ -237,6 +242,10 @@ void load_balancers_free(struct load_balancers *balancers)
 		free(balancer->members);
 	}
 	lookup_free(&balancers->addresses);
+	lookup_free(&balancers->probes_by_number);
+	lookup_free(&balancers->probes_by_identity);
+	free(balancers->probes);
+	free(balancers->nodes);
 	lookup_free(&balancers->services);
 	free(balancers->balancer);
 	free(balancers->service);

@@ -20,7 +20,7 @@ static bool takes(const struct tables *tables, uint16_t domain,
 		  const struct balancer_member *member, enum balancer_family family)
 {
 	return member->weight && member->has[family] && !member->drains &&
-	       !member_is_down(member->health) &&
+	       !member_is_down(member->health[family]) &&
 	       tables_find_address(tables, domain, &member->addresses[family]);
 }
 

@@ -8,18 +8,47 @@
 
 #include "base/lookup.h"
 
-// Ports of the questions say whose they are: so not more.
+// Source ports of the questions say whose they are: so not more.
 #define MEMBER_HEALTHS_MAX 65535
 
 struct member_health {
 	_Atomic bool down;
+	// The question that was last answered, with MEMBER_GOOD if well. Any worker's.
+	_Atomic uint32_t answered;
+	_Atomic uint32_t question; // that was asked last: a random number without the lowest bit
+	// Of the worker that asks.
+	uint32_t asked_at; // second
+	bool waiting;
+	uint8_t good; // answers in a row
+	uint8_t bad;
+	_Atomic uint8_t tell; // so often still the other nodes are told of the change
 	// The control thread's, as in struct numbers: seen since member_healths_begin, new since
 	// then.
-	struct lookup_key key; // hashes of the LoadBalancer's name and the member's, its family
 	bool taken;
 	bool kept;
 	bool given;
+	struct lookup_key key; // hashes of the LoadBalancer's name and the member's, its family
 } __attribute__((aligned(64)));
+
+#define MEMBER_GOOD 1u
+
+struct member_healths {
+	struct member_health *entries; // by number; 0 is none
+	uint32_t used;		       // those from here on were never taken
+	uint32_t next;		       // those before are taken
+	struct lookup numbers;	       // key to number; control thread
+};
+
+bool member_healths_open(struct member_healths *healths);
+void member_healths_close(struct member_healths *healths);
+
+// As with struct address_owners. Control thread.
+void member_healths_begin(struct member_healths *healths);
+void member_healths_settle(struct member_healths *healths);
+void member_healths_abandon(struct member_healths *healths);
+
+// The entry's number, made if need be; 0 where there are too many. Control thread.
+uint32_t member_healths_get(struct member_healths *healths, struct lookup_key key);
 
 static inline bool member_is_down(const struct member_health *health)
 {

@@ -10,12 +10,15 @@ static const struct balancer_member *keep(struct walk *walk, const struct load_b
 {
 	const struct balancer_member *member =
 		balancer_member(balancer, &walk->leaving.destination);
+	bool v4 = ip_is_v4(&walk->leaving.destination);
+	enum balancer_family family = v4 ? BALANCER_V4 : BALANCER_V6;
 
 	if (!member || walk->leaving.destination_port != service->member_port)
 		return NULL;
 	// Nobody ends UDP's connections, so they would stay for ever where nobody serves them.
-	return walk->packet->key.protocol == IPPROTO_UDP && member_is_down(member->health) ? NULL
-											   : member;
+	return walk->packet->key.protocol == IPPROTO_UDP && member_is_down(member->health[family])
+		       ? NULL
+		       : member;
 }
 
 static enum verdict balance(struct walk *walk, const struct balanced_service *service)

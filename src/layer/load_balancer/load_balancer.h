@@ -28,7 +28,8 @@ struct balancer_member {
 	bool has[BALANCER_FAMILIES];
 	bool drains;
 	uint32_t weight;
-	struct member_health *health; // kept from generation to generation; NULL: nobody asks
+	// Of each address; kept from generation to generation. NULL: nobody asks.
+	struct member_health *health[BALANCER_FAMILIES];
 };
 
 // Which member takes a hash. Shared by generations in which nothing of it differs.
@@ -41,7 +42,10 @@ struct balancer_spread {
 
 struct load_balancer {
 	char name[TABLES_NAME_SIZE];
+	uint16_t domain;
+	bool serves[BALANCER_FAMILIES]; // has virtual addresses of the family
 	bool by_client;
+	char health_path[256]; // of HTTP
 	struct balancer_member *members;
 	uint32_t member_count;
 	struct lookup by_address;			    // (0, address) to member + 1
@@ -54,6 +58,37 @@ struct balanced_service {
 	uint16_t member_port; // in network byte order
 };
 
+enum health_protocol {
+	HEALTH_TCP,
+	HEALTH_HTTP,
+	HEALTH_ICMP,
+};
+
+// How one address of a member is asked, if its Port is on this node, and who it is in what nodes
+// tell each other.
+struct member_probe {
+	struct member_health *health;
+	uint64_t identity; // the same on every node
+	uint32_t number;   // of `health`: the questions' source port or identifier
+	uint32_t endpoint; // that has the address; 0: none
+	struct ip_address address;
+	struct ip_address from; // the gateway's; zero: it has none, and nobody asks
+	uint32_t balancer;
+	uint16_t domain;
+	uint16_t port;
+	uint16_t interval; // seconds
+	uint16_t timeout;
+	uint8_t protocol;
+	uint8_t rise;
+	uint8_t fall;
+};
+
+// A node with Ports in a domain where members are asked.
+struct balancer_node {
+	uint16_t domain;
+	uint16_t peer;
+};
+
 struct load_balancers {
 	struct lookup addresses; // (domain, virtual address) to 1
 	struct lookup services;	 // (domain, protocol, port, virtual address) to index + 1
@@ -61,6 +96,12 @@ struct load_balancers {
 	uint32_t service_count;
 	struct load_balancer *balancer; // in the order of the objects
 	uint32_t count;
+	struct member_probe *probes;
+	uint32_t probe_count;
+	struct lookup probes_by_number;	  // of those of this node: to index + 1
+	struct lookup probes_by_identity; // likewise, of all
+	struct balancer_node *nodes;
+	uint32_t node_count;
 };
 
 // `port` in network byte order.
