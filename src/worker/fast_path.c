@@ -300,18 +300,19 @@ static inline bool rewrite(struct worker *worker, struct rte_mbuf *mbuf,
 	if (passage->action.flags & FLOW_ACTION_TRANSLATE) {
 		const struct flow_key *back = &passage->flow->direction[!passage->direction].key;
 
-		if (unlikely(passage->action.flags & FLOW_ACTION_HELPED) &&
-		    !helper_apply(worker, mbuf, packet, passage,
-				  worker->tables->endpoints[passage->action.destination].mtu)) {
-			worker_drop(worker, mbuf, passage->ingress.port, DROP_HELPER);
-			return false;
-		}
 		if (unlikely(worker->trace))
 			translation_say(worker, packet, back);
+		// What messages say of addresses is of one family.
 		if (unlikely(passage->action.flags & FLOW_ACTION_FAMILY)) {
 			if (translation_change_family(mbuf, packet, back, hops))
 				return true;
 			worker_drop(worker, mbuf, passage->ingress.port, DROP_TRANSLATION_UNFIT);
+			return false;
+		}
+		if (unlikely(passage->action.flags & FLOW_ACTION_HELPED) &&
+		    !helper_apply(worker, mbuf, packet, passage,
+				  worker->tables->endpoints[passage->action.destination].mtu)) {
+			worker_drop(worker, mbuf, passage->ingress.port, DROP_HELPER);
 			return false;
 		}
 		if (likely(packet_is_plain(packet))) {
