@@ -329,6 +329,24 @@ int offload_forward(struct __sk_buff *skb)
 	return (int)bpf_redirect(direction->interface, 0);
 }
 
+// Does it have outer headers? On external networks large sends have none.
+static __always_inline bool is_tunnel(struct __sk_buff *skb)
+{
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	__u32 transport = ETH_HLEN + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__u8 protocol, flags;
+	__u16 port;
+
+	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return false;
+	return bpf_skb_load_bytes(skb, ETH_HLEN + (v4 ? 9 : 6), &protocol, 1) == 0 &&
+	       protocol == IPPROTO_UDP &&
+	       bpf_skb_load_bytes(skb, transport + 2, &port, sizeof(port)) == 0 &&
+	       port == bpf_htons(VXLAN_PORT) &&
+	       bpf_skb_load_bytes(skb, transport + sizeof(struct udphdr), &flags, 1) == 0 &&
+	       flags == VXLAN_FLAG >> 24;
+}
+
 // At the uplink's egress hook, where most packets may be the host's: a large send in a tunnel that
 // comes from Sluice's socket, whose virtio header can't say so.
 SEC("tc")
@@ -337,7 +355,7 @@ int offload_tunnel_send(struct __sk_buff *skb)
 	if (skb->mark != OFFLOAD_MARK)
 		return TCX_NEXT;
 	skb->mark = 0;
-	return !skb->gso_size || encapsulate_again(skb) ? TCX_NEXT : TC_ACT_SHOT;
+	return !skb->gso_size || !is_tunnel(skb) || encapsulate_again(skb) ? TCX_NEXT : TC_ACT_SHOT;
 }
 
 char terms[] SEC("license") = "Apache-2.0";

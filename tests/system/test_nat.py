@@ -1,7 +1,9 @@
 """NAT, port forwarding and floating addresses, with the programs that workloads use, and hosts outside that know nothing of it."""
 
 import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -307,3 +309,21 @@ def test_a_floating_address_moves(lab, family):
     for made in (client, accepted, second, moved):
         made.close()
     lab.nodes["a"].delete("floatingip", "mover")
+
+
+def test_large_sends(lab, family):
+    """What a kernel leaves to be cut goes out as it is: nothing of it has to be sent again."""
+    with lab.outside.server(84, family) as listening:
+        client = connect(lab["one"], FAR[family], 84, family)
+        accepted, _ = listening.accept()
+    accepted.settimeout(DEADLINE)
+    sent = threading.Thread(target=client.sendall, args=(bytes(1 << 20),))
+    sent.start()
+    got = 0
+    while got < 1 << 20:
+        got += len(accepted.recv(1 << 20))
+    sent.join()
+    again, = struct.unpack_from("=I", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)
+    assert again < 20
+    client.close()
+    accepted.close()
