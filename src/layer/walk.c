@@ -28,6 +28,7 @@ enum verdict walk_begin(struct walk *walk)
 	walk->domain = walk->network->external ? 0 : walk->network->domain;
 	walk->leaving = walk->packet->key;
 	walk->mapping = 0;
+	walk->expected = false;
 	if (walk->other) {
 		walk->leaving = flow_key_reverse(walk->other, walk->leaving.network);
 		if (!flow_key_equal(&walk->leaving, &walk->packet->key))

@@ -60,6 +60,9 @@ struct walk {
 	// (layer/nat), if it has one: it is taken when the connection is entered.
 	uint32_t mapping;
 	bool mapping_shared;
+	// What comes from outside was announced by a message (layer/nat/announce.h): no rule needs
+	// to allow it.
+	bool expected;
 	const struct network *network; // in which it was received
 	// Routing domain in which the destination is looked for. Who translates a destination into
 	// another domain sets this one. 0: none that is known.

@@ -133,6 +133,7 @@ static bool announce(const struct passing *passing, uint8_t protocol, uint16_t p
 	struct nat_announcement announcement = {
 		.sent = &packet->key,
 		.leaving = &passing->leaving,
+		.network = passing->leaving.network,
 		.port = passing->passage->ingress.port,
 		.inside_port = htons(port),
 		.protocol = protocol,

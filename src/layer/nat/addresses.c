@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/pages.h"
+#include "layer/nat/announce.h"
+#include "layer/nat/expected.h"
 #include "layer/nat/mappings_private.h"
 
 // ---- memory
@@ -49,7 +51,9 @@ struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
 			nat_mappings_close(mappings);
 			return NULL;
 		}
-	if (!mappings->blocks) {
+	mappings->expectations =
+		nat_expectations_open(NAT_ANNOUNCED_MAX, nat_announcement_ended, mappings);
+	if (!mappings->blocks || !mappings->expectations) {
 		nat_mappings_close(mappings);
 		return NULL;
 	}
@@ -69,8 +73,14 @@ void nat_mappings_close(struct nat_mappings *mappings)
 	}
 	for (uint32_t i = 1; i < mappings->addresses_end; i++)
 		free(mappings->addresses[i].ports);
+	nat_expectations_close(mappings->expectations);
 	pages_free(mappings->blocks, NAT_OWNERS * sizeof(*mappings->blocks));
 	free(mappings);
+}
+
+struct nat_expectations *nat_mappings_expectations(const struct nat_mappings *mappings)
+{
+	return mappings->expectations;
 }
 
 const struct flow_table *nat_mappings_flows(const struct nat_mappings *mappings)

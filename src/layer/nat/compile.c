@@ -55,6 +55,25 @@ static const Sluice__V1__Port *port_of(const struct compile *compile, const char
 	return object ? object->port : NULL;
 }
 
+static void compile_helpers(Sluice__V1__NatHelper *const *objects, size_t count,
+			    struct nat_helpers *helpers)
+{
+	for (size_t i = 0; i < count; i++) {
+		const Sluice__V1__NatHelper *object = objects[i];
+		bool sip = object->protocol ==
+			   SLUICE__V1__NAT_HELPER_PROTOCOL__NAT_HELPER_PROTOCOL_SIP;
+		uint32_t usual = sip ? 5060 : 21;
+		const uint32_t *ports = object->n_ports ? object->ports : &usual;
+
+		for (size_t j = 0; j < (object->n_ports ? object->n_ports : 1); j++)
+			if (helpers->count < 2 * NAT_HELPER_PORTS)
+				helpers->of[helpers->count++] = (struct nat_helper){
+					.port = htons((uint16_t)ports[j]),
+					.protocol = sip ? IPPROTO_UDP : IPPROTO_TCP,
+				};
+	}
+}
+
 // ---- floating addresses
 
 static int compile_floating(struct compile *compile, const Sluice__V1__FloatingIp *object,
@@ -75,6 +94,7 @@ static int compile_floating(struct compile *compile, const Sluice__V1__FloatingI
 	set_name(entry->name, object->name);
 	entry->network = outside->number;
 	entry->domain = inside->domain;
+	compile_helpers(object->helpers, object->n_helpers, &entry->helpers);
 	host.address = entry->external;
 	nat->floating_count++;
 	if (!lookup_add(&nat->floating_by_external,
@@ -245,6 +265,7 @@ static int compile_nat(struct compile *compile, const Sluice__V1__Nat *object,
 		return 0;
 	set_name(entry->name, object->name);
 	entry->network = outside->number;
+	compile_helpers(object->helpers, object->n_helpers, &entry->helpers);
 	snprintf(domain, sizeof(domain), "Vrf/%s", object->vrf);
 	// Of a Vrf without networks there is none.
 	entry->domain = (uint16_t)numbers_find(&compile->numbers->domains, domain);
@@ -340,7 +361,8 @@ static bool nat_equal(const struct nat *a, const struct nat *b)
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->network == b->network &&
 	       a->domain == b->domain && a->has_nat64 == b->has_nat64 &&
 	       prefix_equal(&a->nat64, &b->nat64) && pool_equal(&a->v4, &b->v4) &&
-	       pool_equal(&a->v6, &b->v6);
+	       pool_equal(&a->v6, &b->v6) &&
+	       memcmp(&a->helpers, &b->helpers, sizeof(a->helpers)) == 0;
 }
 
 void nats_compare(const struct tables *have, const struct tables *want,

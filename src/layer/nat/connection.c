@@ -1,6 +1,7 @@
 // Connections that use a mapping: they take it when they begin, and give it back at their end.
 
 #include "flow/flow.h"
+#include "layer/nat/expected.h"
 #include "layer/nat/nat.h"
 #include "layer/nat/tables.h"
 
@@ -15,6 +16,34 @@ static struct nat_inside inside_of(const struct flow_key *key, uint16_t owner)
 	};
 }
 
+// Of a connection from outside that was expected: as its replies have it.
+static struct nat_inside inside_of_expected(const struct walk *walk)
+{
+	struct flow_key back = flow_key_reverse(&walk->leaving, walk_reply_network(walk));
+
+	return inside_of(&back, walk->destination->port);
+}
+
+static bool expected_begins(const struct walk *walk, uint32_t now)
+{
+	struct nat_mappings *mappings = walk->tables->nat->mappings;
+	const struct flow_key *key = &walk->packet->key;
+	struct nat_inside inside = inside_of_expected(walk);
+	struct nat_choice choice = {
+		.address = key->destination,
+		.port = key->destination_port,
+		.number = walk->mapping,
+	};
+	struct nat_expected expected;
+
+	if (!nat_mappings_take(mappings, &inside, &choice, now))
+		return false;
+	if (nat_expected_find(nat_mappings_expectations(mappings), &key->destination,
+			      key->destination_port, key->protocol, &key->source, &expected))
+		nat_expected_came(nat_mappings_expectations(mappings), &expected, now);
+	return true;
+}
+
 bool nat_connection_begins(const struct walk *walk, uint32_t now)
 {
 	struct nat_inside inside = inside_of(&walk->packet->key, walk->ingress.port);
@@ -25,24 +54,39 @@ bool nat_connection_begins(const struct walk *walk, uint32_t now)
 		.number = walk->mapping,
 	};
 
+	if (walk->expected)
+		return expected_begins(walk, now);
 	return nat_mappings_take(walk->tables->nat->mappings, &inside, &choice, now);
 }
 
 void nat_connection_fails(const struct walk *walk)
 {
-	struct nat_inside inside = inside_of(&walk->packet->key, walk->ingress.port);
+	struct nat_mappings *mappings = walk->tables->nat->mappings;
+	const struct flow_key *key = &walk->packet->key;
+	struct nat_inside inside =
+		walk->expected ? inside_of_expected(walk) : inside_of(key, walk->ingress.port);
 
-	nat_mappings_release(walk->tables->nat->mappings, &inside, &walk->leaving.source,
-			     walk->leaving.source_port, 0);
+	if (walk->expected)
+		nat_mappings_release(mappings, &inside, &key->destination, key->destination_port,
+				     0);
+	else
+		nat_mappings_release(mappings, &inside, &walk->leaving.source,
+				     walk->leaving.source_port, 0);
 }
 
 // The port of an end that has waited in TIME-WAIT need not wait again (RFC 6888 REQ-8).
 void nat_connection_ended(void *context, const struct flow *flow)
 {
+	const struct flow_key *original = &flow->direction[FLOW_ORIGINAL].key;
 	const struct flow_key *back = &flow->direction[FLOW_REPLY].key;
-	struct nat_inside inside = inside_of(&flow->direction[FLOW_ORIGINAL].key, 0);
 	bool waited = flow_state_get(&flow->account) == FLOW_STATE_TIME_WAIT;
+	// From outside, if the other end is the hidden one.
+	bool expected = ip_equal(&original->source, &back->destination) &&
+			original->source_port == back->destination_port;
+	struct nat_inside inside = inside_of(expected ? back : original, 0);
 
+	if (expected)
+		back = original;
 	nat_mappings_release(context, &inside, &back->destination, back->destination_port,
 			     waited ? 0 : NAT_HOLD);
 }
@@ -51,5 +95,9 @@ uint32_t nat_turn(const struct tables *tables, uint32_t worker, uint32_t now)
 {
 	struct nat_mappings *mappings = tables->nat ? tables->nat->mappings : NULL;
 
-	return mappings ? nat_mappings_expire(mappings, worker, now) : 0;
+	if (!mappings)
+		return 0;
+	if (worker == 0)
+		nat_expectations_expire(nat_mappings_expectations(mappings), now);
+	return nat_mappings_expire(mappings, worker, now);
 }

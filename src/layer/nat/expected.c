@@ -14,6 +14,7 @@ struct entry {
 struct nat_expectations {
 	rte_spinlock_t lock;
 	_Atomic uint32_t count;
+	uint32_t now;  // second
 	uint32_t mask; // of buckets
 	void (*ended)(void *context, const struct nat_expected *expected, uint32_t now);
 	void *context;
@@ -89,6 +90,32 @@ static bool is_same(const struct nat_expected *a, const struct nat_expected *b)
 	       (a->any_peer || ip_equal(&a->peer, &b->peer));
 }
 
+static struct entry *find_same(struct nat_expectations *expectations,
+			       const struct nat_expected *expected)
+{
+	struct entry *entry = bucket_of(expectations, &expected->address, expected->port,
+					expected->inside.protocol);
+
+	for (unsigned int i = 0; i < BUCKET; i++, entry++)
+		if (is_end(entry, &expected->address, expected->port, expected->inside.protocol) &&
+		    is_same(&entry->expected, expected))
+			return entry;
+	return NULL;
+}
+
+bool nat_expect_again(struct nat_expectations *expectations, const struct nat_expected *expected,
+		      uint32_t now, uint32_t seconds)
+{
+	struct entry *entry;
+
+	rte_spinlock_lock(&expectations->lock);
+	entry = find_same(expectations, expected);
+	if (entry)
+		entry->until = now + seconds;
+	rte_spinlock_unlock(&expectations->lock);
+	return entry;
+}
+
 static bool expect(struct nat_expectations *expectations, const struct nat_expected *expected,
 		   uint32_t now, uint32_t until)
 {
@@ -99,14 +126,8 @@ static bool expect(struct nat_expectations *expectations, const struct nat_expec
 	for (unsigned int i = 0; i < BUCKET; i++, entry++) {
 		if (entry->taken && is_over(entry, now))
 			end(expectations, entry, now);
-		if (!entry->taken) {
+		if (!entry->taken)
 			place = place ? place : entry;
-		} else if (is_end(entry, &expected->address, expected->port,
-				  expected->inside.protocol) &&
-			   is_same(&entry->expected, expected)) {
-			entry->until = until;
-			return true;
-		}
 	}
 	if (!place || expectations->by_port[expected->inside.owner] >= NAT_EXPECTED_PER_PORT)
 		return false;
@@ -122,26 +143,26 @@ bool nat_expect(struct nat_expectations *expectations, const struct nat_expected
 	bool done;
 
 	rte_spinlock_lock(&expectations->lock);
+	expectations->now = now;
 	done = expect(expectations, expected, now, now + seconds);
 	rte_spinlock_unlock(&expectations->lock);
 	return done;
 }
 
 static struct entry *find(struct nat_expectations *expectations, const struct ip_address *address,
-			  uint16_t port, uint8_t protocol, const struct ip_address *peer,
-			  uint32_t now)
+			  uint16_t port, uint8_t protocol, const struct ip_address *peer)
 {
 	struct entry *entry = bucket_of(expectations, address, port, protocol);
 
 	for (unsigned int i = 0; i < BUCKET; i++, entry++)
-		if (is_end(entry, address, port, protocol) && !is_over(entry, now) &&
+		if (is_end(entry, address, port, protocol) && !is_over(entry, expectations->now) &&
 		    (entry->expected.any_peer || ip_equal(&entry->expected.peer, peer)))
 			return entry;
 	return NULL;
 }
 
 bool nat_expected_find(struct nat_expectations *expectations, const struct ip_address *address,
-		       uint16_t port, uint8_t protocol, const struct ip_address *peer, uint32_t now,
+		       uint16_t port, uint8_t protocol, const struct ip_address *peer,
 		       struct nat_expected *expected)
 {
 	const struct entry *entry;
@@ -150,7 +171,7 @@ bool nat_expected_find(struct nat_expectations *expectations, const struct ip_ad
 	if (!atomic_load_explicit(&expectations->count, memory_order_relaxed))
 		return false;
 	rte_spinlock_lock(&expectations->lock);
-	entry = find(expectations, address, port, protocol, peer, now);
+	entry = find(expectations, address, port, protocol, peer);
 	if (entry)
 		*expected = entry->expected;
 	rte_spinlock_unlock(&expectations->lock);
@@ -165,8 +186,7 @@ void nat_expected_came(struct nat_expectations *expectations, const struct nat_e
 	if (expected->several)
 		return;
 	rte_spinlock_lock(&expectations->lock);
-	entry = find(expectations, &expected->address, expected->port, expected->inside.protocol,
-		     &expected->peer, now);
+	entry = find_same(expectations, expected);
 	if (entry)
 		end(expectations, entry, now);
 	rte_spinlock_unlock(&expectations->lock);
@@ -174,9 +194,11 @@ void nat_expected_came(struct nat_expectations *expectations, const struct nat_e
 
 void nat_expectations_expire(struct nat_expectations *expectations, uint32_t now)
 {
-	if (!nat_expectations_count(expectations))
+	// All places are looked at once a second, and only while something is expected.
+	if (!nat_expectations_count(expectations) || expectations->now == now)
 		return;
 	rte_spinlock_lock(&expectations->lock);
+	expectations->now = now;
 	for (uint32_t i = 0; i < (expectations->mask + 1) * BUCKET; i++)
 		if (expectations->entries[i].taken && is_over(&expectations->entries[i], now))
 			end(expectations, &expectations->entries[i], now);

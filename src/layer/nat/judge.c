@@ -2,6 +2,7 @@
 
 #include "layer/external/external.h"
 #include "layer/l3/l3.h"
+#include "layer/nat/expected.h"
 #include "layer/nat/tables.h"
 #include "packet/family.h"
 
@@ -127,10 +128,47 @@ static void lead(struct walk *walk, const struct target *target)
 		 ip_format(&walk->packet->key.destination, from), ip_format(&target->address, to));
 }
 
+// One that was announced by a message, from whom it was announced to.
+static bool find_expected(struct walk *walk, const struct nat_tables *nat, uint16_t network,
+			  const struct flow_key *key, struct target *target)
+{
+	const struct nat *pool = find_pool(nat, network, &key->destination);
+	struct nat_expected expected;
+	const struct network *home;
+
+	if (!pool || !nat->mappings ||
+	    !nat_expected_find(nat_mappings_expectations(nat->mappings), &key->destination,
+			       key->destination_port, key->protocol, &key->source, &expected))
+		return false;
+	home = tables_network(walk->tables, expected.inside.network);
+	if (!home)
+		return false;
+	*target = (struct target){.address = expected.inside.address,
+				  .port = expected.inside.port,
+				  .domain = home->domain,
+				  .what = "expected by Nat",
+				  .name = pool->name};
+	// Each depends on who it is.
+	walk->unique = true;
+	walk->expected = true;
+	walk->mapping = expected.number;
+	return true;
+}
+
+// Does an external end have a mapping to this inside end?
+static bool is_mapped(const struct nat_tables *nat, const struct ip_address *address, uint16_t port,
+		      uint8_t protocol, const struct ip_address *inside, uint16_t inside_port)
+{
+	struct nat_inside found;
+
+	return nat->mappings && nat_mappings_find(nat->mappings, address, port, protocol, &found) &&
+	       ip_equal(&found.address, inside) && found.port == inside_port;
+}
+
 // ---- in front of l3
 
 // What a live connection's packet from outside was translated to, is it still?
-static bool holds_in(const struct walk *walk, const struct nat_tables *nat)
+static bool holds_in(struct walk *walk, const struct nat_tables *nat)
 {
 	const struct flow_key *key = &walk->packet->key;
 	const struct network *home = tables_network(walk->tables, walk->other->network);
@@ -142,7 +180,14 @@ static bool holds_in(const struct walk *walk, const struct nat_tables *nat)
 		return ip_equal(&target.address, &walk->leaving.destination) &&
 		       (target.port == walk->leaving.destination_port || walk->reply);
 	pool = find_pool(nat, network, &key->destination);
-	return walk->reply && pool && home && pool->domain == home->domain;
+	if (!pool || !home || pool->domain != home->domain)
+		return false;
+	// One that was expected when it came.
+	if (!walk->reply)
+		walk->expected =
+			is_mapped(nat, &key->destination, key->destination_port, key->protocol,
+				  &walk->leaving.destination, walk->leaving.destination_port);
+	return walk->reply || walk->expected;
 }
 
 // The Nat by which what is sent to the address leaves as IPv4, or NULL.
@@ -202,7 +247,8 @@ static enum verdict judge_destination(struct walk *walk, const void *tables)
 			 ip_format(&key->destination, text));
 		return walk_drop(walk, DROP_TRANSLATION_GONE);
 	}
-	if (!find_target(nat, walk->network->number, key, &target)) {
+	if (!find_target(nat, walk->network->number, key, &target) &&
+	    !find_expected(walk, nat, walk->network->number, key, &target)) {
 		walk_say(walk, "%s: nobody inside is meant", ip_format(&key->destination, text));
 		return walk_drop(walk, DROP_NAT_INBOUND);
 	}
@@ -283,7 +329,7 @@ static enum verdict choose(struct walk *walk, const struct nat_tables *nat, cons
 }
 
 // What a live connection's packet on its way outside was translated to, is it still?
-static bool holds_out(const struct walk *walk, const struct nat_tables *nat, uint16_t domain,
+static bool holds_out(struct walk *walk, const struct nat_tables *nat, uint16_t domain,
 		      uint16_t network)
 {
 	const struct ip_address *source = &walk->packet->key.source;
@@ -306,11 +352,15 @@ static bool holds_out(const struct walk *walk, const struct nat_tables *nat, uin
 		return find_nat64(nat, domain, &walk->packet->key.destination) == pool;
 	if (!walk->reply)
 		return true;
-	return find_target(nat, network, &back, &target) && ip_equal(&target.address, source) &&
-	       target.port == walk->packet->key.source_port;
+	if (find_target(nat, network, &back, &target))
+		return ip_equal(&target.address, source) &&
+		       target.port == walk->packet->key.source_port;
+	walk->expected = is_mapped(nat, as, walk->leaving.source_port, walk->packet->key.protocol,
+				   source, walk->packet->key.source_port);
+	return walk->expected;
 }
 
-static enum verdict judge_source(struct walk *walk, const void *tables)
+static enum verdict translate_source(struct walk *walk)
 {
 	const struct nat_tables *nat = walk->tables->nat;
 	const struct flow_key *key = &walk->packet->key;
@@ -362,6 +412,41 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 	    (!family && external_find_inside(walk->tables, network, &key->source)))
 		return VERDICT_NEXT;
 	return choose(walk, nat, by, pool);
+}
+
+// By the external address that a translated connection has, and the port of its server.
+static void help(struct walk *walk, const struct nat_tables *nat)
+{
+	bool inward = walk->network->external;
+	const struct ip_address *address =
+		inward ? &walk->packet->key.destination : &walk->leaving.source;
+	uint16_t network = inward ? walk->network->number : walk->destination->network;
+	const struct nat_floating *floating = find_external(nat, network, address);
+	const struct nat *pool = floating ? NULL : find_pool(nat, network, address);
+	const struct nat_helpers *helpers = floating ? &floating->helpers
+					    : pool   ? &pool->helpers
+						     : NULL;
+	struct flow_key sent, arrives;
+
+	if (!helpers || !helpers->count)
+		return;
+	walk_opening(walk, &sent, &arrives);
+	if (!nat_helpers_have(helpers, arrives.protocol, arrives.destination_port))
+		return;
+	walk->action.flags |= FLOW_ACTION_HELPED;
+	walk_say(walk, "addresses in messages of %s are translated, too",
+		 arrives.protocol == IPPROTO_TCP ? "FTP" : "SIP");
+}
+
+static enum verdict judge_source(struct walk *walk, const void *tables)
+{
+	enum verdict verdict = translate_source(walk);
+
+	// Messages stay as they are where the family changes.
+	if (verdict == VERDICT_NEXT && walk_translates(walk) && walk->destination &&
+	    !(walk->action.flags & FLOW_ACTION_FAMILY))
+		help(walk, walk->tables->nat);
+	return verdict;
 }
 
 const struct layer nat_destination_layer = {

@@ -24,6 +24,7 @@
 #include "layer/nat/ports.h"
 
 struct flow_table;
+struct nat_expectations;
 
 #define NAT_ADDRESSES_MAX 4096
 #define NAT_LANES_MAX	  FLOW_SHARDS
@@ -75,6 +76,8 @@ struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
 				       const struct flow_hash_secret *secret,
 				       const struct flow_table *flows);
 void nat_mappings_close(struct nat_mappings *mappings);
+// What messages have announced.
+struct nat_expectations *nat_mappings_expectations(const struct nat_mappings *mappings);
 const struct flow_table *nat_mappings_flows(const struct nat_mappings *mappings);
 
 // The number of an external address in a network, made if need be, and its blocks; 0: no room.

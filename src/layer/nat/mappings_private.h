@@ -49,6 +49,7 @@ struct nat_address {
 struct nat_mappings {
 	const struct flow_hash_secret *secret;
 	const struct flow_table *flows;
+	struct nat_expectations *expectations;
 	uint32_t workers;
 	_Atomic uint32_t now; // seconds, by whoever expires
 	uint16_t share_mask;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/lookup.h"
+#include "layer/nat/helper.h"
 #include "layer/nat/mappings.h"
 
 // 1:1: an external address and the Port's own.
@@ -12,6 +13,7 @@ struct nat_floating {
 	uint16_t domain;  // of the Port's
 	struct ip_address external;
 	struct ip_address internal;
+	struct nat_helpers helpers;
 };
 
 // A port of an external address that leads inside.
@@ -30,6 +32,7 @@ struct nat {
 	uint32_t *addresses; // the pools' memory
 	bool has_nat64;
 	struct ip_prefix nat64;
+	struct nat_helpers helpers;
 };
 
 struct nat_tables {

@@ -152,6 +152,10 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	verdict = judge_end(walk, &question, opener, POLICY_EGRESS);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
+	if (walk->expected) {
+		walk_say(walk, "announced by an allowed connection");
+		return VERDICT_NEXT;
+	}
 	question.key = &arrives;
 	question.remote = &arrives.source;
 	return judge_end(walk, &question, other, POLICY_INGRESS);

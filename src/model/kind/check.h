@@ -92,6 +92,10 @@ bool prefix_is_v4(const struct ip_prefix *prefix);
 void check_port_number(struct check *check, const Sluice__V1__Object *object, const char *field,
 		       uint32_t number);
 
+// Of a Nat or FloatingIp.
+void check_nat_helpers(struct check *check, const Sluice__V1__Object *object,
+		       Sluice__V1__NatHelper *const *helpers, size_t count);
+
 void check_health(struct check *check, const Sluice__V1__Object *object,
 		  const Sluice__V1__HealthCheck *health);
 

@@ -101,6 +101,7 @@ void floating_ip_check(struct check *check)
 								 floating->address, &host.address);
 		bool port = check_reference(check, object, "port", PORT, floating->port);
 
+		check_nat_helpers(check, object, floating->helpers, floating->n_helpers);
 		if (!*floating->address)
 			problems_add(check->problems, object, "address", "missing");
 		if (there && sound &&

@@ -281,6 +281,7 @@ static void one_nat_check(struct check *check, const Sluice__V1__Object *object,
 		forward_check(check, object, i, seen);
 	if (nat->nat64)
 		nat64_check(check, object);
+	check_nat_helpers(check, object, nat->helpers, nat->n_helpers);
 	key_map_free(seen);
 }
 
