@@ -16,6 +16,8 @@ static const char usage[] =
 	"  --protocol udp|tcp (default udp)\n"
 	"  --ipv6\n"
 	"  --vxlan            the server is on another node\n"
+	"  --limit            the client's port has limits, which are not reached\n"
+	"  --mark             what it sends is marked\n"
 	"  --first            connections begin, are answered and end, while so many (10000 at\n"
 	"                     least) are live; a fifth of them is kept alive\n"
 	"  --anew             every packet is judged anew\n"
@@ -34,6 +36,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 		PROTOCOL,
 		IPV6,
 		VXLAN,
+		LIMIT,
+		MARK,
 		FIRST,
 		ANEW,
 		WORKERS,
@@ -48,6 +52,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 					     {"protocol", required_argument, NULL, PROTOCOL},
 					     {"ipv6", no_argument, NULL, IPV6},
 					     {"vxlan", no_argument, NULL, VXLAN},
+					     {"limit", no_argument, NULL, LIMIT},
+					     {"mark", no_argument, NULL, MARK},
 					     {"first", no_argument, NULL, FIRST},
 					     {"anew", no_argument, NULL, ANEW},
 					     {"workers", required_argument, NULL, WORKERS},
@@ -75,6 +81,12 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 			break;
 		case VXLAN:
 			options->vxlan = true;
+			break;
+		case LIMIT:
+			options->limit = true;
+			break;
+		case MARK:
+			options->mark = true;
 			break;
 		case FIRST:
 			options->packets = PACKETS_FIRST;

@@ -117,6 +117,7 @@ static void anew(struct runner *runner)
 
 static void turn(struct runner *runner, struct rte_mbuf *mbufs[2][PORT_BURST])
 {
+	delays_turn(runner->worker, rte_rdtsc());
 	anew(runner);
 	receive(runner, SIDE_CLIENT, mbufs[0], PORT_BURST);
 	anew(runner);
@@ -141,6 +142,7 @@ static void turn_by_stage(struct runner *runner, enum side side, struct rte_mbuf
 				  .queue = (uint16_t)worker->index};
 	uint64_t start = rte_rdtsc_precise(), received, found, applied;
 
+	delays_turn(worker, rte_rdtsc());
 	burst_receive(worker, &from, mbufs, PORT_BURST);
 	received = rte_rdtsc();
 	burst_look_up(worker);

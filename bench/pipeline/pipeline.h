@@ -30,6 +30,8 @@ struct pipeline_options {
 	uint8_t protocol; // IPPROTO_UDP, IPPROTO_TCP
 	bool ipv6;
 	bool vxlan;	   // the server is on another node
+	bool limit;	   // the client's port has limits, which are not reached
+	bool mark;	   // what it sends is marked
 	bool apart;	   // with two workers: each direction of a connection at another one
 	uint32_t turns;	   // fixed number of turns, not until the time is over; 0: until then
 	double seconds;	   // of a measurement

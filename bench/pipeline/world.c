@@ -22,11 +22,12 @@ static const char objects[] =
 	"- {direction: ingress, protocol: tcp, ports: 5000-6000, remote: {group: client}}\n"
 	"---\nkind: Port\nname: client\nnode: a\nnetwork: blue\nmac: '52:54:00:00:00:01'\n"
 	"addresses: [10.1.0.11, 'fd00:1::11']\nsecurityGroups: [client]\n"
-	"%s"
+	"%s%s"
 	"device: {tap: {name: c}}\n"
 	"---\nkind: Port\nname: server\nnode: %s\nnetwork: blue\nmac: '52:54:00:00:00:02'\n"
 	"addresses: [10.1.0.12, 'fd00:1::12']\nsecurityGroups: [server]\n"
-	"device: {tap: {name: s}}\n";
+	"device: {tap: {name: s}}\n"
+	"%s%s%s";
 
 static struct port_driver driver;
 
@@ -36,6 +37,11 @@ static const char short_times[] =
 	"established: 4}}\n";
 
 static const char client_addresses[] = "allowedAddresses: [10.2.0.0/16]\n";
+
+static const char policy_name[] = "qosPolicy: q\n";
+static const char policy[] = "---\nkind: QosPolicy\nname: q\n";
+static const char limits[] = "ingress: {rate: 400G}\negress: {rate: 400G}\n";
+static const char mark[] = "dscp: 10\n";
 
 static const struct mac_address uplink_mac = {{0x02, 0, 0, 0, 0, 0xaa}};
 
@@ -91,11 +97,15 @@ uint32_t world_take_sent(struct world *world, uint32_t worker)
 
 static struct tables *compile(const struct pipeline_options *options)
 {
-	char yaml[sizeof(objects) + sizeof(short_times) + sizeof(client_addresses)];
+	char yaml[sizeof(objects) + sizeof(short_times) + sizeof(client_addresses) +
+		  sizeof(policy_name) + sizeof(policy) + sizeof(limits) + sizeof(mark)];
+	bool limited = options->limit || options->mark;
 	struct tables *tables;
 
 	snprintf(yaml, sizeof(yaml), objects, options->packets == PACKETS_FIRST ? short_times : "",
-		 options->clients ? client_addresses : "", options->vxlan ? "b" : "a");
+		 options->clients ? client_addresses : "", limited ? policy_name : "",
+		 options->vxlan ? "b" : "a", limited ? policy : "", options->limit ? limits : "",
+		 options->mark ? mark : "");
 	tables = tables_from_yaml(yaml, strlen(yaml), "a", options->workers);
 	require(tables != NULL, "the objects are wrong");
 	tables_set_uplink(tables, &uplink_mac, 9000);

@@ -29,7 +29,10 @@ static void measure(struct limited *limited, const struct worker *worker,
 {
 	uint32_t header;
 
+	limited->tables = worker->tables->qos;
 	limited->now = meter_now(worker->delays.now);
+	limited->wait = 0;
+	limited->count = 0;
 	limited->bytes = limited->first = packet->ip_length;
 	if (unlikely(packet->fragments)) {
 		limited->bytes = packet->length - (packet->fragments + 1u) * packet->l3_offset;
@@ -40,8 +43,8 @@ static void measure(struct limited *limited, const struct worker *worker,
 	}
 }
 
-static bool take(struct limited *limited, const struct qos_share *share,
-		 enum qos_direction direction, struct flow_action *action)
+static inline bool take(struct limited *limited, const struct qos_share *share,
+			enum qos_direction direction, struct flow_action *action)
 {
 	const struct qos_limit *limit = qos_limit(limited->tables, share, direction);
 	struct meter *meter;
@@ -73,8 +76,8 @@ static void give_back(struct limited *limited)
 	}
 }
 
-static bool take_at(struct limited *limited, uint16_t port, struct flow_rule rule,
-		    enum qos_direction direction, struct flow_action *action)
+static inline bool take_at(struct limited *limited, uint16_t port, struct flow_rule rule,
+			   enum qos_direction direction, struct flow_action *action)
 {
 	const struct qos_tables *tables = limited->tables;
 
@@ -85,11 +88,11 @@ static bool take_at(struct limited *limited, uint16_t port, struct flow_rule rul
 bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		struct passage *passage, struct flow_rule sender, struct flow_rule receiver)
 {
-	struct limited limited = {.tables = worker->tables->qos};
+	struct limited limited;
 	uint16_t refused = 0, from = passage->ingress.port, to = passage->action.port;
 
 	// A trace costs nobody anything.
-	if (!limited.tables || worker->trace)
+	if (!worker->tables->qos || worker->trace)
 		return true;
 	measure(&limited, worker, mbuf, packet);
 	if (from != PORT_UPLINK && !take_at(&limited, from, sender, QOS_EGRESS, &passage->action))

@@ -158,6 +158,24 @@ def test_policy_is_withdrawn(lab, stream, to):
         lab.rules("any", ANY, {"direction": "egress"})
 
 
+@pytest.mark.parametrize("policy", [{"egress": {"rate": "100G"}}, {"ingress": {"rate": "100G"}}, {"dscp": 10}],
+                         ids=["egress", "ingress", "mark"])
+def test_limits_and_marks_are_ours(lab, stream, policy):
+    """What has to be counted or marked comes back from the kernel, and goes there again without."""
+    client = lab["client"]
+    eventually(stream.offloaded)
+    lab.apply({"kind": "QosPolicy", "name": "limited", **policy})
+    lab.change(client, qosPolicy="limited")
+    try:
+        for _ in range(3):
+            stream.goes_on(SIZE)
+            assert not stream.offloaded()
+    finally:
+        lab.change(client, qosPolicy="")
+    eventually(stream.offloaded)
+    stream.end()
+
+
 def test_policy_changes_elsewhere(lab, stream):
     """Each change has all connections judged anew; what is still allowed goes on, and soon in the kernel again."""
     for number in range(5):

@@ -48,11 +48,16 @@ static uint64_t default_burst(uint64_t rate)
 	return burst > BURST_MIN ? burst : BURST_MIN;
 }
 
+static uint64_t bytes_time(const struct bucket_profile *profile, uint64_t bytes)
+{
+	return (uint64_t)((unsigned __int128)profile->cost * bytes >> METER_FRACTION_BITS);
+}
+
 static void set_wait(const struct build *build, const Sluice__V1__RateLimit *object,
 		     struct bucket_profile *profile)
 {
 	uint64_t millisecond = meter_now(build->cycles_per_second / 1000);
-	uint64_t least = bucket_cost(profile, WAIT_BYTES_MIN), wait = QOS_WAIT * millisecond;
+	uint64_t least = bytes_time(profile, WAIT_BYTES_MIN), wait = QOS_WAIT * millisecond;
 
 	if (object->has_queue_milliseconds_case)
 		wait = object->queue_milliseconds * millisecond;
@@ -60,8 +65,8 @@ static void set_wait(const struct build *build, const Sluice__V1__RateLimit *obj
 		wait = least;
 	if (wait > QOS_WAIT_MAX * millisecond)
 		wait = QOS_WAIT_MAX * millisecond;
-	if (wait > bucket_cost(profile, WAIT_BYTES_MAX))
-		wait = bucket_cost(profile, WAIT_BYTES_MAX);
+	if (wait > bytes_time(profile, WAIT_BYTES_MAX))
+		wait = bytes_time(profile, WAIT_BYTES_MAX);
 	profile->wait = wait;
 }
 
@@ -88,6 +93,7 @@ static void read_limit(const struct build *build, const Sluice__V1__RateLimit *o
 		profile->outer = bucket_profile_make(rate, burst + excess, cycles);
 		profile->single_rate = true;
 	}
+	profile->committed.alone = profile->outer.alone = build->compile->tables->worker_count == 1;
 	// What is only marked otherwise does not wait, and what is too much even so is dropped.
 	if (limit->excess_dscp == QOS_NO_DSCP) {
 		set_wait(build, object, &profile->committed);
@@ -145,6 +151,7 @@ static bool add_share(struct build *build, struct lookup_key key, const char *po
 	struct qos_tables *tables = build->tables;
 	struct qos_share *share;
 	uintptr_t place;
+	uint32_t port;
 
 	if (!policy || !*policy)
 		return true;
@@ -166,6 +173,11 @@ static bool add_share(struct build *build, struct lookup_key key, const char *po
 	if (!share->counts)
 		return false;
 	tables->share_count++;
+	port = (uint32_t)(key.words[0] >> 32);
+	if (key.words[0] & UINT32_MAX)
+		tables->ports[port].rules = true;
+	else
+		tables->ports[port].share = tables->share_count;
 	return lookup_add(&tables->by_key, key, tables->share_count);
 }
 
@@ -201,7 +213,12 @@ static bool add_ports(struct build *build)
 {
 	const struct compile *compile = build->compile;
 	const struct tables *common = compile->tables;
+	struct qos_tables *tables = build->tables;
 
+	tables->port_count = common->port_count;
+	tables->ports = calloc(common->port_count, sizeof(*tables->ports));
+	if (!tables->ports)
+		return false;
 	for (uint32_t i = 1; i < common->endpoint_count; i++) {
 		const struct endpoint *endpoint = &common->endpoints[i];
 		const struct endpoint_detail *detail = &common->details[i];
@@ -273,6 +290,7 @@ void qos_free(void *data)
 			free(tables->shares[i].counts);
 	free(tables->shares);
 	free(tables->quanta);
+	free(tables->ports);
 	free(tables->policies);
 	lookup_free(&tables->by_key);
 	free(tables);

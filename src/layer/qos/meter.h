@@ -15,7 +15,8 @@
 // Of a tick, in the cost of a byte.
 #define METER_FRACTION_BITS 16
 // No packet is larger on its way, as the sum of the segments that it is to be cut into.
-#define METER_BYTES_MAX (256 * 1024)
+// So that their cost is a product of 64 bits even at the slowest rate.
+#define METER_BYTES_MAX (128 * 1024)
 
 // Zero is a full bucket at any time that is near the start of the counter; see bucket_owed.
 struct bucket {
@@ -26,6 +27,7 @@ struct bucket_profile {
 	uint64_t cost;	// of a byte: fractions of ticks; 0: there is no such bucket
 	uint64_t depth; // ticks until it is full
 	uint64_t wait;	// ticks for which packets may wait for it
+	bool alone;	// one worker only takes of it
 };
 
 struct meter {
@@ -73,7 +75,7 @@ static inline uint64_t meter_cycles(uint64_t ticks)
 
 static inline uint64_t bucket_cost(const struct bucket_profile *profile, uint32_t bytes)
 {
-	return (uint64_t)((unsigned __int128)profile->cost * bytes >> METER_FRACTION_BITS);
+	return profile->cost * bytes >> METER_FRACTION_BITS;
 }
 
 // Ticks until it is full. More than it can owe is of a profile that is no more, or of another turn
@@ -109,6 +111,11 @@ static inline bool bucket_take(struct bucket *bucket, const struct bucket_profil
 					memory_order_relaxed, memory_order_relaxed);
 			return false;
 		}
+		if (profile->alone) {
+			atomic_store_explicit(&bucket->full_at, now + owed + cost,
+					      memory_order_relaxed);
+			break;
+		}
 	} while (!atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at,
 							now + owed + cost, memory_order_relaxed,
 							memory_order_relaxed));
@@ -131,7 +138,8 @@ static inline enum meter_colour meter_take(struct meter *meter, const struct met
 					   uint64_t *wait)
 {
 	const struct bucket_profile *committed = &profile->committed, *outer = &profile->outer;
-	uint64_t cost = bucket_cost(committed, bytes), needed = bucket_cost(committed, first);
+	uint64_t cost = bucket_cost(committed, bytes);
+	uint64_t needed = first == bytes ? cost : bucket_cost(committed, first);
 	uint64_t outer_cost, outer_needed, owed;
 
 	if (!outer->cost)

@@ -44,12 +44,20 @@ struct qos_share {
 	struct qos_counts *counts;
 };
 
+// What there is at a port of this node.
+struct qos_port {
+	uint32_t share; // of the port itself; 0: none
+	bool rules;	// or groups with one
+};
+
 struct qos_tables {
 	struct qos_policy *policies;
 	uint32_t policy_count;
 	struct qos_share *shares; // from 1 on
 	uint32_t share_count;
-	struct lookup by_key; // to an index of `shares`
+	struct lookup by_key;	// to an index of `shares`
+	struct qos_port *ports; // by number
+	uint32_t port_count;
 	// What the uplink carries; cost 0: it is not shared out. Then by port number, how many
 	// bytes its turn there has; 0: no port of a workload.
 	struct bucket_profile uplink;
@@ -69,7 +77,7 @@ static inline const struct qos_share *qos_find_rule(const struct qos_tables *tab
 {
 	uint32_t found;
 
-	if (!rule.group)
+	if (!rule.group || port >= tables->port_count || !tables->ports[port].rules)
 		return NULL;
 	found = lookup_find(&tables->by_key, qos_key(port, rule.group, rule.rule + 1u));
 	if (!found)
@@ -79,7 +87,7 @@ static inline const struct qos_share *qos_find_rule(const struct qos_tables *tab
 
 static inline const struct qos_share *qos_find_port(const struct qos_tables *tables, uint16_t port)
 {
-	uint32_t found = lookup_find(&tables->by_key, qos_key(port, 0, 0));
+	uint32_t found = port < tables->port_count ? tables->ports[port].share : 0;
 
 	return found ? &tables->shares[found] : NULL;
 }
