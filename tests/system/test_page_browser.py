@@ -154,8 +154,8 @@ def test_trace(lab, browser, number, verdict):
         assert kinds == ["start"] + ["pass"] * len(passed) + ["allowed"]
         assert steps[-1][1:] == ["Allowed", "Leaves as 54 bytes to right."]
     else:
-        assert kinds == ["start"] + ["pass"] * (len(passed) - 1) + ["stop", "never", "dropped"]
-        assert steps[-2][1] == "tunnel"
+        assert kinds == ["start"] + ["pass"] * (len(passed) - 1) + ["stop", "never", "never", "dropped"]
+        assert [step[1] for step in steps[-3:-1]] == ["qos", "tunnel"]
         assert steps[-1][1] == "Dropped: security-group-ingress" and "No ingress rule" in steps[-1][2]
 
 

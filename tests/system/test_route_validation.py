@@ -68,7 +68,7 @@ WRONG = [
      ["4: Route/n: destinations[1]: 198.51.100.0/24 is given twice"]),
     (route("destinations: [192.0.2.0/24]", HOP), ["4: Route/n: destinations[0]: Route/old has 192.0.2.0/24 already"]),
     (route("destinations: [10.1.0.0/24]", HOP), ["4: Route/n: destinations[0]: 10.1.0.0/24 is a subnet of Network/blue"]),
-    (route(OUT, "nextHops: [{}]"), ["5: Route/n: nextHops[0]: needs one of address, port, vrf"]),
+    (route(OUT, "nextHops: [{}]"), ["5: Route/n: nextHops[0]: needs one of address, port, vrf, external"]),
     (route(OUT, "nextHops: [{address: 10.1.0.300}]"),
      ["5: Route/n: nextHops[0].address: '10.1.0.300' is no IP address"]),
     (route(OUT, "nextHops: [{address: 10.2.0.5}]"),
