@@ -80,6 +80,9 @@ class World:
                         vni=rng.choice([None, None, None, 0]), **fields)
         if rng.random() < .4:
             lab.limits("a", **self.limits())
+        # Never reached: what it does to packets is there all the same.
+        lab.objects += [{"kind": "QosPolicy", "name": "limited", "ingress": {"rate": "1G"}, "egress": {"rate": "1G"}},
+                        {"kind": "QosPolicy", "name": "marked", "dscp": rng.randint(0, 63)}]
         self.groups = [f"g{number}" for number in range(rng.randint(0, 3))]
         for name in self.groups:
             lab.group(name, *self.rules())
@@ -159,6 +162,8 @@ class World:
             fields["limits"] = self.limits()
         if rng.random() < .2:
             fields["allowedAddresses"] = [rng.choice(["10.1.0.100/32", "fd00:1::100/128", "10.99.0.0/16", "fd99::/32"])]
+        if rng.random() < .3:
+            fields["qosPolicy"] = rng.choice(["marked", "limited"])
         self.lab.workload(name, node, network or rng.choice(list(self.lab.networks)), **fields)
 
     def limits(self):
@@ -188,6 +193,8 @@ class World:
             if rng.random() < .4:
                 rule["remote"] = rng.choice([{"cidr": "10.1.0.0/24"}, {"cidr": "fd00:1::/64"}, {"cidr": "0.0.0.0/0"}]
                                             + [{"group": group} for group in self.groups])
+            if rng.random() < .15:
+                rule["qosPolicy"] = rng.choice(["marked", "limited"])
             rules.append(rule)
         return rules
 
