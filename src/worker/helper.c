@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/pages.h"
 #include "layer/nat/announce.h"
 #include "packet/payload/edit.h"
 #include "packet/payload/ftp.h"
@@ -35,13 +36,13 @@ struct helper {
 
 bool helper_open(struct worker *worker)
 {
-	worker->helper = calloc(1, sizeof(*worker->helper));
+	worker->helper = pages_get(sizeof(*worker->helper));
 	return worker->helper;
 }
 
 void helper_close(struct worker *worker)
 {
-	free(worker->helper);
+	pages_free(worker->helper, sizeof(*worker->helper));
 }
 
 static bool is_of(const struct helped *helped, const struct flow *flow)
