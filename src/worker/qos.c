@@ -19,10 +19,19 @@ struct limited {
 	uint64_t now;	// ticks, as the following
 	uint64_t wait;	// the longest of all
 	uint32_t bytes; // of IP packets on the wire
-	uint32_t first; // of the first of them
+	uint32_t first; // of the first of them; 0: of what waits for nothing
 	uint32_t count;
 	struct taken taken[LIMITS_OF_PACKET];
 };
+
+// An acknowledgement and nothing else. It counts, but does not wait behind data that goes the same
+// way, or what comes the other way would slow down with it. Overtaking costs TCP nothing: its
+// number is within the window, and it has nothing to be put in order.
+static bool is_acknowledgement(const struct packet *packet)
+{
+	return packet->key.protocol == IPPROTO_TCP && packet->tcp_flags == TCP_ACK &&
+	       packet->tcp_seq == packet->tcp_end && packet->l4_offset && !packet->fragments;
+}
 
 static void measure(struct limited *limited, const struct worker *worker,
 		    const struct rte_mbuf *mbuf, const struct packet *packet)
@@ -34,7 +43,9 @@ static void measure(struct limited *limited, const struct worker *worker,
 	limited->wait = 0;
 	limited->count = 0;
 	limited->bytes = limited->first = packet->ip_length;
-	if (unlikely(packet->fragments)) {
+	if (is_acknowledgement(packet)) {
+		limited->first = 0;
+	} else if (unlikely(packet->fragments)) {
 		limited->bytes = packet->length - (packet->fragments + 1u) * packet->l3_offset;
 	} else if (mbuf->ol_flags & PACKET_SEGMENTATION) {
 		header = mbuf->l3_len + (mbuf->ol_flags & PACKET_UFO ? 0 : mbuf->l4_len);
@@ -103,7 +114,7 @@ bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packe
 	else if (limited.wait && worker->delays.count >= worker->delays.max)
 		refused = from != PORT_UPLINK ? from : to;
 	if (likely(!refused)) {
-		if (limited.wait)
+		if (limited.wait && limited.first)
 			passage->slot = delays_slot(&worker->delays, meter_cycles(limited.wait));
 		return true;
 	}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conversation import Conversation
 from node import eventually
 from packets import BROADCAST, IP, UDP, IPv6, Raw
 
@@ -123,6 +124,22 @@ def test_what_is_over_the_limit_waits(lab, family):
     is_burst(arrived(lab, one, two, family)[0])
 
 
+def test_acknowledgements_do_not_wait(lab, family):
+    """Where data waits, or is lost, what acknowledges the other direction's goes at once; it counts."""
+    one = lab["one"]
+    talk = Conversation(lab, family, left="one", right="two")
+    talk.handshake()
+    limit(lab, "one", egress=SLOW)
+    for _ in range(20):
+        one.send(talk.frame(one, "PA", payload=bytes(1000)))
+    eventually(lambda: lab.drops("rate-limit")["one", "rate-limit"])
+    talk.answer("PA", b"question")
+    assert talk.send("A") == "established"
+    # At a limit of which nothing may wait it is as everything else.
+    limit(lab, "one", egress={**SLOW, "queueMilliseconds": 0})
+    lab.dropped(one, talk.frame(one, "PA", payload=bytes(1000)), "rate-limit")
+
+
 def test_replies_count(lab, family):
     limit(lab, "one", egress=SLOW)
     found, where = arrived(lab, lab["one"], lab["two"], family, reverse=True)
@@ -226,6 +243,36 @@ def test_mark(lab, family, receiver, ecn):
         assert IP(bytes(again[IP])).chksum == frame[IP].chksum
     back = lab.passes(lab[receiver], lab[receiver].frame(lab["one"], UDP(sport=9, dport=1), family, **field), lab["one"])
     assert class_of(back) == 8 << 2 | ecn
+
+
+def test_congestion_marks_pass(lab, family):
+    """Who marks congestion on the way is heard, whichever DSCP a packet is given (RFC 3168)."""
+    limit(lab, "one", dscp=46, egress={"rate": "8k", "burst": "10k", "excessBurst": "5k", "excessDscp": 12})
+    field = {"tos" if family == "v4" else "tc": 3}
+    lab["two"].wire.drain()
+    for _ in range(13):
+        lab["one"].send(packet(lab["one"], lab["two"], family, **field))
+    found = []
+
+    def all_there():
+        found.extend(frame for frame in lab["two"].wire.drain() if UDP in frame)
+        return len(found) >= 13
+
+    eventually(all_there)
+    assert {class_of(frame) for frame in found} == {46 << 2 | 3, 12 << 2 | 3}
+
+
+def test_peak_alone(lab, family):
+    """Two rates (RFC 2698) without a mark for what is between them: the rate is kept, and the peak keeps bursts apart."""
+    limit(lab, "one", egress={"rate": "8k", "burst": "30k", "peak": "9k", "peakBurst": "10k", "queueMilliseconds": 0})
+    found, where = arrived(lab, lab["one"], lab["two"], family)
+    is_burst(found)
+    assert where == {"one"} and {class_of(frame) >> 2 for frame in found} == {0}
+    limit(lab, "two", ingress={"rate": "8k", "burst": "10k", "peak": "10M", "peakBurst": "30k", "queueMilliseconds": 0})
+    lab.change(lab["one"], qosPolicy="")
+    found, where = arrived(lab, lab["one"], lab["two"], family)
+    is_burst(found)
+    assert where == {"two"}
 
 
 @pytest.mark.parametrize("second", [{"peak": "9k", "peakBurst": "15k"}, {"excessBurst": "5k"}], ids=["peak", "excess"])

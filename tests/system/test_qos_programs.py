@@ -46,6 +46,13 @@ def test_tcp(lab, family, reverse):
     is_rate(iperf(lab, family, *reverse)["sum_received"], IP[family] + 32, .6)
 
 
+def test_tcp_both_ways(lab, family):
+    """Each direction has the rate, with the acknowledgements of the other one."""
+    end = iperf(lab, family, "--bidir")
+    is_rate(end["sum_received"], IP[family] + 32, .6)
+    is_rate(end["sum_received_bidir_reverse"], IP[family] + 32, .6)
+
+
 def test_udp(lab, family):
     """Twice as much as may pass, in both directions at once."""
     before = lab.drops("rate-limit")

@@ -13,6 +13,8 @@ SOUND = """
 ---
 {kind: QosPolicy, name: bronze, dscp: 0}
 ---
+{kind: QosPolicy, name: promised, minimum: 1M}
+---
 {kind: QosPolicy, name: coloured, ingress: {rate: 1.5M, peak: 2M, peakBurst: 20k, excessDscp: 12},
  egress: {rate: 8k, burst: 2k, excessBurst: 2k, excessDscp: 0}}
 ---
@@ -81,6 +83,12 @@ WRONG = [
      ["3: SecurityGroup/n: qosPolicy: no QosPolicy 'golf', did you mean 'gold'?"]),
     ("kind: SecurityGroup\nname: n\nrules: [{direction: egress, qosPolicy: nothing}]\n",
      ["3: SecurityGroup/n: rules[0].qosPolicy: no QosPolicy 'nothing'"]),
+    ("kind: SecurityGroup\nname: n\nqosPolicy: promised\n",
+     ["3: SecurityGroup/n: qosPolicy: QosPolicy/promised has a minimum, which only Ports can have"]),
+    ("kind: SecurityGroup\nname: n\nrules: [{direction: egress, qosPolicy: promised}]\n",
+     ["3: SecurityGroup/n: rules[0].qosPolicy: QosPolicy/promised has a minimum, which only Ports can have"]),
+    ("kind: QosPolicy\nname: bronze\nminimum: 1M\n",
+     ["3: SecurityGroup/web: rules[1].qosPolicy: QosPolicy/bronze has a minimum, which only Ports can have"]),
     ("kind: SecurityGroup\nname: n\nrules:\n" + 257 * "- {direction: egress, qosPolicy: gold}\n",
      ["260: SecurityGroup/n: rules[256].qosPolicy: more than 256 rules with a policy"]),
     ("kind: Port\nname: n\nnode: a\nnetwork: blue\nmac: 52:54:00:00:00:02\ndevice: {tap: {name: t}}\nqosPolicy: silver\n",

@@ -211,6 +211,25 @@ static void test_waiting(void **state)
 	assert_in_range(taken, 29, 30);
 }
 
+// Acknowledgements pass a queue that is full, and count: but not without end.
+static void test_acknowledgements(void **state)
+{
+	struct meter_profile profile = simple(8000000, 10000);
+	struct meter meter = {0};
+	unsigned int taken = 0;
+	uint64_t wait = 0;
+
+	profile.committed.wait = at(0.02);
+	while (meter_take(&meter, &profile, at(1), 60000, 1400, &wait) == METER_GREEN)
+		;
+	for (unsigned int i = 0; i < 4000; i++)
+		taken += meter_take(&meter, &profile, at(1), 50, 0, &wait) == METER_GREEN;
+	assert_in_range(taken, 500, 1970);
+	// 30000 bytes wait at most, a large send and 96 KiB of acknowledgements are owed then.
+	assert_int_equal(meter_take(&meter, &profile, at(1.06), 1400, 1400, &wait), METER_RED);
+	assert_int_equal(meter_take(&meter, &profile, at(1.2), 1400, 1400, &wait), METER_GREEN);
+}
+
 #define THREADS 4
 #define TAKES	200000
 
@@ -248,10 +267,15 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_burst),	      cmocka_unit_test(test_rates),
-		cmocka_unit_test(test_large_sends),   cmocka_unit_test(test_given_back),
-		cmocka_unit_test(test_other_profile), cmocka_unit_test(test_two_rates),
-		cmocka_unit_test(test_single_rate),   cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_large_sends),
+		cmocka_unit_test(test_given_back),
+		cmocka_unit_test(test_other_profile),
+		cmocka_unit_test(test_two_rates),
+		cmocka_unit_test(test_single_rate),
+		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_acknowledgements),
 		cmocka_unit_test(test_threads),
 	};
 

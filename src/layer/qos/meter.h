@@ -17,6 +17,9 @@
 // No packet is larger on its way, as the sum of the segments that it is to be cut into.
 // So that their cost is a product of 64 bits even at the slowest rate.
 #define METER_BYTES_MAX (128 * 1024)
+// What an acknowledgement may find owed beyond what waits: that of a large send, and so many
+// others.
+#define METER_BYTES_ACKS (96 * 1024)
 
 // Zero is a full bucket at any time that is near the start of the counter; see bucket_owed.
 struct bucket {
@@ -93,17 +96,20 @@ static inline uint64_t bucket_owed(uint64_t full_at, const struct bucket_profile
 }
 
 // Takes `cost` if at least `needed` of it is there, or will be within the profile's time to wait:
-// then `*wait` grows to that.
+// then `*wait` grows to that. What needs nothing is taken though more waits than may.
 static inline bool bucket_take(struct bucket *bucket, const struct bucket_profile *profile,
 			       uint64_t now, uint64_t cost, uint64_t needed, uint64_t *wait)
 {
 	uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed), owed;
+	uint64_t most = profile->depth + profile->wait;
 
+	if (!needed && profile->wait)
+		most += bucket_cost(profile, METER_BYTES_ACKS);
 	if (needed > profile->depth)
 		needed = profile->depth;
 	do {
 		owed = bucket_owed(full_at, profile, now);
-		if (owed + needed > profile->depth + profile->wait) {
+		if (owed + needed > most) {
 			// What it can't owe is forgotten, else it would be so for as long.
 			if ((int64_t)(full_at - now) > 0 && full_at - now != owed)
 				atomic_compare_exchange_weak_explicit(
@@ -131,7 +137,8 @@ static inline void bucket_give(struct bucket *bucket, uint64_t cost)
 
 // Meters a packet of `bytes`, whose first segment has `first` of them: where this one conforms, all
 // do, and what they are more than the bucket has is owed. So a large send passes as a whole, and
-// the rate is kept. `*wait` grows to the ticks after which it may go; packets of one meter may do
+// the rate is kept. `first` 0: an acknowledgement, which is not lost because of the data that wait.
+// `*wait` grows to the ticks after which it may go; packets of one meter may do
 // so in the order in which they were metered.
 static inline enum meter_colour meter_take(struct meter *meter, const struct meter_profile *profile,
 					   uint64_t now, uint32_t bytes, uint32_t first,

@@ -55,6 +55,23 @@ static void protocol_check(struct check *check, const Sluice__V1__Object *object
 		problems_add(check->problems, object, code_field, "means nothing without icmpType");
 }
 
+// A minimum is of all that a Port sends.
+static void policy_check(struct check *check, const Sluice__V1__Object *object, const char *field,
+			 const char *name)
+{
+	const Sluice__V1__Object *policy;
+
+	if (!*name ||
+	    !check_reference(check, object, field, SLUICE__V1__OBJECT__KIND_QOS_POLICY, name))
+		return;
+	policy = object_set_find(check->set, SLUICE__V1__OBJECT__KIND_QOS_POLICY, name);
+	if (policy && *policy->qos_policy->minimum)
+		problem_other(problems_add(check->problems, object, field,
+					   "QosPolicy/%s has a minimum, which only Ports can have",
+					   name),
+			      policy, "minimum");
+}
+
 static void rule_check(struct check *check, const Sluice__V1__Object *object, size_t index)
 {
 	const Sluice__V1__Rule *rule = object->security_group->rules[index];
@@ -64,9 +81,7 @@ static void rule_check(struct check *check, const Sluice__V1__Object *object, si
 		problems_add(check->problems, object, CHECK_PATH("rules[%zu].direction", index),
 			     "missing, it is ingress or egress");
 	protocol_check(check, object, index);
-	if (*rule->qos_policy)
-		check_reference(check, object, CHECK_PATH("rules[%zu].qosPolicy", index),
-				SLUICE__V1__OBJECT__KIND_QOS_POLICY, rule->qos_policy);
+	policy_check(check, object, CHECK_PATH("rules[%zu].qosPolicy", index), rule->qos_policy);
 	if (!rule->remote)
 		return;
 	if (rule->remote->remote_case == SLUICE__V1__REMOTE__REMOTE_CIDR)
@@ -85,9 +100,7 @@ static void policies_check(struct check *check, const Sluice__V1__Object *object
 	const Sluice__V1__SecurityGroup *group = object->security_group;
 	size_t limited = 0;
 
-	if (*group->qos_policy)
-		check_reference(check, object, "qosPolicy", SLUICE__V1__OBJECT__KIND_QOS_POLICY,
-				group->qos_policy);
+	policy_check(check, object, "qosPolicy", group->qos_policy);
 	for (size_t i = 0; i < group->n_rules; i++)
 		if (*group->rules[i]->qos_policy && ++limited == RULES_LIMITED_MAX + 1)
 			problems_add(check->problems, object, CHECK_PATH("rules[%zu].qosPolicy", i),
