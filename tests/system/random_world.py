@@ -96,8 +96,17 @@ class World:
         if rng.random() < .6:
             self.routes()
         self.router = None
+        self.targets = collections.defaultdict(list)  # by Vrf, what is translated on its way there
+        self.virtual = collections.defaultdict(list)  # by family, addresses of LoadBalancers
+        self.public = collections.defaultdict(list)  # addresses outside that are translated
         if rng.random() < .5:
             self.outside()
+        for vrf in sorted({network.object["vrf"] for network in lab.networks.values() if "vrf" in network.object}):
+            inside = [name for name, workload in lab.workloads.items() if workload.network.object.get("vrf") == vrf]
+            if inside and rng.random() < .6:
+                self.balancer(vrf, inside)
+            if inside and self.router and rng.random() < .7:
+                self.translation(vrf, inside)
 
     def outside(self):
         """A router on an external network, tagged or not, which the test plays; some subnets are known there."""
@@ -112,6 +121,53 @@ class World:
             if rng.random() < .9:
                 lab.objects.append(outside.route(name=f"out-{vrf}", vrf=vrf, destinations=list(OUTSIDE_PREFIX.values())))
 
+    def balancer(self, vrf, inside):
+        """Addresses in a subnet of the Vrf, or elsewhere; members on either node."""
+        rng, lab = self.rng, self.lab
+        network = rng.choice([lab.workloads[name].network for name in inside])
+        number = len(self.virtual["v4"]) + 1
+        addresses = {family: rng.choice([str(ipaddress.ip_network(network.prefix[family])[150]),
+                                         {"v4": f"10.77.0.{number}", "v6": f"fd77::{number}"}[family]])
+                     for family in FAMILIES}
+        ports = [{"protocol": protocol, "port": port, **({"memberPort": rng.choice(PORTS)} if rng.random() < .4 else {})}
+                 for protocol, port in {(rng.choice(["tcp", "tcp", "udp", "sctp"]), rng.choice(PORTS)) for _ in range(4)}]
+        members = [{"port": name} if rng.random() < .7 else {"address": lab.workloads[name].address[rng.choice(FAMILIES)]}
+                   for name in rng.sample(inside, rng.randint(1, len(inside)))]
+        members[0] = {"port": members[0].get("port") or inside[0]}
+        members = list({str(member): member for member in members}.values())
+        for member in members[1:]:
+            member |= rng.choice([{}, {}, {"weight": rng.randint(0, 3)}, {"drain": True}])
+        lab.objects.append({"kind": "LoadBalancer", "name": f"lb-{vrf}", "vrf": vrf, "addresses": list(addresses.values()),
+                            "ports": ports, "members": members, "affinity": rng.choice(["none", "client-address"])})
+        for family in FAMILIES:
+            self.virtual[family].append(addresses[family])
+            self.targets[vrf] += [(addresses[family], port["protocol"], port["port"]) for port in ports]
+
+    def translation(self, vrf, inside):
+        """A Nat with a forward, and perhaps an address outside of one Port's own."""
+        rng, lab = self.rng, self.lab
+        here = [name for name in inside if lab.workloads[name].node]
+        number = 30 + 10 * len(self.public["v4"])
+        pool = [outside.at(family, number) for family in FAMILIES]
+        nat = {"kind": "Nat", "name": f"nat-{vrf}", "vrf": vrf, "network": "internet",
+               "pools": [{"node": "a", "addresses": pool}]}
+        if here and rng.random() < .6:
+            nat["forwards"] = [{"protocol": rng.choice(["tcp", "udp"]), "port": rng.choice(PORTS), "to": rng.choice(here),
+                                "address": rng.choice(pool)}]
+        if rng.random() < .4:
+            nat["nat64"] = {}
+        lab.objects.append(nat)
+        self.targets[vrf] += [(OUTSIDE[family], protocol, port) for family in FAMILIES for protocol in ("tcp", "udp")
+                              for port in PORTS[:2]]
+        for family, address in zip(FAMILIES, pool):
+            self.public[family].append(address)
+        if here and rng.random() < .6:
+            for family in rng.sample(FAMILIES, rng.randint(1, 2)):
+                address = outside.at(family, number + 1)
+                lab.objects.append({"kind": "FloatingIp", "name": f"own-{vrf}-{family}", "network": "internet",
+                                    "address": address, "port": rng.choice(here)})
+                self.public[family].append(address)
+
     def from_outside(self):
         """A frame of the router, of somebody behind it, mostly to a workload that is known outside or to the node itself."""
         rng, lab = self.rng, self.lab
@@ -122,8 +178,10 @@ class World:
                  if any("external" in s for s in w.network.object["subnets"] if (":" in s["cidr"]) == (family == "v6"))]
         own = outside.own("a")[family]
         source = rng.choice([OUTSIDE[family]] * 6 + [self.router.address[family], own, *known])
-        header = ip_header(source, rng.choice(known) if known and rng.random() < .8 else own,
-                           ttl=rng.choice([0, 1, 2, 64, 64, 64]))
+        destination = rng.choice(known) if known and rng.random() < .8 else own
+        if self.public[family] and rng.random() < .5:
+            destination = rng.choice(self.public[family])
+        header = ip_header(source, destination, ttl=rng.choice([0, 1, 2, 64, 64, 64]))
         protocol, layers = self.upper(source)
         if protocol is not None:
             setattr(header, "proto" if family == "v4" else "nh", protocol)
@@ -215,6 +273,9 @@ class World:
         if self.router and rng.random() < .15:
             return rng.choice([OUTSIDE[family], OUTSIDE[family], OUTSIDE[family], outside.own("a")[family],
                                self.router.address[family]])
+        if (self.virtual[family] or self.public[family]) and rng.random() < .3:
+            nat64 = ["64:ff9b::c633:6409"] if family == "v6" else []
+            return rng.choice([*self.virtual[family], *self.virtual[family], *self.public[family], *nat64])
         networks = list(self.lab.networks.values())
         choice = rng.random()
         if choice < .7:
@@ -406,6 +467,19 @@ class World:
             family_of(source) == "v6" else header / layers
         return Ether(src=sender.mac, dst=self.mac_for(sender, destination)) / packet / self.payload()
 
+    def through(self, sender):
+        """To what is translated on its way."""
+        rng = self.rng
+        destination, protocol, port = rng.choice(self.targets[sender.network.object["vrf"]])
+        sport = rng.choice(PORTS)
+        layers = {"tcp": TCP(sport=sport, dport=port, flags="S"), "udp": UDP(sport=sport, dport=port)}.get(protocol)
+        header = ip_header(sender.address[family_of(destination)], destination)
+        if not layers:
+            setattr(header, "proto" if family_of(destination) == "v4" else "nh", 132)
+            layers = Raw(sport.to_bytes(2, "big") + port.to_bytes(2, "big") + bytes(8) + bytes([1, 0, 0, 20, 0, 0, 0, 1])
+                         + bytes(12))
+        return Ether(src=sender.mac, dst=self.gateway_mac(sender.network)) / header / layers / self.payload()
+
     def extension(self, family, protocol):
         return self.rng.choice([IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)]), IPv6ExtHdrDestOpt(),
                                 IPv6ExtHdrRouting(type=0), IPv6ExtHdrFragment(offset=0, m=0, id=1)])
@@ -466,6 +540,8 @@ class World:
             frame = self.nd(sender)
         elif kind < .60:
             frame = rng.choice([self.dhcp, self.dhcpv6, self.solicit_router, self.membership])(sender)
+        elif kind < .75 and self.targets.get(sender.network.object.get("vrf")):
+            frame = self.through(sender)
         if frame is None:
             frame = self.ip(sender)
         if rng.random() < .05:
