@@ -221,6 +221,9 @@ static void test_no_addresses(void **state)
 		"",
 		"<sip:[",
 		"10.1.0.11:5060:1",
+		"[fd00::1]10.1.0.11",
+		"[fd00::1]:510.1.0.11",
+		"[?][fd00::1]",
 	};
 	char text[256];
 

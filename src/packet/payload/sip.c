@@ -56,7 +56,8 @@ static bool host_take(struct text *text, struct ip_address *address, uint32_t *p
 	behind = at;
 	if (text_take(&behind, ':') && text_take_number(&behind, 65535, port) && *port)
 		at = behind;
-	if (!text_at_end(&at) && (is_word(*at.at) || *at.at == '@' || *at.at == ':'))
+	if (!text_at_end(&at) &&
+	    (is_word(*at.at) || *at.at == '@' || *at.at == ':' || *at.at == '['))
 		return false;
 	*text = at;
 	return true;
@@ -113,12 +114,15 @@ static bool hosts_read(struct text line, const uint8_t *payload, struct sip_mess
 			continue;
 		}
 		// A URI's scheme ends with a colon, and a user's part with "@"; both may stand
-		// before an address. What is in brackets and none is passed over as a whole.
+		// before an address. What is in brackets and none is passed over as a whole, and
+		// with what follows at once.
 		inside = is_word(byte);
 		if (byte == '[' && !quoted) {
 			while (!text_at_end(&line) && *line.at != ']')
 				line.at++;
-			continue;
+			inside = true;
+			if (text_at_end(&line))
+				continue;
 		}
 		line.at++;
 	}
