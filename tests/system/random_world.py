@@ -131,10 +131,10 @@ class World:
                      for family in FAMILIES}
         ports = [{"protocol": protocol, "port": port, **({"memberPort": rng.choice(PORTS)} if rng.random() < .4 else {})}
                  for protocol, port in {(rng.choice(["tcp", "tcp", "udp", "sctp"]), rng.choice(PORTS)) for _ in range(4)}]
-        members = [{"port": name} if rng.random() < .7 else {"address": lab.workloads[name].address[rng.choice(FAMILIES)]}
-                   for name in rng.sample(inside, rng.randint(1, len(inside)))]
-        members[0] = {"port": members[0].get("port") or inside[0]}
-        members = list({str(member): member for member in members}.values())
+        # One of them is here for sure, and has a weight.
+        members = [{"port": name} if not i or rng.random() < .7 else
+                   {"address": lab.workloads[name].address[rng.choice(FAMILIES)]}
+                   for i, name in enumerate(rng.sample(inside, rng.randint(1, len(inside))))]
         for member in members[1:]:
             member |= rng.choice([{}, {}, {"weight": rng.randint(0, 3)}, {"drain": True}])
         lab.objects.append({"kind": "LoadBalancer", "name": f"lb-{vrf}", "vrf": vrf, "addresses": list(addresses.values()),
