@@ -2,6 +2,7 @@
 // loop does is timed in parts: packets that open connections, their answers, packets of those that
 // are kept, ageing.
 
+#include "layer/nat/nat.h"
 #include "pipeline.h"
 
 // Seconds that a connection is remembered after its last packet; the objects say so.
@@ -23,11 +24,12 @@ enum part {
 
 struct opener {
 	const struct pipeline_options *options;
-	const struct traffic *traffic;
+	struct traffic *traffic;
 	struct world *world;
 	struct worker *worker;
-	uint32_t kept;	    // connections 0 to kept - 1 are kept alive
-	uint32_t second;    // connections opened in a second
+	uint32_t kept;	 // connections 0 to kept - 1 are kept alive
+	uint32_t second; // connections opened in a second
+	uint32_t second_before;
 	uint32_t next;	    // to be opened
 	uint32_t next_kept; // place in an order that no prefetcher guesses
 	uint64_t cycles[PARTS];
@@ -69,8 +71,11 @@ static uint64_t pass(struct opener *opener, enum side side, struct rte_mbuf **mb
 	return rte_rdtsc_precise() - start;
 }
 
-static void finish(struct opener *opener, uint32_t packets)
+// `first`: connections up to opener->next whose first packets were among these, and before others.
+static void finish(struct opener *opener, uint32_t packets, uint32_t first)
 {
+	traffic_learn(opener->traffic, opener->world, opener->worker->index, opener->next - first,
+		      first);
 	rte_rcu_qsbr_quiescent(opener->world->engine->readers, opener->worker->index);
 	require(world_take_sent(opener->world, opener->worker->index) == packets,
 		"not all packets came out");
@@ -104,6 +109,10 @@ static void run_turn(struct opener *opener, struct turn *turn)
 	start = rte_rdtsc_precise();
 	flow_table_age(worker->flows, worker->index, worker->now,
 		       second * PORT_BURST / opener->second, second, second / 300000);
+	if (worker->now != opener->second_before) {
+		nat_turn(worker->tables, worker->index, worker->now);
+		opener->second_before = worker->now;
+	}
 	opener->cycles[PART_AGE] += rte_rdtsc_precise() - start;
 }
 
@@ -126,7 +135,7 @@ static struct parts run_round(struct opener *opener)
 
 		fill_turn(opener, &turn);
 		run_turn(opener, &turn);
-		finish(opener, TURN_ALL);
+		finish(opener, TURN_ALL, PORT_BURST);
 	}
 	for (unsigned int i = 0; i < PARTS; i++) {
 		parts.part[i] = (float)opener->cycles[i] / (ROUND_TURNS * PORT_BURST);
@@ -152,14 +161,14 @@ static void open_first(struct opener *opener)
 		fill(opener, SIDE_CLIENT, tcp ? TRAFFIC_SYN : TRAFFIC_DATA, opener->next, mbufs,
 		     PORT_BURST);
 		pass(opener, SIDE_CLIENT, mbufs, PORT_BURST);
-		finish(opener, PORT_BURST);
-		if (opener->next < opener->kept) {
-			fill(opener, SIDE_SERVER, tcp ? TRAFFIC_SYN_ACK : TRAFFIC_DATA,
-			     opener->next, mbufs, PORT_BURST);
-			pass(opener, SIDE_SERVER, mbufs, PORT_BURST);
-			finish(opener, PORT_BURST);
-		}
 		opener->next += PORT_BURST;
+		finish(opener, PORT_BURST, PORT_BURST);
+		if (opener->next <= opener->kept) {
+			fill(opener, SIDE_SERVER, tcp ? TRAFFIC_SYN_ACK : TRAFFIC_DATA,
+			     opener->next - PORT_BURST, mbufs, PORT_BURST);
+			pass(opener, SIDE_SERVER, mbufs, PORT_BURST);
+			finish(opener, PORT_BURST, 0);
+		}
 	}
 }
 
@@ -177,8 +186,8 @@ static void print(struct parts *rounds, uint32_t count, const struct flow_table 
 	       flows->memory.reserved ? "" : "   (no huge pages set aside for connections)");
 }
 
-void first_run(struct world *world, const struct pipeline_options *options,
-	       const struct traffic *traffic, struct worker *worker)
+void first_run(struct world *world, const struct pipeline_options *options, struct traffic *traffic,
+	       struct worker *worker)
 {
 	struct opener opener = {
 		.options = options,
@@ -205,7 +214,7 @@ void first_run(struct world *world, const struct pipeline_options *options,
 
 		fill_turn(&opener, &turn);
 		pipeline_first_turn(&opener, &turn);
-		finish(&opener, TURN_ALL);
+		finish(&opener, TURN_ALL, PORT_BURST);
 	}
 	end = rte_rdtsc() + (uint64_t)(options->seconds * (double)rte_get_tsc_hz());
 	while (!options->turns && rte_rdtsc() < end && count < ROUNDS_MAX &&

@@ -2,6 +2,7 @@
 // and ports that only hand packets over.
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "pipeline.h"
@@ -16,6 +17,8 @@ static const char usage[] =
 	"  --protocol udp|tcp (default udp)\n"
 	"  --ipv6\n"
 	"  --vxlan            the server is on another node\n"
+	"  --balance          the server is a LoadBalancer's member, in another network\n"
+	"  --nat              the server is outside, behind a Nat\n"
 	"  --limit            the client's port has limits, which are not reached\n"
 	"  --mark             what it sends is marked\n"
 	"  --first            connections begin, are answered and end, while so many (10000 at\n"
@@ -28,6 +31,48 @@ static const char usage[] =
 	"  --instructions     instructions a packet by function, under valgrind\n"
 	"  --turns N          so many turns of 64 packets, and no figures: for profilers\n";
 
+// One line, and status 2.
+__attribute__((format(printf, 1, 2), noreturn)) static void refuse(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("pipeline: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	exit(2);
+}
+
+static uint32_t read_number(const char *option, uint32_t least, uint32_t most)
+{
+	char *end;
+	unsigned long number = strtoul(optarg, &end, 10);
+
+	if (*optarg < '0' || *optarg > '9' || *end || number < least || number > most)
+		refuse("--%s: %s: not a number from %u to %u", option, optarg, least, most);
+	return (uint32_t)number;
+}
+
+// What does not go together.
+static void check(const struct pipeline_options *options)
+{
+	bool first = options->packets == PACKETS_FIRST;
+
+	if (first && options->connections < FIRST_MIN)
+		refuse("--first: needs --connections %u at least", FIRST_MIN);
+	if (options->packets != PACKETS_LATER && options->workers > 1)
+		refuse("--workers: not with --first or --anew");
+	if (options->connections < options->workers)
+		refuse("--connections: fewer than workers");
+	if (options->clients && options->ipv6)
+		refuse("--clients: not with --ipv6");
+	if (options->vxlan && (options->balance || options->nat))
+		refuse("--vxlan: not with --balance or --nat");
+	if (options->nat && (options->balance || options->workers > 1))
+		refuse("--nat: not with --balance or --workers 2");
+}
+
 static void read_options(int argc, char **argv, struct pipeline_options *options)
 {
 	enum {
@@ -36,6 +81,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 		PROTOCOL,
 		IPV6,
 		VXLAN,
+		BALANCE,
+		NAT,
 		LIMIT,
 		MARK,
 		FIRST,
@@ -52,6 +99,8 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 					     {"protocol", required_argument, NULL, PROTOCOL},
 					     {"ipv6", no_argument, NULL, IPV6},
 					     {"vxlan", no_argument, NULL, VXLAN},
+					     {"balance", no_argument, NULL, BALANCE},
+					     {"nat", no_argument, NULL, NAT},
 					     {"limit", no_argument, NULL, LIMIT},
 					     {"mark", no_argument, NULL, MARK},
 					     {"first", no_argument, NULL, FIRST},
@@ -68,12 +117,14 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 	while ((option = getopt_long(argc, argv, "", list, NULL)) != -1)
 		switch (option) {
 		case CONNECTIONS:
-			options->connections = (uint32_t)strtoul(optarg, NULL, 10);
+			options->connections = read_number("connections", 1, 16000000u);
 			break;
 		case CLIENTS:
-			options->clients = (uint32_t)strtoul(optarg, NULL, 10);
+			options->clients = read_number("clients", 1, 65536u);
 			break;
 		case PROTOCOL:
+			if (strcmp(optarg, "tcp") != 0 && strcmp(optarg, "udp") != 0)
+				refuse("--protocol: %s: not udp or tcp", optarg);
 			options->protocol = strcmp(optarg, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
 			break;
 		case IPV6:
@@ -81,6 +132,12 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 			break;
 		case VXLAN:
 			options->vxlan = true;
+			break;
+		case BALANCE:
+			options->balance = true;
+			break;
+		case NAT:
+			options->nat = true;
 			break;
 		case LIMIT:
 			options->limit = true;
@@ -95,13 +152,15 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 			options->packets = PACKETS_ANEW;
 			break;
 		case WORKERS:
-			options->workers = (uint32_t)strtoul(optarg, NULL, 10);
+			options->workers = read_number("workers", 1, 2u);
 			break;
 		case APART:
 			options->apart = true;
 			break;
 		case SECONDS:
 			options->seconds = strtod(optarg, NULL);
+			if (!(options->seconds > 0 && options->seconds <= 3600))
+				refuse("--seconds: %s: not a number of seconds", optarg);
 			break;
 		case PAGES:
 			options->ordinary_pages = true;
@@ -110,21 +169,15 @@ static void read_options(int argc, char **argv, struct pipeline_options *options
 			options->instructions = true;
 			break;
 		case TURNS:
-			options->turns = (uint32_t)strtoul(optarg, NULL, 10);
+			options->turns = read_number("turns", 1, 4294967295u);
 			break;
 		default:
 			fputs(usage, stderr);
 			exit(2);
 		}
-	if (optind < argc || options->connections < options->workers ||
-	    options->connections > 16000000 || options->clients > 65536 ||
-	    (options->clients && options->ipv6) ||
-	    (options->packets != PACKETS_LATER && options->workers > 1) || options->workers < 1 ||
-	    options->workers > 2 || options->seconds <= 0 ||
-	    (options->packets == PACKETS_FIRST && options->connections < FIRST_MIN)) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	if (optind < argc)
+		refuse("%s: not expected", argv[optind]);
+	check(options);
 }
 
 static void print(const struct pipeline_options *options, const struct measured *result, bool huge)

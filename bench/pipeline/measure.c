@@ -35,7 +35,7 @@ struct stamps {
 struct runner {
 	struct world *world;
 	const struct pipeline_options *options;
-	const struct traffic *traffic;
+	struct traffic *traffic;
 	struct worker *worker;
 	struct runner *other; // NULL: alone
 	pthread_barrier_t *barrier;
@@ -275,6 +275,10 @@ static void pass(struct runner *runner, enum side side, enum traffic_kind kind, 
 
 	fill_burst(runner, side, kind, first, true, mbufs, count);
 	receive(runner, side, mbufs, count);
+	if (runner->options->nat && side == SIDE_CLIENT) {
+		transmit_flush_all(runner->worker);
+		traffic_learn(runner->traffic, runner->world, runner->worker->index, first, count);
+	}
 	// Owners get first packets, and where a worker has no queue it hands over.
 	for (uint32_t round = 0; round < 2; round++)
 		for (uint32_t i = 0; i < engine->options.worker_count; i++) {
@@ -368,4 +372,5 @@ void measure(struct world *world, const struct pipeline_options *options, struct
 		pthread_join(runners[i].thread, NULL);
 		free(runners[i].rounds);
 	}
+	traffic_close(&traffic);
 }

@@ -30,6 +30,8 @@ struct pipeline_options {
 	uint8_t protocol; // IPPROTO_UDP, IPPROTO_TCP
 	bool ipv6;
 	bool vxlan;	   // the server is on another node
+	bool balance;	   // the client asks a LoadBalancer; the server is in another network
+	bool nat;	   // the server is outside, behind a Nat
 	bool limit;	   // the client's port has limits, which are not reached
 	bool mark;	   // what it sends is marked
 	bool apart;	   // with two workers: each direction of a connection at another one
@@ -48,7 +50,8 @@ enum side {
 struct world {
 	struct engine *engine;
 	struct tables *tables;
-	uint16_t ports[2]; // by side
+	uint16_t ports[2];		    // by side
+	struct mac_address gateway_macs[2]; // by side, of its network; outside: zero
 };
 
 // What a fake port has been given to send, by queue.
@@ -63,6 +66,8 @@ void world_open(struct world *world, const struct pipeline_options *options);
 void world_close(struct world *world);
 // Frees what ports were given by the worker, and returns how many packets that were.
 uint32_t world_take_sent(struct world *world, uint32_t worker);
+// What the side's port was given by the worker and has still.
+const struct sent *world_sent(const struct world *world, enum side side, uint32_t worker);
 
 // Distinct connections that ports can tell.
 #define TRAFFIC_CONNECTIONS 60000000u
@@ -79,11 +84,19 @@ struct traffic {
 	uint32_t sizes[2];
 	uint32_t l4[2];
 	bool tcp;
+	bool ipv6;
 	uint32_t clients;
+	// Where a Nat translates, by connection: what the client is outside, the low 16 bits of its
+	// address and the port, as on the wire. Else NULL.
+	uint32_t *outside;
 };
 
 void traffic_open(struct traffic *traffic, const struct pipeline_options *options,
 		  const struct world *world);
+void traffic_close(struct traffic *traffic);
+// Where a Nat translates: the first packets of so many connections have come out in that order.
+void traffic_learn(struct traffic *traffic, const struct world *world, uint32_t worker,
+		   uint32_t first, uint32_t count);
 // Fills an empty buffer with a frame of the connection.
 void traffic_fill(const struct traffic *traffic, enum side side, uint32_t connection,
 		  enum traffic_kind kind, struct rte_mbuf *mbuf);
@@ -100,8 +113,8 @@ void measure(struct world *world, const struct pipeline_options *options,
 	     struct measured results[]);
 
 // first.c: on the worker's thread; prints what it measured.
-void first_run(struct world *world, const struct pipeline_options *options,
-	       const struct traffic *traffic, struct worker *worker);
+void first_run(struct world *world, const struct pipeline_options *options, struct traffic *traffic,
+	       struct worker *worker);
 
 int instructions_run(const struct pipeline_options *options, char **argv);
 

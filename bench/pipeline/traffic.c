@@ -1,6 +1,6 @@
 // Frames of connections between one client and one server. They differ in their ports alone, which
 // no IPv4 checksum has in it, so that one is made by a copy and two words; where the client has
-// many addresses, in these, too.
+// many addresses, in these, too. What a Nat makes of the client is seen from its first packets.
 
 #include <arpa/inet.h>
 
@@ -13,6 +13,9 @@
 #define FRAME_MIN    60 // without what the wire adds
 
 #define VNI 5001
+
+// Nothing that is measured looks whether it is right; zero would mean that there is none.
+#define UDP_CHECKSUM 0x5555
 
 static const struct mac_address macs[] = {{{0x52, 0x54, 0, 0, 0, 1}}, {{0x52, 0x54, 0, 0, 0, 2}}};
 static const struct mac_address uplink_mac = {{0x02, 0, 0, 0, 0, 0xaa}};
@@ -48,16 +51,35 @@ static uint8_t *put_ipv4(uint8_t *at, const uint8_t source[4], const uint8_t des
 	return at + IPV4_HEADER_SIZE;
 }
 
-static uint8_t *put_ip(uint8_t *at, enum side side, bool ipv6, uint8_t protocol, uint32_t payload)
+// What the side that sends calls itself and the other one; the client outside is put in by packet.
+static void find_addresses(const struct pipeline_options *options, enum side side,
+			   uint8_t source[16], uint8_t destination[16])
 {
-	const char *addresses[2] = {ipv6 ? "fd00:1::11" : "10.1.0.11",
-				    ipv6 ? "fd00:1::12" : "10.1.0.12"};
-	uint8_t source[16], destination[16];
-	int family = ipv6 ? AF_INET6 : AF_INET;
+	static const char *const client[2] = {"10.1.0.11", "fd00:1::11"},
+				 *const outside[2] = {"198.18.0.0", "2001:db8:f::"},
+				 *const local[2] = {"10.1.0.12", "fd00:1::12"},
+				 *const member[2] = {"10.4.0.12", "fd00:4::12"},
+				 *const virtual[2] = {"10.3.0.1", "fd00:3::1"},
+				 *const far[2] = {"203.0.113.9", "2001:db8:9::9"};
+	int family = options->ipv6 ? AF_INET6 : AF_INET;
+	const char *server = options->nat ? far[options->ipv6] : local[options->ipv6];
+	const char *opener = client[options->ipv6];
 
-	inet_pton(family, addresses[side], source);
-	inet_pton(family, addresses[!side], destination);
-	if (!ipv6)
+	if (options->balance)
+		server = side == SIDE_CLIENT ? virtual[options->ipv6] : member[options->ipv6];
+	if (options->nat && side == SIDE_SERVER)
+		opener = outside[options->ipv6];
+	inet_pton(family, side == SIDE_CLIENT ? opener : server, source);
+	inet_pton(family, side == SIDE_CLIENT ? server : opener, destination);
+}
+
+static uint8_t *put_ip(uint8_t *at, const struct pipeline_options *options, enum side side,
+		       uint32_t payload)
+{
+	uint8_t protocol = options->protocol, source[16], destination[16];
+
+	find_addresses(options, side, source, destination);
+	if (!options->ipv6)
 		return put_ipv4(at, source, destination, protocol, payload);
 	at[0] = 0x60;
 	put16(at + 4, (uint16_t)payload);
@@ -85,6 +107,20 @@ static uint8_t *put_tunnel(uint8_t *at, uint32_t inner)
 	return at + UDP_HEADER_SIZE + 8;
 }
 
+// Where the side sends its frames, and as whom.
+static uint8_t *put_macs(uint8_t *at, const struct pipeline_options *options,
+			 const struct world *world, enum side side)
+{
+	static const struct mac_address router = {{0x02, 0, 0, 0, 0, 2}};
+	const struct mac_address *to = &macs[!side], *from = &macs[side];
+
+	if (options->nat && side == SIDE_SERVER)
+		to = &uplink_mac, from = &router;
+	else if (options->nat || options->balance)
+		to = &world->gateway_macs[side];
+	return put_ethernet(at, to, from, options->ipv6 ? ETHERNET_TYPE_IPV6 : ETHERNET_TYPE_IPV4);
+}
+
 void traffic_open(struct traffic *traffic, const struct pipeline_options *options,
 		  const struct world *world)
 {
@@ -95,6 +131,7 @@ void traffic_open(struct traffic *traffic, const struct pipeline_options *option
 	memset(traffic, 0, sizeof(*traffic));
 	traffic->tcp = tcp;
 	traffic->clients = options->clients;
+	traffic->ipv6 = options->ipv6;
 	// A TCP segment stays empty: so the same one goes on where it ended.
 	if (!tcp && ETHERNET_HEADER_SIZE + l3 + l4 < FRAME_MIN)
 		payload = FRAME_MIN - ETHERNET_HEADER_SIZE - l3 - l4;
@@ -107,16 +144,44 @@ void traffic_open(struct traffic *traffic, const struct pipeline_options *option
 		if (options->vxlan && side == SIDE_SERVER)
 			at = put_tunnel(at, inner);
 		traffic->sizes[side] = (uint32_t)(at - start) + inner;
-		at = put_ethernet(at, &macs[!side], &macs[side],
-				  options->ipv6 ? ETHERNET_TYPE_IPV6 : ETHERNET_TYPE_IPV4);
-		at = put_ip(at, side, options->ipv6, options->protocol, l4 + payload);
+		at = put_macs(at, options, world, side);
+		at = put_ip(at, options, side, l4 + payload);
 		traffic->l4[side] = (uint32_t)(at - start);
 		if (tcp) {
 			at[12] = 5 << 4;
 			put16(at + 14, 8192);
 		} else {
 			put16(at + 4, (uint16_t)(l4 + payload));
+			put16(at + 6, UDP_CHECKSUM);
 		}
+	}
+	if (!options->nat)
+		return;
+	traffic->outside = calloc(TRAFFIC_CONNECTIONS, sizeof(traffic->outside[0]));
+	require(traffic->outside != NULL, "no memory");
+}
+
+void traffic_close(struct traffic *traffic)
+{
+	free(traffic->outside);
+}
+
+void traffic_learn(struct traffic *traffic, const struct world *world, uint32_t worker,
+		   uint32_t first, uint32_t count)
+{
+	const struct sent *sent = world_sent(world, SIDE_SERVER, worker);
+	uint32_t l4 = traffic->l4[SIDE_CLIENT];
+
+	if (!traffic->outside)
+		return;
+	require(sent->count >= count, "a packet of a new connection was lost");
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *data = rte_pktmbuf_mtod(sent->packets[i], const uint8_t *);
+		uint8_t *to = (uint8_t *)&traffic->outside[first + i];
+
+		// Of an IPv4 header's source the end is 6 bytes from where UDP's or TCP's begins.
+		memcpy(to, data + l4 - (traffic->ipv6 ? 18 : 6), 2);
+		memcpy(to + 2, data + l4, 2);
 	}
 }
 
@@ -132,6 +197,21 @@ static void put_client(uint8_t *ip, enum side side, uint32_t number)
 	memcpy(ip + 10, &checksum, 2);
 }
 
+// What the client is outside.
+static void put_outside(const struct traffic *traffic, uint8_t *l4, uint32_t connection)
+{
+	const uint8_t *from = (const uint8_t *)&traffic->outside[connection];
+	uint16_t checksum = 0;
+
+	memcpy(l4 + 2, from + 2, 2);
+	memcpy(l4 - 2, from, 2);
+	if (traffic->ipv6)
+		return;
+	memcpy(l4 - 10, &checksum, 2);
+	checksum = checksum_finish(checksum_add(0, l4 - IPV4_HEADER_SIZE, IPV4_HEADER_SIZE));
+	memcpy(l4 - 10, &checksum, 2);
+}
+
 void traffic_fill(const struct traffic *traffic, enum side side, uint32_t connection,
 		  enum traffic_kind kind, struct rte_mbuf *mbuf)
 {
@@ -143,10 +223,13 @@ void traffic_fill(const struct traffic *traffic, enum side side, uint32_t connec
 	uint32_t numbers[2] = {htonl(1), htonl(1)};
 
 	memcpy(data, traffic->frames[side], size);
-	if (traffic->clients)
+	if (traffic->outside && side == SIDE_SERVER)
+		put_outside(traffic, l4, connection);
+	else if (traffic->clients)
 		put_client(l4 - IPV4_HEADER_SIZE, side,
 			   (uint32_t)((uint64_t)connection * 2654435761 % traffic->clients));
-	memcpy(l4 + (side == SIDE_CLIENT ? 0 : 2), &client, 2);
+	if (!traffic->outside || side == SIDE_CLIENT)
+		memcpy(l4 + (side == SIDE_CLIENT ? 0 : 2), &client, 2);
 	memcpy(l4 + (side == SIDE_CLIENT ? 2 : 0), &server, 2);
 	if (!traffic->tcp)
 		return;

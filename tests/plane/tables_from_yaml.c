@@ -48,6 +48,11 @@ struct tables *tables_from_yaml(const char *yaml, size_t size, const char *node,
 	return tables;
 }
 
+void tables_from_yaml_map(struct nat_mappings *mappings)
+{
+	numbers.mappings = mappings;
+}
+
 void tables_from_yaml_free(struct tables *tables)
 {
 	if (!tables)
