@@ -16,6 +16,7 @@
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_retry(context);
+	control_nat_log(context);
 	watch_statuses(context);
 }
 

@@ -151,6 +151,9 @@ void control_claim(struct control *control, const struct tables *tables);
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);
 
+// Says which blocks of ports Nats have given and got back. Once a second.
+void control_nat_log(struct control *control);
+
 // refusal.c: ends the call with all problems in its details.
 void refuse(struct rpc_call *call, enum rpc_code code, const struct problems *problems,
 	    const struct transaction *transaction);

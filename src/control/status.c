@@ -6,8 +6,10 @@
 
 #include "control/control.h"
 #include "layer/external/external.h"
+#include "layer/nat/tables.h"
 #include "model/memory.h"
 #include "model/object.h"
+#include "telemetry/telemetry.h"
 
 #define PENDING SLUICE__V1__OBJECT_STATE__OBJECT_STATE_PENDING
 #define ACTIVE	SLUICE__V1__OBJECT_STATE__OBJECT_STATE_ACTIVE
@@ -158,6 +160,32 @@ static void route_status(const struct control *control, const Sluice__V1__Route 
 	routers_say(wrong, status);
 }
 
+// What its pool here has in use, and where nothing is left.
+static void nat_status(const struct control *control, const Sluice__V1__Nat *object,
+		       Sluice__V1__ObjectStatus *status)
+{
+	const struct nat_tables *nats = control->tables->nat;
+	Sluice__V1__NatPoolStatus *pools[2];
+	char wrong[64] = "";
+
+	status->state = ACTIVE;
+	for (uint32_t i = 0; i < nats->nat_count; i++) {
+		if (strcmp(nats->nats[i].name, object->name) != 0)
+			continue;
+		status->pools = memory_new(sizeof(pools));
+		status->n_pools = nat_pools_collect(nats, &nats->nats[i], pools);
+		for (size_t j = 0; j < status->n_pools; j++) {
+			status->pools[j] = memory_required(pools[j]);
+			if (pools[j]->blocks == pools[j]->blocks_max)
+				snprintf(wrong + strlen(wrong), sizeof(wrong) - strlen(wrong),
+					 "%sno %s block is left", *wrong ? ", " : "",
+					 pools[j]->family);
+		}
+	}
+	if (*wrong)
+		status->reason = memory_text(wrong);
+}
+
 Sluice__V1__ObjectStatus *status_new(const struct control *control,
 				     const Sluice__V1__Object *object)
 {
@@ -174,6 +202,8 @@ Sluice__V1__ObjectStatus *status_new(const struct control *control,
 		network_status(control, object->network, status);
 	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_ROUTE)
 		route_status(control, object->route, status);
+	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_NAT)
+		nat_status(control, object->nat, status);
 	else
 		status->state = ACTIVE;
 	return status;

@@ -244,6 +244,38 @@ static void next_hops_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 	}
 }
 
+// A number of each pool; `offset` is its place in NatPoolStatus.
+static void nat_number(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+		       const char *type, const char *help, size_t offset)
+{
+	family(file, name, type, help);
+	for (size_t i = 0; i < stats->n_nats; i++) {
+		const char *pool = (const char *)stats->nats[i]->pool;
+		uint64_t number;
+
+		memcpy(&number, pool + offset, sizeof(number));
+		sample(file, name, "nat", stats->nats[i]->nat, "family",
+		       stats->nats[i]->pool->family);
+		count(file, number);
+	}
+}
+
+static void nats_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	nat_number(file, stats, "sluice_nat_mappings", "gauge",
+		   "Inside addresses and ports that have an external one.",
+		   offsetof(Sluice__V1__NatPoolStatus, mappings));
+	nat_number(file, stats, "sluice_nat_port_blocks", "gauge",
+		   "Blocks of external ports that are given to Ports.",
+		   offsetof(Sluice__V1__NatPoolStatus, blocks));
+	nat_number(file, stats, "sluice_nat_port_blocks_max", "gauge",
+		   "Blocks of external ports that there are.",
+		   offsetof(Sluice__V1__NatPoolStatus, blocks_max));
+	nat_number(file, stats, "sluice_nat_refused_packets_total", "counter",
+		   "First packets that were dropped for want of an external port.",
+		   offsetof(Sluice__V1__NatPoolStatus, refused));
+}
+
 static void connections_write(FILE *file, const Sluice__V1__Connections *connections)
 {
 	gauge(file, "sluice_connections", "Live connections.", connections->current);
@@ -343,6 +375,7 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	workers_write(file, stats);
 	layers_write(file, stats);
 	next_hops_write(file, stats);
+	nats_write(file, stats);
 	audit_write(file, stats->audit);
 	api_write(file, stats->api);
 	process_write(file, stats->process);

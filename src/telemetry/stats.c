@@ -294,7 +294,8 @@ static bool collect(const struct control *control, bool with_ports,
 	response->audit = audit_stats(control);
 	response->api = api_entry(control);
 	return response->process && response->audit && response->api &&
-	       add_layers(control, response) && add_next_hops(control, response);
+	       add_layers(control, response) && add_next_hops(control, response) &&
+	       nat_stats_add(control->tables, response);
 }
 
 static Sluice__V1__StatsResponse *collected(const struct control *control, bool with_ports)

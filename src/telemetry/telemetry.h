@@ -27,6 +27,16 @@ Sluice__V1__StatsResponse *stats_collect(const struct control *control);
 // The same without what has to be added up of all ports: `ports`, and the workers' `drops`.
 Sluice__V1__StatsResponse *stats_collect_node(const struct control *control);
 
+// What a Nat's pools on this node have in use, by family. Returns how many; one may be NULL (no
+// memory).
+struct nat;
+struct nat_tables;
+struct tables;
+size_t nat_pools_collect(const struct nat_tables *tables, const struct nat *nat,
+			 Sluice__V1__NatPoolStatus *pools[2]);
+// False: no memory.
+bool nat_stats_add(const struct tables *tables, Sluice__V1__StatsResponse *response);
+
 // Of one port, which control->ports has. The state is up, down, or why its device can't be opened.
 struct port_counters stats_port_counters(const struct control *control, uint32_t number);
 const char *stats_port_state(const struct control *control, uint32_t number);

@@ -5,6 +5,7 @@ import pytest
 from node import eventually
 from outside import FAR, Router, at, network, route
 from packets import UDP, Wire
+from web import ADDRESS, ask
 
 POOL = {"v4": at("v4", 64), "v6": at("v6", 64)}
 # Behind the router, too; nobody answers.
@@ -15,7 +16,7 @@ BLOCK = 64
 @pytest.fixture(scope="module")
 def lab(make_lab):
     """Each inside Port has one block of 64 ports."""
-    lab = make_lab(nodes=("a",), underlay="v4")
+    lab = make_lab(nodes=("a",), underlay="v4", options=("--metrics", ADDRESS))
     lab.outside = Router(lab)
     lab.network("blue", 1)
     lab.workload("many", "a", "blue")
@@ -73,6 +74,24 @@ def test_others_have_their_own(lab, family):
     """Whoever has used up what it may takes nothing from others."""
     seen, refused = opened(lab, lab["other"], family, [30000, 30001], FAR[family])
     assert len(set(seen)) == 2 and refused == 0
+
+
+def test_seen(lab, family):
+    """What is in use, in metrics and status, and in the log whose the ports are."""
+    node = lab.nodes["a"]
+    (port, *_), refused = opened(lab, lab["other"], family, [30002], FAR[family])
+    assert refused == 0
+    line, = eventually(lambda: node.events("block of ports given", address=POOL[family], port="other"))
+    first, last = map(int, line["ports"].split("-"))
+    assert first <= port <= last and last - first + 1 == BLOCK
+    assert (line["nat"], line["network"], line["inside"]) == ("nat", "blue", lab["other"].address[family])
+    pool, = [pool for pool in node.json("get", "nat", "nat")["status"]["pools"] if pool["family"] == f"ip{family}"]
+    assert pool["addresses"] == 1 and pool["blocks"] >= 1 and pool["mappings"] >= 1
+    assert pool["blocksMax"] == (65536 - 1024) // BLOCK
+    text = ask(node, "/metrics")[1].decode()
+    for name, key in (("mappings", "mappings"), ("port_blocks", "blocks"), ("port_blocks_max", "blocksMax"),
+                      ("refused_packets_total", "refused")):
+        assert f'sluice_nat_{name}{{nat="nat",family="ip{family}"}} {pool.get(key, 0)}\n' in text
 
 
 def test_time_wait(lab, family):

@@ -418,6 +418,80 @@ static void play(uint32_t workers, uint32_t block, uint32_t blocks_max, bool eno
 	close_world(world);
 }
 
+// Who has which ports, and that a block is wanted in another size only changes anything once none
+// is taken; a dry run (abandon) changes nothing.
+static void test_blocks_are_told(void **state)
+{
+	struct world *world = open_world(1, 1, 64, 1, 4096);
+	struct ip_address address = ip_from_v4(htonl(0xc6336401));
+	struct connection *first = open_one(world, make_inside(5, 2000, IPPROTO_TCP), 1);
+	struct nat_block_event event;
+	struct nat_pool_stats stats;
+	uint16_t port;
+
+	assert_non_null(first);
+	assert_non_null(open_one(world, make_inside(5, 2001, IPPROTO_TCP), 1));
+	port = ntohs(first->choice.port);
+	assert_true(nat_mappings_block_event(world->mappings, &event));
+	assert_true(event.given && ip_equal(&event.external, &address));
+	assert_int_equal(event.network, 7);
+	assert_int_equal(event.inside_network, 3);
+	assert_int_equal(event.owner, first->inside.owner);
+	assert_true(ip_equal(&event.inside, &first->inside.address));
+	assert_int_equal(event.block.count, 64);
+	assert_int_equal(event.block.first, port / 64 * 64);
+	assert_false(nat_mappings_block_event(world->mappings, &event));
+	nat_mappings_refused(world->mappings, &world->pool);
+	nat_mappings_pool_stats(world->mappings, &world->pool, &stats);
+	assert_int_equal(stats.mappings, 2);
+	assert_int_equal(stats.blocks, 1);
+	assert_int_equal(stats.blocks_max, (65536 - 1024) / 64);
+	assert_int_equal(stats.refused, 1);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		nat_mappings_begin(world->mappings);
+		nat_mappings_address(world->mappings, 7, &address, i ? 256 : 128);
+		if (i)
+			nat_mappings_settle(world->mappings);
+		else
+			nat_mappings_abandon(world->mappings);
+	}
+	close_one(world, &world->connections[0], 0);
+	assert_false(nat_mappings_block_event(world->mappings, &event));
+	close_one(world, &world->connections[1], 0);
+	assert_true(nat_mappings_block_event(world->mappings, &event));
+	assert_false(event.given);
+	assert_int_equal(event.block.first, port / 64 * 64);
+	assert_int_equal(event.block.count, 64);
+	nat_mappings_pool_stats(world->mappings, &world->pool, &stats);
+	assert_int_equal(stats.blocks, 0);
+	assert_int_equal(stats.blocks_max, (65536 - 1024) / 256);
+	nat_mappings_begin(world->mappings);
+	nat_mappings_address(world->mappings, 7, &address, 128);
+	nat_mappings_abandon(world->mappings);
+	nat_mappings_pool_stats(world->mappings, &world->pool, &stats);
+	assert_int_equal(stats.blocks_max, (65536 - 1024) / 256);
+	close_world(world);
+}
+
+// What finds no room waits for nobody, and is counted.
+static void test_block_events_are_bounded(void **state)
+{
+	struct world *world = open_world(1, 1, 64, 1, 4096);
+	struct nat_inside inside = make_inside(5, 2000, IPPROTO_TCP);
+	struct nat_block_event event;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < NAT_BLOCK_EVENTS; i++)
+		close_one(world, open_one(world, inside, 1), 0);
+	assert_int_equal(nat_mappings_block_events_lost(world->mappings), NAT_BLOCK_EVENTS);
+	assert_int_equal(nat_mappings_block_events_lost(world->mappings), 0);
+	for (; nat_mappings_block_event(world->mappings, &event); count++)
+		assert_int_equal(event.given, count % 2 == 0);
+	assert_int_equal(count, NAT_BLOCK_EVENTS);
+	close_world(world);
+}
+
 static void test_random_play(void **state)
 {
 	play(1, 64, 1, false);
@@ -439,6 +513,8 @@ int main(void)
 		cmocka_unit_test(test_without_ports),
 		cmocka_unit_test(test_full_table),
 		cmocka_unit_test(test_addresses_come_and_go),
+		cmocka_unit_test(test_blocks_are_told),
+		cmocka_unit_test(test_block_events_are_bounded),
 		cmocka_unit_test(test_random_play),
 	};
 

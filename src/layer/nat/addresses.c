@@ -53,7 +53,8 @@ struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
 		}
 	mappings->expectations =
 		nat_expectations_open(NAT_ANNOUNCED_MAX, nat_announcement_ended, mappings);
-	if (!mappings->blocks || !mappings->expectations) {
+	mappings->block_events = pages_get(sizeof(*mappings->block_events));
+	if (!mappings->blocks || !mappings->expectations || !mappings->block_events) {
 		nat_mappings_close(mappings);
 		return NULL;
 	}
@@ -74,6 +75,7 @@ void nat_mappings_close(struct nat_mappings *mappings)
 	for (uint32_t i = 1; i < mappings->addresses_end; i++)
 		free(mappings->addresses[i].ports);
 	nat_expectations_close(mappings->expectations);
+	pages_free(mappings->block_events, sizeof(*mappings->block_events));
 	pages_free(mappings->blocks, NAT_OWNERS * sizeof(*mappings->blocks));
 	free(mappings);
 }
@@ -109,6 +111,10 @@ static void forget(struct nat_mappings *mappings, bool abandoned)
 
 void nat_mappings_settle(struct nat_mappings *mappings)
 {
+	for (uint32_t i = 1; i < mappings->addresses_end; i++)
+		if (mappings->addresses[i].kept)
+			nat_ports_set_block(mappings->addresses[i].ports,
+					    mappings->addresses[i].block);
 	forget(mappings, false);
 }
 
@@ -133,7 +139,7 @@ uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
 			continue;
 		entry->given = entry->given || !entry->taken;
 		entry->taken = entry->kept = true;
-		nat_ports_set_block(entry->ports, block);
+		entry->block = block;
 		return number;
 	}
 	if (!free_number && number == NAT_ADDRESSES_MAX)
@@ -148,7 +154,9 @@ uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
 		mappings->addresses_end++;
 	entry->address = *address;
 	entry->network = network;
+	atomic_store(&entry->refused, 0);
 	entry->taken = entry->kept = entry->given = true;
+	entry->block = block;
 	nat_ports_set_block(entry->ports, block);
 	return number;
 }

@@ -44,7 +44,7 @@ static bool choose_existing(struct nat_mappings *mappings, const struct nat_pool
 	return found;
 }
 
-static uint16_t choose_at(const struct nat_ports *ports, const struct nat_wish *wish, bool shared)
+static uint16_t choose_at(const struct nat_ports *ports, struct nat_wish *wish, bool shared)
 {
 	return shared ? nat_ports_share(ports, wish) : nat_ports_choose(ports, wish);
 }

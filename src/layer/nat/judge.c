@@ -312,6 +312,8 @@ static enum verdict choose(struct walk *walk, const struct nat_tables *nat, cons
 	answer = nat_mappings_choose(nat->mappings, pool, &inside, replies_are_free, &question,
 				     &choice);
 	if (answer != NAT_CHOSEN) {
+		if (walk->counts)
+			nat_mappings_refused(nat->mappings, pool);
 		walk_say(walk, "Nat %s: no port is left for %s", by->name,
 			 ip_format(&key->source, from));
 		return walk_drop(walk, reasons[answer]);

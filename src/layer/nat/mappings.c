@@ -38,6 +38,7 @@ static void end(struct nat_mappings *mappings, struct nat_lane *lane, uint32_t n
 	struct nat_mapping *mapping = &lane->mappings[number];
 	struct nat_address *address = &mappings->addresses[mapping->address];
 	enum nat_protocol protocol = nat_protocol_of(mapping->protocol);
+	struct nat_block block;
 
 	unlink_from(nat_inside_bucket(mappings, lane, &mapping->inside, mapping->inside_port,
 				      mapping->network, mapping->protocol),
@@ -46,10 +47,12 @@ static void end(struct nat_mappings *mappings, struct nat_lane *lane, uint32_t n
 		unlink_from(nat_external_bucket(mappings, lane, &address->address,
 						mapping->external_port, mapping->protocol),
 			    lane->mappings, number, true);
-		if (nat_ports_give(address->ports, protocol, ntohs(mapping->external_port))) {
+		nat_ports_give(address->ports, protocol, ntohs(mapping->external_port), &block);
+		if (block.count) {
 			atomic_fetch_sub(nat_blocks(mappings, mapping->owner, &address->address),
 					 1);
 			atomic_fetch_sub(&mappings->blocks_taken, 1);
+			nat_block_tell(mappings, mapping, block, false);
 		}
 	}
 	atomic_fetch_sub(&address->mappings, 1);
@@ -109,18 +112,18 @@ static uint32_t place_get(struct nat_mappings *mappings, struct nat_lane *lane, 
 	return number;
 }
 
-static bool port_take(struct nat_mappings *mappings, const struct nat_inside *inside,
-		      const struct nat_choice *choice)
+static bool port_take(struct nat_mappings *mappings, const struct nat_mapping *mapping)
 {
-	bool new_block;
+	struct nat_address *address = &mappings->addresses[mapping->address];
+	struct nat_block block;
 
-	if (!nat_ports_take(mappings->addresses[choice->number].ports,
-			    nat_protocol_of(inside->protocol), inside->owner, ntohs(choice->port),
-			    &new_block))
+	if (!nat_ports_take(address->ports, nat_protocol_of(mapping->protocol), mapping->owner,
+			    ntohs(mapping->external_port), &block))
 		return false;
-	if (new_block) {
-		atomic_fetch_add(nat_blocks(mappings, inside->owner, &choice->address), 1);
+	if (block.count) {
+		atomic_fetch_add(nat_blocks(mappings, mapping->owner, &address->address), 1);
 		atomic_fetch_add(&mappings->blocks_taken, 1);
+		nat_block_tell(mappings, mapping, block, true);
 	}
 	return true;
 }
@@ -133,11 +136,6 @@ static bool add(struct nat_mappings *mappings, struct nat_lane *lane,
 
 	if (!number)
 		return false;
-	if (!choice->shared && !port_take(mappings, inside, choice)) {
-		mapping->next_inside = lane->free;
-		lane->free = number;
-		return false;
-	}
 	*mapping = (struct nat_mapping){
 		.inside = inside->address,
 		.inside_port = inside->port,
@@ -149,6 +147,12 @@ static bool add(struct nat_mappings *mappings, struct nat_lane *lane,
 		.flags = choice->shared ? NAT_SHARED : 0,
 		.references = 1,
 	};
+	if (!choice->shared && !port_take(mappings, mapping)) {
+		memset(mapping, 0, sizeof(*mapping));
+		mapping->next_inside = lane->free;
+		lane->free = number;
+		return false;
+	}
 	bucket = nat_inside_bucket(mappings, lane, &inside->address, inside->port, inside->network,
 				   inside->protocol);
 	mapping->next_inside = *bucket;

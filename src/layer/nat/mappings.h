@@ -18,6 +18,7 @@
 // ports.c      their ports
 // choose.c     for a first packet
 // mappings.c   taken, released, held, ended
+// blocks.c     which blocks of ports were given and returned, for the log
 
 #pragma once
 
@@ -71,6 +72,29 @@ struct nat_mappings_stats {
 	uint64_t blocks; // now
 };
 
+// Of a pool.
+struct nat_pool_stats {
+	uint64_t mappings;   // now; with those that are held
+	uint64_t blocks;     // now
+	uint64_t blocks_max; // that there are
+	uint64_t refused;    // first packets that found no port
+};
+
+// A Port has got a block of ports of an external address, or it is nobody's any more.
+struct nat_block_event {
+	uint64_t cycles; // when (rte_rdtsc)
+	struct ip_address external;
+	struct ip_address inside; // whose connection was the first or the last one
+	uint16_t network;	  // the external one
+	uint16_t inside_network;
+	uint16_t owner; // number of the Port
+	struct nat_block block;
+	bool given;
+};
+
+// That wait to be read; more are counted only.
+#define NAT_BLOCK_EVENTS 8192
+
 // For at most `max` mappings. `secret` is that of the connection table `flows`, and both must stay.
 struct nat_mappings *nat_mappings_open(uint32_t max, uint32_t workers,
 				       const struct flow_hash_secret *secret,
@@ -114,3 +138,13 @@ bool nat_mappings_find(struct nat_mappings *mappings, const struct ip_address *a
 uint32_t nat_mappings_expire(struct nat_mappings *mappings, uint32_t worker, uint32_t now);
 
 void nat_mappings_stats(struct nat_mappings *mappings, struct nat_mappings_stats *stats);
+void nat_mappings_pool_stats(const struct nat_mappings *mappings, const struct nat_pool *pool,
+			     struct nat_pool_stats *stats);
+
+// A first packet found no port in the pool.
+void nat_mappings_refused(struct nat_mappings *mappings, const struct nat_pool *pool);
+
+// The next block that was given or returned, in their order. False: none. Control thread.
+bool nat_mappings_block_event(struct nat_mappings *mappings, struct nat_block_event *event);
+// How many events found no room since this was asked last. Control thread.
+uint64_t nat_mappings_block_events_lost(struct nat_mappings *mappings);

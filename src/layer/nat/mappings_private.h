@@ -42,8 +42,18 @@ struct nat_address {
 	struct ip_address address;
 	uint16_t network;
 	struct nat_ports *ports;
+	uint32_t block;		   // ports of one, as the objects have it
 	_Atomic uint32_t mappings; // that are alive
+	_Atomic uint64_t refused;  // first packets, on the first address of their pool
 	bool taken, kept, given;
+};
+
+// From workers to the control thread. The lock is taken where a block is given or returned.
+struct nat_block_events {
+	rte_spinlock_t lock;
+	uint32_t first, count;
+	uint64_t lost;
+	struct nat_block_event ring[NAT_BLOCK_EVENTS];
 };
 
 struct nat_mappings {
@@ -58,6 +68,7 @@ struct nat_mappings {
 	uint32_t addresses_end;
 	_Atomic uint32_t *blocks; // by number of the Port and family: see nat_blocks
 	_Atomic uint64_t blocks_taken;
+	struct nat_block_events *block_events;
 	struct nat_lane lanes[NAT_LANES_MAX];
 };
 
@@ -67,6 +78,10 @@ static inline _Atomic uint32_t *nat_blocks(struct nat_mappings *mappings, uint16
 {
 	return &mappings->blocks[(uint32_t)owner * 2 + !ip_is_v4(address)];
 }
+
+// The block of the mapping's port was given to its Port, or returned.
+void nat_block_tell(struct nat_mappings *mappings, const struct nat_mapping *mapping,
+		    struct nat_block block, bool given);
 
 static inline uint16_t nat_share(const struct nat_mappings *mappings,
 				 const struct ip_address *address, uint16_t port)

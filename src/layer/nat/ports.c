@@ -29,14 +29,26 @@ static inline uint16_t owner_of(const struct nat_ports *ports, uint32_t block)
 	return atomic_load_explicit(&ports->owner[block], memory_order_relaxed);
 }
 
-static inline uint32_t first_block(const struct nat_ports *ports)
+static inline uint32_t shift_of(const struct nat_ports *ports)
 {
-	return (NAT_PORT_FIRST + (1u << ports->block_shift) - 1) >> ports->block_shift;
+	return atomic_load_explicit(&ports->block_shift, memory_order_relaxed);
 }
 
-static inline uint32_t end_block(const struct nat_ports *ports)
+static inline uint32_t first_block(uint32_t shift)
 {
-	return NAT_PORTS >> ports->block_shift;
+	return (NAT_PORT_FIRST + (1u << shift) - 1) >> shift;
+}
+
+static inline uint32_t end_block(uint32_t shift)
+{
+	return NAT_PORTS >> shift;
+}
+
+uint32_t nat_ports_blocks(const struct nat_ports *ports)
+{
+	uint32_t shift = shift_of(ports);
+
+	return end_block(shift) - first_block(shift);
 }
 
 static bool suits(const struct nat_wish *wish, uint32_t port)
@@ -78,7 +90,7 @@ static uint32_t choose_in_word(const struct nat_ports *ports, const struct nat_w
 static uint32_t choose_in_block(const struct nat_ports *ports, const struct nat_wish *wish,
 				uint32_t block, uint64_t among, uint32_t *choices)
 {
-	uint32_t words = 1u << (ports->block_shift - 6);
+	uint32_t words = 1u << (wish->block_shift - 6);
 	uint32_t start = (uint32_t)(wish->seed >> 6), from = (uint32_t)wish->seed % 64;
 
 	for (uint32_t i = 0; i < words && *choices; i++) {
@@ -98,9 +110,10 @@ static uint32_t choose_owned(const struct nat_ports *ports, const struct nat_wis
 	uint32_t hint = atomic_load_explicit(&ports->hint[wish->owner & 255], memory_order_relaxed);
 	uint32_t port = 0;
 
-	if (hint < end_block(ports) && owner_of(ports, hint) == wish->owner)
+	if (hint < end_block(wish->block_shift) && owner_of(ports, hint) == wish->owner)
 		port = choose_in_block(ports, wish, hint, among, choices);
-	for (uint32_t i = first_block(ports); !port && i < end_block(ports) && *choices; i++)
+	for (uint32_t i = first_block(wish->block_shift);
+	     !port && i < end_block(wish->block_shift) && *choices; i++)
 		if (i != hint && owner_of(ports, i) == wish->owner)
 			port = choose_in_block(ports, wish, i, among, choices);
 	return port;
@@ -109,7 +122,8 @@ static uint32_t choose_owned(const struct nat_ports *ports, const struct nat_wis
 static uint32_t choose_new_block(const struct nat_ports *ports, const struct nat_wish *wish,
 				 uint64_t among, uint32_t *choices)
 {
-	uint32_t first = first_block(ports), count = end_block(ports) - first;
+	uint32_t first = first_block(wish->block_shift),
+		 count = end_block(wish->block_shift) - first;
 	uint32_t start = (uint32_t)(wish->seed >> 32);
 	uint32_t port = 0;
 
@@ -134,17 +148,18 @@ static bool is_taken(const struct nat_ports *ports, enum nat_protocol protocol, 
 // Port preservation, where it costs nothing.
 static bool can_preserve(const struct nat_ports *ports, const struct nat_wish *wish)
 {
-	uint32_t port = wish->preferred, block = port >> ports->block_shift;
+	uint32_t port = wish->preferred, block = port >> wish->block_shift;
 
-	return block >= first_block(ports) && owner_of(ports, block) == wish->owner &&
+	return block >= first_block(wish->block_shift) && owner_of(ports, block) == wish->owner &&
 	       !is_taken(ports, wish->protocol, port) && suits(wish, port) && is_free(wish, port);
 }
 
-uint16_t nat_ports_choose(const struct nat_ports *ports, const struct nat_wish *wish)
+uint16_t nat_ports_choose(const struct nat_ports *ports, struct nat_wish *wish)
 {
 	uint32_t choices = CHOICES_MAX, port = 0;
 	uint64_t parity = wish->preferred % 2 ? ~EVEN : EVEN;
 
+	wish->block_shift = shift_of(ports);
 	if (can_preserve(ports, wish))
 		return wish->preferred;
 	if (wish->protocol == NAT_UDP) {
@@ -160,18 +175,19 @@ uint16_t nat_ports_choose(const struct nat_ports *ports, const struct nat_wish *
 	return (uint16_t)port;
 }
 
-static bool owns_any(const struct nat_ports *ports, uint16_t owner)
+static bool owns_any(const struct nat_ports *ports, const struct nat_wish *wish)
 {
-	for (uint32_t i = first_block(ports); i < end_block(ports); i++)
-		if (owner_of(ports, i) == owner)
+	for (uint32_t i = first_block(wish->block_shift); i < end_block(wish->block_shift); i++)
+		if (owner_of(ports, i) == wish->owner)
 			return true;
 	return false;
 }
 
-uint16_t nat_ports_share(const struct nat_ports *ports, const struct nat_wish *wish)
+static uint32_t share(const struct nat_ports *ports, const struct nat_wish *wish)
 {
-	uint32_t first = first_block(ports) << ports->block_shift, count = NAT_PORTS - first;
-	bool own = owns_any(ports, wish->owner);
+	uint32_t first = first_block(wish->block_shift) << wish->block_shift,
+		 count = NAT_PORTS - first;
+	bool own = owns_any(ports, wish);
 	uint32_t tries = SHARES_MAX, choices = CHOICES_MAX;
 	uint32_t offset = (uint32_t)(wish->seed >> 16) % count, passed = 0;
 
@@ -180,12 +196,12 @@ uint16_t nat_ports_share(const struct nat_ports *ports, const struct nat_wish *w
 		return 0;
 	while (passed < count && tries && choices) {
 		uint32_t port = first + (offset + passed) % count,
-			 block = port >> ports->block_shift;
+			 block = port >> wish->block_shift;
 
 		if (own && owner_of(ports, block) != wish->owner) {
 			// On to the next block.
-			passed += (1u << ports->block_shift) -
-				  (port & ((1u << ports->block_shift) - 1));
+			passed += (1u << wish->block_shift) -
+				  (port & ((1u << wish->block_shift) - 1));
 			continue;
 		}
 		passed++;
@@ -194,58 +210,88 @@ uint16_t nat_ports_share(const struct nat_ports *ports, const struct nat_wish *w
 			continue;
 		tries--;
 		if (is_free(wish, port))
-			return (uint16_t)port;
+			return port;
 	}
 	return 0;
 }
 
-bool nat_ports_take(struct nat_ports *ports, enum nat_protocol protocol, uint16_t owner,
-		    uint16_t port, bool *new_block)
+uint16_t nat_ports_share(const struct nat_ports *ports, struct nat_wish *wish)
 {
-	uint32_t block = port >> ports->block_shift;
+	wish->block_shift = shift_of(ports);
+	return (uint16_t)share(ports, wish);
+}
+
+static struct nat_block block_of(const struct nat_ports *ports, uint32_t port)
+{
+	uint32_t shift = shift_of(ports);
+
+	return (struct nat_block){
+		.first = (uint16_t)(port >> shift << shift),
+		.count = (uint16_t)(1u << shift),
+	};
+}
+
+// Once none is taken, blocks are as they are wanted.
+static void resize(struct nat_ports *ports)
+{
+	if (!ports->blocks_taken)
+		atomic_store_explicit(&ports->block_shift, ports->wanted_shift,
+				      memory_order_relaxed);
+}
+
+bool nat_ports_take(struct nat_ports *ports, enum nat_protocol protocol, uint16_t owner,
+		    uint16_t port, struct nat_block *taken)
+{
 	_Atomic uint64_t *word = &ports->taken[protocol][port / 64];
 	uint64_t bit = UINT64_C(1) << port % 64;
-	bool taken = false;
+	uint32_t block, shift;
+	bool done = false;
 
-	*new_block = false;
+	*taken = (struct nat_block){.count = 0};
 	rte_spinlock_lock(&ports->lock);
-	if (block >= first_block(ports) &&
+	shift = shift_of(ports);
+	block = port >> shift;
+	if (block >= first_block(shift) &&
 	    (owner_of(ports, block) == owner || !owner_of(ports, block)) &&
 	    !(atomic_load_explicit(word, memory_order_relaxed) & bit)) {
-		*new_block = !owner_of(ports, block);
-		ports->blocks_taken += *new_block;
+		if (!owner_of(ports, block)) {
+			ports->blocks_taken++;
+			*taken = block_of(ports, port);
+		}
 		atomic_store_explicit(&ports->owner[block], owner, memory_order_relaxed);
 		atomic_store_explicit(&ports->hint[owner & 255], (uint16_t)block,
 				      memory_order_relaxed);
 		atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
 		ports->used[block]++;
-		taken = true;
+		done = true;
 	}
 	rte_spinlock_unlock(&ports->lock);
-	return taken;
+	return done;
 }
 
-bool nat_ports_give(struct nat_ports *ports, enum nat_protocol protocol, uint16_t port)
+void nat_ports_give(struct nat_ports *ports, enum nat_protocol protocol, uint16_t port,
+		    struct nat_block *given)
 {
-	uint32_t block = port >> ports->block_shift;
-	bool last;
+	uint32_t block;
 
+	*given = (struct nat_block){.count = 0};
 	rte_spinlock_lock(&ports->lock);
 	atomic_fetch_and_explicit(&ports->taken[protocol][port / 64], ~(UINT64_C(1) << port % 64),
 				  memory_order_relaxed);
-	last = --ports->used[block] == 0;
-	if (last) {
+	block = port >> shift_of(ports);
+	if (--ports->used[block] == 0) {
+		*given = block_of(ports, port);
 		atomic_store_explicit(&ports->owner[block], 0, memory_order_relaxed);
 		ports->blocks_taken--;
+		resize(ports);
 	}
 	rte_spinlock_unlock(&ports->lock);
-	return last;
 }
 
 void nat_ports_set_block(struct nat_ports *ports, uint32_t block)
 {
 	rte_spinlock_lock(&ports->lock);
-	if (!ports->blocks_taken)
-		ports->block_shift = (uint32_t)__builtin_ctz(block);
+	ports->wanted_shift = (uint32_t)__builtin_ctz(block);
+	resize(ports);
 	rte_spinlock_unlock(&ports->lock);
 }

@@ -32,7 +32,8 @@ enum nat_protocol nat_protocol_of(uint8_t protocol);
 
 struct nat_ports {
 	rte_spinlock_t lock;
-	uint32_t block_shift; // ports of a block, as a power of two
+	_Atomic uint32_t block_shift; // ports of a block, as a power of two
+	uint32_t wanted_shift;	      // once no block is taken
 	uint32_t blocks_taken;
 	// By block: the inside Port that has it, 0: nobody; and how many of its ports are in use.
 	_Atomic uint16_t owner[NAT_PORTS / NAT_BLOCK_MIN];
@@ -51,6 +52,7 @@ struct nat_wish {
 	uint16_t preferred; // the inside port, in host byte order
 	uint16_t owner;
 	enum nat_protocol protocol; // one with ports
+	uint32_t block_shift;	    // as it was when it was begun to look
 	uint32_t blocks_left;	    // that the owner may still get
 	uint64_t seed;		    // from where on it is looked, so that ports can't be guessed
 	// May the other ends see this port? (in network byte order)
@@ -60,18 +62,27 @@ struct nat_wish {
 
 // A port, in host byte order, that is nobody's, or 0. UDP's is even as the preferred one is, or odd
 // (RFC 4787 REQ-4), where such a one is left.
-uint16_t nat_ports_choose(const struct nat_ports *ports, const struct nat_wish *wish);
+uint16_t nat_ports_choose(const struct nat_ports *ports, struct nat_wish *wish);
 
 // One that is in use already, for other destinations: of the owner's, where it has any on the
 // address, else anybody's, unless the owner has as many blocks as it may elsewhere.
-uint16_t nat_ports_share(const struct nat_ports *ports, const struct nat_wish *wish);
+uint16_t nat_ports_share(const struct nat_ports *ports, struct nat_wish *wish);
 
-// Takes a port, and its block if need be: `new_block` says so. False: somebody else was quicker.
+struct nat_block {
+	uint16_t first; // port, in host byte order
+	uint16_t count; // 0: no block
+};
+
+// Takes a port, and its block if need be: then `taken` is that. False: somebody else was quicker.
 bool nat_ports_take(struct nat_ports *ports, enum nat_protocol protocol, uint16_t owner,
-		    uint16_t port, bool *new_block);
+		    uint16_t port, struct nat_block *taken);
 
-// Gives it back. True: its block is nobody's now.
-bool nat_ports_give(struct nat_ports *ports, enum nat_protocol protocol, uint16_t port);
+// Gives it back, and if its block is nobody's then, that in `given`.
+void nat_ports_give(struct nat_ports *ports, enum nat_protocol protocol, uint16_t port,
+		    struct nat_block *given);
 
-// Other blocks, in ports, a power of two; only where none is taken. Control thread.
+// How many blocks there are.
+uint32_t nat_ports_blocks(const struct nat_ports *ports);
+
+// Other blocks, in ports, a power of two, as soon as none is taken. Control thread.
 void nat_ports_set_block(struct nat_ports *ports, uint32_t block);
