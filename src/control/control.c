@@ -82,7 +82,7 @@ static int start(struct control *control, const struct control_options *options,
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
 	control_reconcile(control, tables);
-	if (!watch_open(control) || !audit_open(control))
+	if (!watch_open(control) || !audit_open(control) || !members_open(control))
 		return error_set(err, "no memory");
 	log_info("stored objects are in force", log_number("revision", control->revision));
 	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
@@ -122,6 +122,7 @@ void control_close(struct control *control)
 	metrics_server_close(control->metrics);
 	impact_end_all(control);
 	audit_close(control->audit);
+	members_close(control->members);
 	if (control->server)
 		rpc_server_free(control->server);
 	confirmation_end(control);

@@ -39,6 +39,7 @@ struct control_port {
 
 struct audit;
 struct claims;
+struct members;
 struct watch;
 
 struct control {
@@ -68,6 +69,7 @@ struct control {
 	TAILQ_HEAD(, impact) impacts; // that are being worked out
 	unsigned int impact_count;
 	int64_t revert_pause;	       // milliseconds until a revert that failed is tried again
+	struct members *members;       // NULL: not yet
 	struct watch *watch;	       // NULL: nobody can yet
 	struct mac_address uplink_mac; // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
@@ -147,6 +149,25 @@ void watch_statuses(struct control *control);
 
 // claims.c: tells the kernel which addresses on the uplink are Sluice's by these tables.
 void control_claim(struct control *control, const struct tables *tables);
+
+// members.c: how many connections members of LoadBalancers have, counted again and again; and what
+// becomes of their health, in the log. False: no memory.
+bool members_open(struct control *control);
+void members_close(struct members *members);
+
+// An address of a member.
+struct member_view {
+	const char *balancer, *member;
+	const struct ip_address *address;
+	const char *state; // of MemberStatus
+	bool up;
+	uint64_t connections;
+};
+
+// Calls `look` for each that LoadBalancer number `index` of the tables has, UINT32_MAX: of all.
+// Ended by false.
+bool members_visit(const struct control *control, uint32_t index,
+		   bool (*look)(void *context, const struct member_view *view), void *context);
 
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);

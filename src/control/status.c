@@ -6,6 +6,7 @@
 
 #include "control/control.h"
 #include "layer/external/external.h"
+#include "layer/load_balancer/load_balancer.h"
 #include "layer/nat/tables.h"
 #include "model/memory.h"
 #include "model/object.h"
@@ -186,6 +187,53 @@ static void nat_status(const struct control *control, const Sluice__V1__Nat *obj
 		status->reason = memory_text(wrong);
 }
 
+struct member_list {
+	Sluice__V1__ObjectStatus *status;
+	char wrong[256];
+	size_t used;
+	bool any; // takes new connections
+};
+
+static bool member_add(void *context, const struct member_view *view)
+{
+	struct member_list *list = context;
+	Sluice__V1__ObjectStatus *status = list->status;
+	Sluice__V1__MemberStatus *member = memory_new(sizeof(*member));
+	char text[IP_TEXT_SIZE];
+
+	sluice__v1__member_status__init(member);
+	member->member = memory_text(view->member);
+	member->address = memory_text(ip_format(view->address, text));
+	member->state = memory_text(view->state);
+	member->connections = view->connections;
+	status->members[status->n_members++] = member;
+	list->any |= strcmp(view->state, "up") == 0;
+	if (!view->up && list->used < sizeof(list->wrong))
+		list->used +=
+			(size_t)snprintf(list->wrong + list->used, sizeof(list->wrong) - list->used,
+					 "%s%s is %s", list->used ? ", " : "", text, view->state);
+	return true;
+}
+
+static void balancer_status(const struct control *control, const Sluice__V1__LoadBalancer *object,
+			    Sluice__V1__ObjectStatus *status)
+{
+	const struct load_balancers *balancers = control->tables->load_balancers;
+	struct member_list list = {.status = status};
+	uint32_t i = 0;
+
+	status->state = ACTIVE;
+	while (i < balancers->count && strcmp(balancers->balancer[i].name, object->name) != 0)
+		i++;
+	if (i == balancers->count)
+		return;
+	status->members = memory_new((2 * (size_t)balancers->balancer[i].member_count + 1) *
+				     sizeof(*status->members));
+	members_visit(control, i, member_add, &list);
+	if (*list.wrong || !list.any)
+		status->reason = memory_text(list.any ? list.wrong : "no member takes connections");
+}
+
 Sluice__V1__ObjectStatus *status_new(const struct control *control,
 				     const Sluice__V1__Object *object)
 {
@@ -204,6 +252,8 @@ Sluice__V1__ObjectStatus *status_new(const struct control *control,
 		route_status(control, object->route, status);
 	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_NAT)
 		nat_status(control, object->nat, status);
+	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_LOAD_BALANCER)
+		balancer_status(control, object->load_balancer, status);
 	else
 		status->state = ACTIVE;
 	return status;

@@ -276,6 +276,34 @@ static void nats_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 		   offsetof(Sluice__V1__NatPoolStatus, refused));
 }
 
+static void member_sample(FILE *file, const char *name, const Sluice__V1__MemberStats *member)
+{
+	fprintf(file, "%s{load_balancer=\"", name);
+	label_text(file, member->load_balancer);
+	fputs("\",member=\"", file);
+	label_text(file, member->member);
+	fprintf(file, "\",address=\"%s\"}", member->address);
+}
+
+static void members_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	static const char up[] = "sluice_load_balancer_member_up",
+			  connections[] = "sluice_load_balancer_member_connections";
+
+	family(file, up, "gauge",
+	       "1 where a member of a LoadBalancer is there, and healthy or not asked, else 0.");
+	for (size_t i = 0; i < stats->n_members; i++) {
+		member_sample(file, up, stats->members[i]);
+		count(file, stats->members[i]->up);
+	}
+	family(file, connections, "gauge",
+	       "Live connections that this node has led to a member of a LoadBalancer.");
+	for (size_t i = 0; i < stats->n_members; i++) {
+		member_sample(file, connections, stats->members[i]);
+		count(file, stats->members[i]->connections);
+	}
+}
+
 static void connections_write(FILE *file, const Sluice__V1__Connections *connections)
 {
 	gauge(file, "sluice_connections", "Live connections.", connections->current);
@@ -376,6 +404,7 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	layers_write(file, stats);
 	next_hops_write(file, stats);
 	nats_write(file, stats);
+	members_write(file, stats);
 	audit_write(file, stats->audit);
 	api_write(file, stats->api);
 	process_write(file, stats->process);

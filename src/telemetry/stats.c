@@ -5,6 +5,7 @@
 
 #include "control/control.h"
 #include "layer/external/external.h"
+#include "layer/load_balancer/load_balancer.h"
 #include "telemetry/telemetry.h"
 
 // What went on in the kernel.
@@ -241,6 +242,35 @@ static bool add_next_hops(const struct control *control, Sluice__V1__StatsRespon
 	return true;
 }
 
+static bool add_member(void *context, const struct member_view *view)
+{
+	Sluice__V1__StatsResponse *response = context;
+	Sluice__V1__MemberStats *stats = malloc(sizeof(*stats));
+	char text[IP_TEXT_SIZE];
+
+	if (!stats)
+		return false;
+	sluice__v1__member_stats__init(stats);
+	response->members[response->n_members++] = stats;
+	stats->load_balancer = strdup(view->balancer);
+	stats->member = strdup(view->member);
+	stats->address = strdup(ip_format(view->address, text));
+	stats->up = view->up;
+	stats->connections = view->connections;
+	return stats->load_balancer && stats->member && stats->address;
+}
+
+static bool add_members(const struct control *control, Sluice__V1__StatsResponse *response)
+{
+	const struct load_balancers *balancers = control->tables->load_balancers;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < balancers->count; i++)
+		count += balancers->balancer[i].member_count;
+	response->members = calloc(BALANCER_FAMILIES * count + 1, sizeof(*response->members));
+	return response->members && members_visit(control, UINT32_MAX, add_member, response);
+}
+
 // NULL: no memory.
 static Sluice__V1__ApiStats *api_entry(const struct control *control)
 {
@@ -295,7 +325,7 @@ static bool collect(const struct control *control, bool with_ports,
 	response->api = api_entry(control);
 	return response->process && response->audit && response->api &&
 	       add_layers(control, response) && add_next_hops(control, response) &&
-	       nat_stats_add(control->tables, response);
+	       nat_stats_add(control->tables, response) && add_members(control, response);
 }
 
 static Sluice__V1__StatsResponse *collected(const struct control *control, bool with_ports)

@@ -9,6 +9,7 @@ import pytest
 import netns
 from node import eventually
 from packets import UDP, fresh_port
+from web import ADDRESS, ask
 
 VIP = {"v4": "10.1.0.200", "v6": "fd00:1::200"}
 QUICK = {"intervalSeconds": 1, "timeoutSeconds": 1, "rise": 1, "fall": 1}
@@ -17,7 +18,7 @@ QUICK = {"intervalSeconds": 1, "timeoutSeconds": 1, "rise": 1, "fall": 1}
 @pytest.fixture(scope="module")
 def base(make_lab):
     """Members one on node a, far on node b; a client on each."""
-    lab = make_lab(nodes=("a", "b"), underlay="v4", options=("--workers", "0,1"))
+    lab = make_lab(nodes=("a", "b"), underlay="v4", options=("--workers", "0,1", "--metrics", ADDRESS))
     lab.network("blue", 1)
     lab.network("red", 2)
     lab.workload("one", "a", "blue", kernel=True)
@@ -144,3 +145,27 @@ def test_datagrams_get_another_member(lab, family):
         client.send(frame)
         eventually(lambda: [flow for flow in client.node.flows() if flow["sourcePort"] == port and
                             flow["destinationAt"] == "uplink/b"])
+
+
+def test_told(lab, family):
+    """Status and metrics of every node have it, and the log of the one that asks."""
+    balancer(lab, "far", protocol="tcp", port=7000)
+    address = lab["far"].address[family]
+
+    def is_up(node, up):
+        line = f'sluice_load_balancer_member_up{{load_balancer="lb",member="far",address="{address}"}} {up}'
+        return line in ask(node, "/metrics")[1].decode()
+
+    def lines(message):
+        return lab.nodes["b"].events(message, loadBalancer="lb", member="far", address=address)
+
+    before = len(lines("member is healthy again"))
+    eventually(lambda: all(is_up(node, 0) for node in lab.nodes.values()))
+    for node in lab.nodes.values():
+        states = {member["address"]: member["state"] for member in node.json("get", "loadbalancer", "lb")["status"]["members"]}
+        assert states[address] == "unhealthy"
+    eventually(lambda: lines("member is unhealthy"))
+    with lab["far"].server(7000, family):
+        eventually(lambda: all(is_up(node, 1) for node in lab.nodes.values()))
+        eventually(lambda: len(lines("member is healthy again")) == before + 1)
+    assert not lab.nodes["a"].events("member is unhealthy", member="far")

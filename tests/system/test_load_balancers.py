@@ -298,3 +298,27 @@ def test_shown(lab):
     assert "LoadBalancer lb: to member one, 10.1.0.11 port 9099" in text
     assert node.trace("red-a", f"tcp {red}:1 > {INSIDE['v4']}:99") == "drop gateway"
     node.ok("audit")
+
+
+def test_members_in_the_status(lab, family):
+    """Each address with its state and connections, and a line where one is missing; both families at once."""
+    node, client, ports = lab.nodes["a"], lab["red-a"], [{"port": 19, "protocol": "udp"}]
+    one, two, nobody = lab["one"].address[family], lab["two"].address[family], {"v4": "10.1.0.99", "v6": "fd00:1::99"}[family]
+
+    def status():
+        return node.json("get", "loadbalancer", "lb")["status"]
+
+    def of(address):
+        found, = [member for member in status()["members"] if member["address"] == address]
+        return found["member"], found["state"], int(found.get("connections", 0))
+
+    balancer(lab, "one", {"port": "two", "drain": True}, {"address": nobody}, ports=ports)
+    # Each second they are counted again.
+    eventually(lambda: (of(one), of(two), of(nobody)) == (("one", "up", 0), ("two", "draining", 0), (nobody, "absent", 0)))
+    assert status()["reason"] == f"{nobody} is absent"
+    assert set(chosen(lab, client, family, fresh(5), dport=19).values()) == {"one"}
+    eventually(lambda: of(one)[2] == 5)
+    balancer(lab, {"port": "one", "drain": True}, {"port": "two", "drain": True}, ports=ports)
+    assert of(one) == ("one", "draining", 5)
+    assert status()["reason"] == "no member takes connections"
+    assert "no member takes connections" in node.ok("get", "loadbalancers")

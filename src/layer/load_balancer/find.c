@@ -16,6 +16,27 @@ const struct balanced_service *balancer_find(const struct load_balancers *balanc
 	return found ? &balancers->service[found - 1] : NULL;
 }
 
+bool balancer_find_member(const struct tables *tables, const struct flow_key *original,
+			  const struct flow_key *back, uint32_t *balancer, uint32_t *member)
+{
+	const struct load_balancers *balancers = tables->load_balancers;
+	const struct network *network = tables_network(tables, original->network);
+	const struct balanced_service *service =
+		network ? balancer_find(balancers, network->domain, original) : NULL;
+	const struct load_balancer *entry;
+	const struct balancer_member *found;
+
+	if (!service)
+		return false;
+	entry = &balancers->balancer[service->balancer];
+	found = balancer_member(entry, &back->source);
+	if (!found)
+		return false;
+	*balancer = service->balancer;
+	*member = (uint32_t)(found - entry->members);
+	return true;
+}
+
 static bool takes(const struct tables *tables, uint16_t domain,
 		  const struct balancer_member *member, enum balancer_family family)
 {

@@ -27,6 +27,7 @@ struct member_health {
 	bool taken;
 	bool kept;
 	bool given;
+	bool told;	       // the log says that it is down
 	struct lookup_key key; // hashes of the LoadBalancer's name and the member's, its family
 } __attribute__((aligned(64)));
 

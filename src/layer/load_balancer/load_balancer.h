@@ -125,6 +125,11 @@ static inline bool balancer_has_address(const struct load_balancers *balancers, 
 const struct balanced_service *balancer_find(const struct load_balancers *balancers,
 					     uint16_t domain, const struct flow_key *key);
 
+// Which member's address a live connection that was balanced is at: indices. False: nobody's any
+// more. `back` is the key of its replies.
+bool balancer_find_member(const struct tables *tables, const struct flow_key *original,
+			  const struct flow_key *back, uint32_t *balancer, uint32_t *member);
+
 // The member that takes a new connection with this key in `domain`, or NULL: none can.
 const struct balancer_member *balancer_choose(const struct tables *tables, uint16_t domain,
 					      const struct load_balancer *balancer,
