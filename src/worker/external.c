@@ -75,6 +75,8 @@ enum external_receive external_receive(struct worker *worker, struct rte_mbuf *m
 	if (packet->l3_offset > ETHERNET_HEADER_SIZE)
 		vlan_remove(mbuf, packet);
 	*number = network->number;
+	if (relay_out(worker, mbuf, packet, network->number))
+		return EXTERNAL_DONE;
 	return EXTERNAL_PACKET;
 }
 

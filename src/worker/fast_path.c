@@ -260,6 +260,15 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			if (likely(reason == DROP_NONE)) {
 				struct ingress ingress = {.port = PORT_UPLINK, .peer = outer.peer};
 
+				if (unlikely(relay_is(outer_packet))) {
+					ingress.peer = 0;
+					outer.network = relay_in(worker, outer_packet, outer.peer);
+					if (!outer.network) {
+						worker_drop(worker, mbuf, PORT_UPLINK,
+							    DROP_TUNNEL_SOURCE);
+						return;
+					}
+				}
 				burst_add(worker, mbuf, outer_packet->destination_mac.bytes,
 					  ingress, outer.network);
 			} else {
@@ -631,7 +640,9 @@ void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t co
 		reason = parse_next(&worker->burst, mbufs[i]);
 		if (reason != DROP_NONE)
 			worker_drop(worker, mbufs[i], context.port, reason);
-		else
+		else if (ingress.port != PORT_UPLINK || ingress.peer ||
+			 !relay_out(worker, mbufs[i], &worker->burst.packets[worker->burst.count],
+				    context.network))
 			burst_add(worker, mbufs[i], rte_pktmbuf_mtod(mbufs[i], const uint8_t *),
 				  ingress, context.network);
 	}

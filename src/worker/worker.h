@@ -386,6 +386,23 @@ void external_send(struct worker *worker, struct rte_mbuf *mbuf, const struct ne
 // The uplink's worker, once a second and with other tables: says which addresses have come here.
 void external_announce(struct worker *worker, bool new_second);
 
+// relay.c
+
+// A packet from outside that is for a Port of another node: is taken over, or false. Without a tag.
+bool relay_out(struct worker *worker, struct rte_mbuf *mbuf, struct packet *packet,
+	       uint16_t network);
+// In which external network it came to that node; 0: that can't be.
+uint16_t relay_in(struct worker *worker, const struct packet *packet, uint16_t peer);
+// What such a frame's source begins with; Ports can't have it.
+#define RELAY_MAC 0x06, 0x53, 0x4c, 0
+// Has another node sent it on so? Of what came out of a tunnel.
+static inline bool relay_is(const struct packet *packet)
+{
+	static const uint8_t begin[] = {RELAY_MAC};
+
+	return memcmp(&packet->source_mac, begin, sizeof(begin)) == 0;
+}
+
 // announce.c
 
 // `sender` says by ARP or ND that it has an address, which it is allowed.

@@ -245,6 +245,8 @@ static const struct {
 	{MAC("01:00:5e:00:00:01"), "Port/n: mac: '01:00:5e:00:00:01' is a multicast address\n"},
 	{MAC("02:53:4c:00:00:01"),
 	 "Port/n: mac: 02:53:4c:xx:xx:xx are the addresses of Sluice's gateways\n"},
+	{MAC("06:53:4c:00:00:01"),
+	 "Port/n: mac: 06:53:4c:xx:xx:xx are what Sluice's nodes relay with\n"},
 	{MAC("52:54:00:00:00:01"), "Port/n: mac: Port/p has this address already\n"},
 	{PORT("addresses: [10.1.0.1]"),
 	 "Port/n: addresses[0]: 10.1.0.1 is the gateway of its subnet\n"},

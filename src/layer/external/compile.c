@@ -69,6 +69,25 @@ static bool is_part(const struct compile *compile, const Sluice__V1__External *e
 	return false;
 }
 
+// The other nodes there.
+static int add_members(const struct compile *compile, uint16_t network,
+		       const Sluice__V1__External *external, struct error *err)
+{
+	struct externals *externals = compile->tables->externals;
+
+	for (size_t i = 0; i < external->n_addresses; i++) {
+		uint32_t node =
+			numbers_find(&compile->numbers->nodes, external->addresses[i]->node);
+		struct ip_address address;
+
+		if (node && ip_parse(external->addresses[i]->address, &address) &&
+		    !lookup_add(&externals->members,
+				external_member_key(network, node, ip_is_v4(&address)), 1))
+			return compile_no_memory(err);
+	}
+	return 0;
+}
+
 // Its gateways are this node's own addresses.
 static int compile_network(struct compile *compile, const Sluice__V1__Network *object,
 			   struct error *err)
@@ -81,6 +100,8 @@ static int compile_network(struct compile *compile, const Sluice__V1__Network *o
 	if (!lookup_add(&tables->externals->by_vlan, (struct lookup_key){{network->vlan, 0, 0}},
 			network->number))
 		return compile_no_memory(err);
+	if (add_members(compile, network->number, object->external, err) < 0)
+		return -1;
 	for (uint32_t i = 0; i < network->subnet_count; i++) {
 		struct subnet *subnet = &network->subnets[i];
 		struct ip_prefix host = {.length = 128};
@@ -296,6 +317,7 @@ void externals_free(struct externals *externals)
 		return;
 	lookup_free(&externals->by_vlan);
 	lookup_free(&externals->by_hop);
+	lookup_free(&externals->members);
 	free(externals->claims.list);
 	free(externals->inside.list);
 	free(externals->hops);
@@ -341,6 +363,8 @@ void externals_compare(const struct tables *have, const struct tables *want,
 
 	if (!lookup_equal(&a->by_vlan, &b->by_vlan))
 		differences_add(differences, "the map of external networks");
+	if (!lookup_equal(&a->members, &b->members))
+		differences_add(differences, "the nodes on external networks");
 	if (!prefixes_equal(&a->claims, &b->claims))
 		differences_add(differences, "the addresses on external networks");
 	if (!prefixes_equal(&a->inside, &b->inside))

@@ -38,11 +38,17 @@ struct externals {
 	struct lookup by_vlan; // (VLAN) to the number of the network that this node is in there
 	struct external_prefixes claims;
 	struct external_prefixes inside;
-	struct lookup by_hop; // (network, address) to index + 1
+	struct lookup by_hop;  // (network, address) to index + 1
+	struct lookup members; // external_member_key to 1: the other nodes that are in a network
 	struct external_hop *hops;
 	uint32_t hop_count;
 	uint32_t first_endpoint; // of the hops, in their order
 };
+
+static inline struct lookup_key external_member_key(uint16_t network, uint32_t peer, bool v4)
+{
+	return (struct lookup_key){{network, peer, v4}};
+}
 
 // NULL: this node does not answer for the address there.
 const struct external_prefix *external_find_claim(const struct tables *tables, uint16_t network,
@@ -54,6 +60,14 @@ uint16_t external_find_inside(const struct tables *tables, uint16_t network,
 
 // The network that this node is in in that VLAN (0: without a tag), or NULL.
 const struct network *external_of_vlan(const struct tables *tables, uint16_t vlan);
+
+// Is the node (its number among peers) in that network, with an address of its own of that family?
+static inline bool external_has_part(const struct tables *tables, uint16_t network, uint16_t peer,
+				     const struct ip_address *family)
+{
+	return lookup_find(&tables->externals->members,
+			   external_member_key(network, peer, ip_is_v4(family)));
+}
 
 // What the endpoint of a router says beside; `endpoint` has the flag `external`.
 static inline const struct external_hop *external_hop_of(const struct tables *tables,

@@ -126,7 +126,7 @@ bool check_mac(struct check *check, const Sluice__V1__Object *object, const char
 	       const char *text, struct mac_address *mac)
 {
 	static const struct mac_address zero;
-	static const uint8_t own[3] = {0x02, 0x53, 0x4c};
+	static const uint8_t own[3] = {0x02, 0x53, 0x4c}, relays[3] = {0x06, 0x53, 0x4c};
 
 	if (!*text)
 		problems_add(check->problems, object, field, "missing");
@@ -140,6 +140,9 @@ bool check_mac(struct check *check, const Sluice__V1__Object *object, const char
 	else if (memcmp(mac->bytes, own, sizeof(own)) == 0)
 		problems_add(check->problems, object, field,
 			     "02:53:4c:xx:xx:xx are the addresses of Sluice's gateways");
+	else if (memcmp(mac->bytes, relays, sizeof(relays)) == 0)
+		problems_add(check->problems, object, field,
+			     "06:53:4c:xx:xx:xx are what Sluice's nodes relay with");
 	else
 		return true;
 	return false;
