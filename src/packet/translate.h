@@ -8,6 +8,7 @@
 
 #include "packet/header.h"
 #include "packet/packet.h"
+#include "packet/parse.h"
 
 // Any packet that packet_parse takes, or a fragment: the first one with packet->l4_offset, of later
 // ones that is 0, and only addresses are in them. An ICMP error gets what it quotes rewritten, too,
@@ -28,12 +29,13 @@ static inline bool packet_is_plain(const struct packet *packet)
 	       (packet->key.protocol == IPPROTO_TCP || packet->key.protocol == IPPROTO_UDP);
 }
 
+// The checksum that such a sum makes. A half is added to the other one, with its carry, by adding
+// the number to itself turned around.
 static inline uint16_t translate_fold(uint64_t sum)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
+	uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+
+	return (uint16_t) ~((half + (half << 16 | half >> 16)) >> 16);
 }
 
 // In 32-bit words in memory order: what a sum grows by when the old ones become the new ones.
@@ -47,43 +49,88 @@ static inline uint64_t translate_difference(const struct ip_address *from,
 	return sum;
 }
 
-// The same for TCP or UDP behind an IP header without options, and takes `hops` (0 or 1) off:
-// each field is written once, and each checksum.
-static inline void packet_translate_plain(uint8_t *data, const struct packet *packet,
-					  const struct flow_key *back, bool unfinished,
-					  unsigned int hops)
-{
-	uint8_t *ip = data + packet->l3_offset, *l4 = data + packet->l4_offset;
-	uint8_t *field = l4 + (packet->key.protocol == IPPROTO_TCP ? 16 : 6);
-	bool v4 = ip_is_v4(&packet->key.source);
-	uint64_t sum = translate_difference(&packet->key.source, &back->destination, v4) +
-		       translate_difference(&packet->key.destination, &back->source, v4);
-	uint16_t ports[2] = {back->destination_port, back->source_port}, checksum;
+// What becomes of a packet that packet_is_plain.
+struct rewrite {
+	const struct flow_key *back; // translated by it as above; NULL: not at all
+	bool unfinished;
+	uint8_t hops; // 0 or 1 to be taken off
+	uint8_t mark; // its DSCP; REWRITE_NO_MARK: as it is
+};
 
-	if (v4) {
-		memcpy(&checksum, ip + 10, 2);
-		// The TTL is the first byte of its word in memory order.
-		checksum = translate_fold(
-			sum + (uint16_t)~checksum +
-			hops * (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xfffeu : 0xfeffu));
-		memcpy(ip + 10, &checksum, 2);
-		ip[8] = (uint8_t)(ip[8] - hops);
-		memcpy(ip + 12, &back->destination.words[3], 4);
-		memcpy(ip + 16, &back->source.words[3], 4);
-	} else {
-		ip[7] = (uint8_t)(ip[7] - hops);
-		memcpy(ip + 8, &back->destination, 16);
-		memcpy(ip + 24, &back->source, 16);
+#define REWRITE_NO_MARK 255
+
+// The TTL is the first byte of its word in memory order.
+#define REWRITE_HOP_SUM (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xfffeu : 0xfeffu)
+
+static inline void rewrite_ipv4(uint8_t *ip, const struct rewrite *rewrite, uint64_t sum)
+{
+	uint16_t checksum, before;
+
+	memcpy(&checksum, ip + 10, 2);
+	sum += (uint64_t)(uint16_t)~checksum + rewrite->hops * REWRITE_HOP_SUM;
+	ip[8] = (uint8_t)(ip[8] - rewrite->hops);
+	if (rewrite->mark != REWRITE_NO_MARK) {
+		before = ip[1];
+		ip[1] = (uint8_t)(rewrite->mark << 2 | (before & 3));
+		sum += (uint64_t)(uint16_t)~htons(before) +
+		       htons((uint16_t)(rewrite->mark << 2 | (before & 3)));
 	}
+	checksum = translate_fold(sum);
+	memcpy(ip + 10, &checksum, 2);
+	if (rewrite->back) {
+		memcpy(ip + 12, &rewrite->back->destination.words[3], 4);
+		memcpy(ip + 16, &rewrite->back->source.words[3], 4);
+	}
+}
+
+static inline void rewrite_ipv6(uint8_t *ip, const struct rewrite *rewrite)
+{
+	ip[7] = (uint8_t)(ip[7] - rewrite->hops);
+	if (rewrite->mark != REWRITE_NO_MARK)
+		ip_set_dscp(ip, false, rewrite->mark);
+	if (rewrite->back) {
+		memcpy(ip + 8, &rewrite->back->destination, 16);
+		memcpy(ip + 24, &rewrite->back->source, 16);
+	}
+}
+
+static inline void rewrite_ports(uint8_t *l4, const struct packet *packet,
+				 const struct rewrite *rewrite, uint64_t sum)
+{
+	const struct flow_key *back = rewrite->back;
+	uint16_t ports[2] = {back->destination_port, back->source_port}, checksum;
+	bool tcp = packet->key.protocol == IPPROTO_TCP;
+	uint8_t *field = l4 + (tcp ? 16 : 6);
+
 	memcpy(&checksum, field, 2);
 	// UDP without a checksum stays so; TCP's zero is one like any other.
-	if (!unfinished && (checksum || packet->key.protocol == IPPROTO_TCP)) {
+	if (!rewrite->unfinished && (checksum || tcp)) {
 		sum += (uint64_t)(uint16_t)~checksum + (uint16_t)~packet->key.source_port +
 		       (uint16_t)~packet->key.destination_port + ports[0] + ports[1];
 		checksum = translate_fold(sum);
-		if (!checksum && packet->key.protocol == IPPROTO_UDP)
+		if (!checksum && !tcp)
 			checksum = 0xffff;
 		memcpy(field, &checksum, 2);
 	}
 	memcpy(l4, ports, sizeof(ports));
+}
+
+// All of it at once: each field is written once, and each checksum.
+static inline void packet_rewrite_plain(uint8_t *data, const struct packet *packet,
+					const struct rewrite *rewrite)
+{
+	const struct flow_key *back = rewrite->back;
+	// Neither has options or extension headers.
+	bool v4 = packet->l4_offset - packet->l3_offset == IPV4_HEADER_SIZE;
+	uint64_t sum = 0;
+
+	if (back)
+		sum = translate_difference(&packet->key.source, &back->destination, v4) +
+		      translate_difference(&packet->key.destination, &back->source, v4);
+	if (v4)
+		rewrite_ipv4(data + packet->l3_offset, rewrite, sum);
+	else
+		rewrite_ipv6(data + packet->l3_offset, rewrite);
+	if (back)
+		rewrite_ports(data + packet->l4_offset, packet, rewrite, sum);
 }

@@ -17,6 +17,7 @@
 #include "packet/plain.h"
 #include "packet/translate.h"
 #include "port/offload.h"
+#include "worker/forward_plain.h"
 #include "worker/worker.h"
 
 // In packets.
@@ -43,12 +44,6 @@ static __attribute__((noinline)) void expect_opening(struct worker *worker, uint
 		flow_table_expect(worker->flows, flow_hash(&worker->flows->secret, &reply));
 }
 
-// By the other direction's key packets are translated.
-static inline void expect_translation(const struct worker *worker, flow_reference reference)
-{
-	rte_prefetch0(&flow_table_get(worker->flows, reference)->direction[!(reference & 1)]);
-}
-
 // The bucket is in the cache by now; the connection comes.
 static inline void look_up(struct worker *worker, uint32_t place)
 {
@@ -58,8 +53,10 @@ static inline void look_up(struct worker *worker, uint32_t place)
 							burst->hashes[place].signature);
 	if (unlikely(!burst->references[place]))
 		expect_opening(worker, place);
+	// By the other direction's key packets are translated.
 	else if (worker->tables->translates)
-		expect_translation(worker, burst->references[place]);
+		rte_prefetch0(&flow_table_get(worker->flows, burst->references[place])
+				       ->direction[!(burst->references[place] & 1)]);
 }
 
 static inline void burst_look_up_some(struct worker *worker, uint32_t from, uint32_t to)
@@ -119,8 +116,11 @@ static inline enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *
 	uint32_t available = rte_pktmbuf_data_len(mbuf), length = mbuf->pkt_len;
 	struct packet *packet = &burst->packets[burst->count];
 
-	if (likely(packet_parse_plain(frame, available, length, packet)))
+	if (likely(packet_parse_plain(frame, available, length, packet))) {
+		burst->plain[burst->count] = true;
 		return DROP_NONE;
+	}
+	burst->plain[burst->count] = false;
 	return packet_parse(frame, available, length, packet);
 }
 
@@ -171,10 +171,13 @@ static inline void receive_local(struct worker *worker, struct rte_mbuf *mbuf, u
 
 	if (likely(!(mbuf->ol_flags & PACKET_SEGMENTATION) && mbuf->pkt_len <= size_max &&
 		   packet_parse_plain(frame, rte_pktmbuf_data_len(mbuf), mbuf->pkt_len,
-				      &burst->packets[burst->count])))
+				      &burst->packets[burst->count]))) {
+		burst->plain[burst->count] = true;
 		burst_add(worker, mbuf, frame, (struct ingress){.port = port}, network);
-	else
+	} else {
+		burst->plain[burst->count] = false;
 		receive_any(worker, mbuf, port, network);
+	}
 }
 
 // What is behind the outer packet (padding) must not pass for inner payload.
@@ -299,48 +302,69 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 
 // ---- step 4: where to?
 
-// What the header's own fields become: one hop less, other addresses and ports. False: dropped.
-static inline bool rewrite(struct worker *worker, struct rte_mbuf *mbuf,
-			   const struct packet *packet, const struct passage *passage)
+static inline void set_dscp(struct rte_mbuf *mbuf, const struct packet *packet,
+			    const struct passage *passage, bool v4)
+{
+	if (passage->action.flags & FLOW_ACTION_MARK)
+		ip_set_dscp(rte_pktmbuf_mtod(mbuf, uint8_t *) + packet->l3_offset, v4,
+			    flow_action_dscp(passage->action.flags));
+}
+
+// Of what is not plain. False: it can't be, and nothing was done.
+static bool rewrite_any(struct rte_mbuf *mbuf, const struct packet *packet,
+			const struct passage *passage, const struct flow_key *back,
+			unsigned int hops)
 {
 	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	unsigned int hops = passage->action.flags & FLOW_ACTION_ROUTE ? 1 : 0;
+	bool v4 = ip_is_v4(&packet->source);
 
-	if (passage->action.flags & FLOW_ACTION_TRANSLATE) {
-		const struct flow_key *back = &passage->flow->direction[!passage->direction].key;
-
-		if (unlikely(worker->trace))
-			translation_say(worker, packet, back);
-		// What messages say of addresses is of one family.
-		if (unlikely(passage->action.flags & FLOW_ACTION_FAMILY)) {
-			if (translation_change_family(mbuf, packet, back, hops))
-				return true;
-			worker_drop(worker, mbuf, passage->ingress.port, DROP_TRANSLATION_UNFIT);
+	if (back) {
+		if (!translation_apply(mbuf, packet, back, hops))
 			return false;
-		}
-		if (unlikely(passage->action.flags & FLOW_ACTION_HELPED) &&
-		    !helper_apply(worker, mbuf, packet, passage,
-				  worker->tables->endpoints[passage->action.destination].mtu)) {
-			worker_drop(worker, mbuf, passage->ingress.port, DROP_HELPER);
-			return false;
-		}
-		if (likely(packet_is_plain(packet))) {
-			packet_translate_plain(data, packet, back,
-					       mbuf->ol_flags & PACKET_UNFINISHED, hops);
-			return true;
-		}
-		if (translation_apply(mbuf, packet, back, hops))
-			return true;
-		worker_drop(worker, mbuf, passage->ingress.port, DROP_TRANSLATION_UNFIT);
-		return false;
-	}
-	if (!hops)
-		return true;
-	if (ip_is_v4(&packet->source))
+	} else if (hops && v4) {
 		ipv4_decrement_ttl(data + packet->l3_offset);
-	else
+	} else if (hops) {
 		data[packet->l3_offset + 7]--;
+	}
+	set_dscp(mbuf, packet, passage, v4);
 	return true;
+}
+
+// What the header's own fields become: one hop less, other addresses and ports, another mark.
+// DROP_NONE, or why it is to be dropped.
+static inline enum drop_reason rewrite(struct worker *worker, struct rte_mbuf *mbuf,
+				       const struct packet *packet, const struct passage *passage)
+{
+	uint16_t flags = passage->action.flags;
+	struct rewrite rewrite = {
+		.unfinished = mbuf->ol_flags & PACKET_UNFINISHED,
+		.hops = flags & FLOW_ACTION_ROUTE ? 1 : 0,
+		.mark = flags & FLOW_ACTION_MARK ? flow_action_dscp(flags) : REWRITE_NO_MARK,
+	};
+
+	if (flags & FLOW_ACTION_TRANSLATE) {
+		rewrite.back = &passage->flow->direction[!passage->direction].key;
+		if (unlikely(worker->trace))
+			translation_say(worker, packet, rewrite.back);
+		// What messages say of addresses is of one family.
+		if (unlikely(flags & FLOW_ACTION_FAMILY)) {
+			if (!translation_change_family(mbuf, packet, rewrite.back, rewrite.hops))
+				return DROP_TRANSLATION_UNFIT;
+			set_dscp(mbuf, packet, passage, !ip_is_v4(&packet->source));
+			return DROP_NONE;
+		}
+		if (unlikely(flags & FLOW_ACTION_HELPED) &&
+		    !helper_apply(worker, mbuf, packet, passage,
+				  worker->tables->endpoints[passage->action.destination].mtu))
+			return DROP_HELPER;
+	}
+	if (likely(packet_is_plain(packet))) {
+		packet_rewrite_plain(rte_pktmbuf_mtod(mbuf, uint8_t *), packet, &rewrite);
+		return DROP_NONE;
+	}
+	return rewrite_any(mbuf, packet, passage, rewrite.back, rewrite.hops)
+		       ? DROP_NONE
+		       : DROP_TRANSLATION_UNFIT;
 }
 
 // The MAC address of a next hop on the uplink. False: the packet waits for it.
@@ -375,8 +399,8 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 		uint32_t size = packet_wire_size(mbuf) - packet->l3_offset;
 		const struct external_hop *router = NULL;
 		struct mac_address next_hop;
-
 		uint32_t mtu = endpoint->mtu;
+		enum drop_reason reason;
 
 		// As it is received.
 		if (unlikely(action.flags & FLOW_ACTION_FAMILY))
@@ -410,22 +434,21 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 			worker_reject(worker, mbuf, packet, passage->ingress, DROP_TTL);
 			return;
 		}
-		if (!rewrite(worker, mbuf, packet, passage))
-			return;
+		if (action.flags & FORWARD_PLAIN_REWRITES) {
+			reason = rewrite(worker, mbuf, packet, passage);
+			if (unlikely(reason != DROP_NONE)) {
+				worker_drop(worker, mbuf, passage->ingress.port, reason);
+				return;
+			}
+		}
 		data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		if (action.flags & FLOW_ACTION_ROUTE) {
 			memcpy(data, &endpoint->mac, 6);
 			memcpy(data + 6, &endpoint->gateway_mac, 6);
 		}
-		if (unlikely(action.flags & FLOW_ACTION_MARK))
-			ip_set_dscp(data + packet->l3_offset,
-				    ip_is_v4(&packet->source) !=
-					    !!(action.flags & FLOW_ACTION_FAMILY),
-				    flow_action_dscp(action.flags));
 		if (action.flags & FLOW_ACTION_TUNNEL) {
-			enum drop_reason reason = tunnel_encapsulate(tables, endpoint, next_hop,
-								     mbuf, passage->hash.bucket);
-
+			reason = tunnel_encapsulate(tables, endpoint, next_hop, mbuf,
+						    passage->hash.bucket);
 			if (unlikely(reason != DROP_NONE)) {
 				worker_drop(worker, mbuf, passage->ingress.port, reason);
 				return;
@@ -515,6 +538,12 @@ static void burst_apply(struct worker *worker)
 		if (likely(known &&
 			   account(worker, flow, reference, packet, generation, &action))) {
 			if (action.flags) {
+				if (likely(burst->plain[i]) &&
+				    likely(!(action.flags & FORWARD_PLAIN_NOT)) &&
+				    likely(forward_plain(worker, burst->mbufs[i], packet,
+							 burst->ingress[i], flow, reference & 1,
+							 action)))
+					continue;
 				struct passage passage = {
 					.ingress = flow_ingress_get(burst->ingress[i]),
 					.action = action,

@@ -78,6 +78,8 @@ struct burst {
 	const struct flow_bucket *buckets[PORT_BURST];
 	flow_reference references[PORT_BURST];
 	struct packet packets[PORT_BURST];
+	// Was it taken by packet_parse_plain? So that its headers are where they usually are.
+	bool plain[PORT_BURST];
 };
 
 struct worker {
@@ -485,9 +487,11 @@ static inline void transmit_add(struct worker *worker, struct rte_mbuf *mbuf, ui
 {
 	struct transmit_buffer *buffer = &worker->transmit[port % TRANSMIT_BUFFERS];
 
-	if (unlikely(buffer->count && (buffer->port != port || buffer->count == PORT_BURST)))
-		transmit_flush(worker, buffer);
-	buffer->port = port;
+	if (unlikely(buffer->port != port || buffer->count == PORT_BURST)) {
+		if (buffer->count)
+			transmit_flush(worker, buffer);
+		buffer->port = port;
+	}
 	buffer->packets[buffer->count++] = mbuf;
 	worker->transmit_pending |= UINT64_C(1) << (port % TRANSMIT_BUFFERS);
 }

@@ -264,18 +264,46 @@ static void test_threads(void **state)
 	assert_in_range(shared.taken, 99999, 100000);
 }
 
+// The short way takes what the long one does, or nothing.
+static void test_take_now(void **state)
+{
+	uint64_t seed = random_seed();
+	struct random random = {seed};
+
+	for (uint32_t round = 0; round < 200; round++) {
+		struct meter_profile profile = simple(1000000 << random_below(&random, 18),
+						      1500 + random_below(&random, 50000));
+		struct meter meter = {0}, other = {0};
+		bool alone = random_below(&random, 2);
+		uint64_t now = at(1);
+		uint32_t passed = 0;
+
+		profile.committed.alone = alone;
+		for (uint32_t i = 0; i < 500; i++) {
+			uint32_t bytes = 40 + random_below(&random, 1461);
+			uint64_t cost = bucket_cost(&profile.committed, bytes);
+			enum meter_colour colour = take(&meter, &profile, now, bytes, bytes);
+			bool taken = bucket_take_now(&other.committed, profile.committed.depth,
+						     alone, now, cost);
+
+			check_case(taken == (colour == METER_GREEN), "seed %#lx, round %u\n", seed,
+				   round);
+			passed += taken;
+			now += random_below(&random, 3) * cost;
+		}
+		assert_true(passed > 0);
+		assert_int_equal(meter.committed.full_at, other.committed.full_at);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_burst),
-		cmocka_unit_test(test_rates),
-		cmocka_unit_test(test_large_sends),
-		cmocka_unit_test(test_given_back),
-		cmocka_unit_test(test_other_profile),
-		cmocka_unit_test(test_two_rates),
-		cmocka_unit_test(test_single_rate),
-		cmocka_unit_test(test_waiting),
-		cmocka_unit_test(test_acknowledgements),
+		cmocka_unit_test(test_burst),	   cmocka_unit_test(test_take_now),
+		cmocka_unit_test(test_rates),	   cmocka_unit_test(test_large_sends),
+		cmocka_unit_test(test_given_back), cmocka_unit_test(test_other_profile),
+		cmocka_unit_test(test_two_rates),  cmocka_unit_test(test_single_rate),
+		cmocka_unit_test(test_waiting),	   cmocka_unit_test(test_acknowledgements),
 		cmocka_unit_test(test_threads),
 	};
 

@@ -134,7 +134,10 @@ static void test_as_sent_by_the_other_side(void **state)
 		back = back_of(&to, &packet, shape, v6);
 		if (packet_is_plain(&packet)) {
 			make(&wanted, &to, shape, v6, (uint8_t)(64 - hops), size);
-			packet_translate_plain(frame.data, &packet, &back, false, hops);
+			packet_rewrite_plain(frame.data, &packet,
+					     &(struct rewrite){.back = &back,
+							       .hops = (uint8_t)hops,
+							       .mark = REWRITE_NO_MARK});
 		} else {
 			make(&wanted, &to, shape, v6, 64, size);
 			packet_translate(frame.data, frame.size, &packet, &back, false);
@@ -166,8 +169,49 @@ static void test_plain_as_any(void **state)
 				 DROP_NONE);
 		back = back_of(&to, &packet, shape, v6);
 		assert_true(packet_is_plain(&packet));
-		packet_translate_plain(frame.data, &packet, &back, unfinished, 0);
+		packet_rewrite_plain(frame.data, &packet,
+				     &(struct rewrite){.back = &back,
+						       .unfinished = unfinished,
+						       .mark = REWRITE_NO_MARK});
 		packet_translate(other.data, other.size, &packet, &back, unfinished);
+		check_case(memcmp(frame.data, other.data, frame.size) == 0, "seed %#lx\n", seed);
+	}
+}
+
+// One hop and a mark, with and without a translation, as one after the other.
+static void test_plain_all_at_once(void **state)
+{
+	uint64_t seed = random_seed();
+	struct random random = {seed};
+	struct frame frame, other;
+
+	for (uint32_t round = 0; round < 5000; round++) {
+		enum shape shape = random_below(&random, SHAPE_ECHO);
+		bool v6 = shape != SHAPE_UDP_WITHOUT_CHECKSUM && random_below(&random, 2);
+		bool translated = random_below(&random, 2), routed = random_below(&random, 2);
+		struct ends from = random_ends(&random), to = random_ends(&random);
+		uint8_t mark = (uint8_t)random_below(&random, 64);
+		struct packet packet;
+		struct flow_key back;
+
+		make(&frame, &from, shape, v6, 64, random_below(&random, 100));
+		ip_set_traffic_class(frame.data + frame.l3, !v6,
+				     (uint8_t)random_below(&random, 256));
+		other = frame;
+		assert_int_equal(packet_parse(frame.data, frame.size, frame.size, &packet),
+				 DROP_NONE);
+		back = back_of(&to, &packet, shape, v6);
+		packet_rewrite_plain(frame.data, &packet,
+				     &(struct rewrite){.back = translated ? &back : NULL,
+						       .hops = routed,
+						       .mark = mark});
+		if (translated)
+			packet_translate(other.data, other.size, &packet, &back, false);
+		if (routed && v6)
+			other.data[packet.l3_offset + 7]--;
+		else if (routed)
+			ipv4_decrement_ttl(other.data + packet.l3_offset);
+		ip_set_dscp(other.data + packet.l3_offset, !v6, mark);
 		check_case(memcmp(frame.data, other.data, frame.size) == 0, "seed %#lx\n", seed);
 	}
 }
@@ -252,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_as_sent_by_the_other_side),
 		cmocka_unit_test(test_plain_as_any),
+		cmocka_unit_test(test_plain_all_at_once),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_error_of_a_router),
 	};

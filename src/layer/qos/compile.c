@@ -145,6 +145,24 @@ static struct qos_counts *keep_counts(const struct build *build, struct lookup_k
 	return counts;
 }
 
+static void set_port(struct qos_tables *tables, uint32_t number, const struct qos_share *share)
+{
+	struct qos_port *port = &tables->ports[number];
+
+	port->share = tables->share_count;
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct qos_limit *limit = qos_limit(tables, share, i);
+
+		if (limit)
+			port->gates[i] = (struct qos_gate){
+				.bucket = &share->counts->meters[i].committed,
+				.cost = limit->profile.committed.cost,
+				.depth = limit->profile.committed.depth,
+			};
+		port->special |= limit && limit->profile.outer.cost;
+	}
+}
+
 // An empty name is no policy.
 static bool add_share(struct build *build, struct lookup_key key, const char *policy)
 {
@@ -175,9 +193,9 @@ static bool add_share(struct build *build, struct lookup_key key, const char *po
 	tables->share_count++;
 	port = (uint32_t)(key.words[0] >> 32);
 	if (key.words[0] & UINT32_MAX)
-		tables->ports[port].rules = true;
+		tables->ports[port].rules = tables->ports[port].special = true;
 	else
-		tables->ports[port].share = tables->share_count;
+		set_port(tables, port, share);
 	return lookup_add(&tables->by_key, key, tables->share_count);
 }
 
@@ -216,9 +234,11 @@ static bool add_ports(struct build *build)
 	struct qos_tables *tables = build->tables;
 
 	tables->port_count = common->port_count;
-	tables->ports = calloc(common->port_count, sizeof(*tables->ports));
+	tables->alone = common->worker_count == 1;
+	tables->ports = aligned_alloc(64, common->port_count * sizeof(*tables->ports));
 	if (!tables->ports)
 		return false;
+	memset(tables->ports, 0, common->port_count * sizeof(*tables->ports));
 	for (uint32_t i = 1; i < common->endpoint_count; i++) {
 		const struct endpoint *endpoint = &common->endpoints[i];
 		const struct endpoint_detail *detail = &common->details[i];

@@ -176,6 +176,24 @@ static inline enum meter_colour meter_take(struct meter *meter, const struct met
 										  : METER_YELLOW;
 }
 
+// The usual case of meter_take: there is one bucket, and it holds the whole packet, which costs
+// that much. False: nothing was taken, and meter_take knows.
+static inline bool bucket_take_now(struct bucket *bucket, uint64_t depth, bool alone, uint64_t now,
+				   uint64_t cost)
+{
+	uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
+	uint64_t from = (int64_t)(full_at - now) > 0 ? full_at : now;
+
+	if (__builtin_expect(from - now > depth || from - now + cost > depth, 0))
+		return false;
+	if (alone) {
+		atomic_store_explicit(&bucket->full_at, from + cost, memory_order_relaxed);
+		return true;
+	}
+	return atomic_compare_exchange_strong_explicit(&bucket->full_at, &full_at, from + cost,
+						       memory_order_relaxed, memory_order_relaxed);
+}
+
 // Gives back what was taken of a packet that was of this colour, because it goes no further.
 static inline void meter_give(struct meter *meter, const struct meter_profile *profile,
 			      enum meter_colour colour, uint32_t bytes)

@@ -44,11 +44,20 @@ struct qos_share {
 	struct qos_counts *counts;
 };
 
+// A port's own limit in one direction, where it is one bucket.
+struct qos_gate {
+	struct bucket *bucket; // NULL: none
+	uint64_t cost;	       // as of a bucket_profile
+	uint64_t depth;
+};
+
 // What there is at a port of this node.
 struct qos_port {
-	uint32_t share; // of the port itself; 0: none
-	bool rules;	// or groups with one
-};
+	uint32_t share;		  // of the port itself; 0: none
+	bool rules;		  // or groups with one
+	bool special;		  // there is more to it than its gates
+	struct qos_gate gates[2]; // by enum qos_direction
+} __attribute__((aligned(64)));
 
 struct qos_tables {
 	struct qos_policy *policies;
@@ -58,6 +67,7 @@ struct qos_tables {
 	struct lookup by_key;	// to an index of `shares`
 	struct qos_port *ports; // by number
 	uint32_t port_count;
+	bool alone; // one worker only takes of all
 	// What the uplink carries; cost 0: it is not shared out. Then by port number, how many
 	// bytes its turn there has; 0: no port of a workload.
 	struct bucket_profile uplink;
@@ -100,6 +110,30 @@ static inline const struct qos_limit *qos_limit(const struct qos_tables *tables,
 		share ? &tables->policies[share->policy].limits[direction] : NULL;
 
 	return limit && limit->profile.committed.cost ? limit : NULL;
+}
+
+// Takes a packet from the one port to the other, if there is no more to it than their gates, and
+// these let it pass at once. False: nothing was taken, and worker/qos.c knows.
+static inline bool qos_take_now(const struct qos_tables *tables, uint16_t from, uint16_t to,
+				uint64_t now, uint32_t bytes)
+{
+	const struct qos_gate *egress = &tables->ports[from].gates[QOS_EGRESS];
+	const struct qos_gate *ingress = &tables->ports[to].gates[QOS_INGRESS];
+	uint64_t cost = 0;
+
+	if (tables->ports[from].special | tables->ports[to].special)
+		return false;
+	if (egress->bucket) {
+		cost = egress->cost * bytes >> METER_FRACTION_BITS;
+		if (!bucket_take_now(egress->bucket, egress->depth, tables->alone, now, cost))
+			return false;
+	}
+	if (!ingress->bucket || bucket_take_now(ingress->bucket, ingress->depth, tables->alone, now,
+						ingress->cost * bytes >> METER_FRACTION_BITS))
+		return true;
+	if (egress->bucket)
+		bucket_give(egress->bucket, cost);
+	return false;
 }
 
 // Is what the port sends by the uplink to wait there for its turn?
