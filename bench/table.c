@@ -400,7 +400,7 @@ int main(int argc, char **argv)
 	rte_rcu_qsbr_thread_online(readers, 0);
 	cycles_per_second = measure_frequency();
 	start = rte_rdtsc();
-	if (flow_table_open(most, 1, readers, &table, &err) < 0) {
+	if (flow_table_open(most, 1, readers, NULL, &table, &err) < 0) {
 		fprintf(stderr, "table: %s\n", err.text);
 		return 1;
 	}

@@ -29,8 +29,9 @@ void sluiced_configuration(void)
 {
 	comment_print("The options of sluiced(8), in YAML. What is left out has the value in "
 		      "parentheses. "
-		      "After a change: systemctl restart sluiced (connections end, and new ones "
-		      "are made).");
+		      "After a change: systemctl restart sluiced (nothing passes for a moment; "
+		      "connections "
+		      "go on).");
 	for (const struct daemon_option *option = daemon_options; option->name; option++) {
 		// What takes nothing prints something and ends; this file is --config.
 		if (!option->argument || strcmp(option->name, "config") == 0)

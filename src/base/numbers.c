@@ -94,13 +94,33 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 			return 0;
 		*slot = number;
 		numbers->count++;
-		numbers->given[number] = true;
+		numbers->given[number] = numbers->changed = true;
 		if (number > numbers->highest)
 			numbers->highest = number;
 	}
 	if (*slot)
 		numbers->kept[*slot] = true;
 	return *slot;
+}
+
+bool numbers_restore(struct numbers *numbers, uint32_t number, const char *name)
+{
+	uint32_t *slot;
+
+	if (number < numbers->first || number > numbers->max || numbers->names[number] ||
+	    !grow_slots(numbers))
+		return false;
+	slot = find_slot(numbers, name);
+	if (*slot)
+		return false;
+	numbers->names[number] = strdup(name);
+	if (!numbers->names[number])
+		return false;
+	*slot = number;
+	numbers->count++;
+	if (number > numbers->highest)
+		numbers->highest = number;
+	return true;
 }
 
 void numbers_keep(struct numbers *numbers, uint32_t number)

@@ -11,6 +11,7 @@ struct numbers {
 	char **names; // by number; NULL where free
 	bool *kept;   // seen since numbers_begin
 	bool *given;  // new since numbers_begin
+	bool changed; // there are names that numbers_file_write has not seen
 	uint32_t first;
 	uint32_t max;
 	uint32_t next;
@@ -27,6 +28,9 @@ void numbers_close(struct numbers *numbers);
 
 // The name's number, new if need be; 0 where all are taken.
 uint32_t numbers_get(struct numbers *numbers, const char *name);
+
+// The name had this number in an earlier process. False: it can't have it, or there is no memory.
+bool numbers_restore(struct numbers *numbers, uint32_t number, const char *name);
 
 // Marks a number as used whose name is known to be the same.
 void numbers_keep(struct numbers *numbers, uint32_t number);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "control/recover.h"
 #include "layer/nat/mappings.h"
 #include "layer/nat/nat.h"
 #include "model/check.h"
@@ -41,16 +42,21 @@ static int load(struct control *control, const char *path, struct error *err)
 static int start(struct control *control, const struct control_options *options, struct error *err)
 {
 	struct timeval interval = {.tv_sec = RETRY_SECONDS};
+	struct engine_options engine = options->engine;
 	struct object_set *empty = object_set_new();
 	struct tables *tables;
 	struct error why;
 	int result;
 
+	result = recover_open(control, options->flows, err);
+	engine.keep = &control->keep;
 	// The workers start on nothing; what was stored follows as any other change does.
-	result = tables_compile(empty, control->node, &control->numbers, NULL, 1,
-				options->engine.worker_count, NULL, NULL, &control->tables, err);
+	if (result == 0)
+		result = tables_compile(empty, control->node, &control->numbers, NULL, 1,
+					options->engine.worker_count, NULL, NULL, &control->tables,
+					err);
 	object_set_free(empty);
-	if (result < 0 || engine_open(&options->engine, control->tables, &control->engine, err) < 0)
+	if (result < 0 || engine_prepare(&engine, control->tables, &control->engine, err) < 0)
 		return -1;
 	control->numbers.mappings =
 		nat_mappings_open(options->engine.connections, options->engine.worker_count,
@@ -81,6 +87,9 @@ static int start(struct control *control, const struct control_options *options,
 	if (load(control, options->state, err) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
+	recover_connections(control);
+	if (engine_start(control->engine, err) < 0)
+		return -1;
 	control_reconcile(control, tables);
 	if (!watch_open(control) || !audit_open(control) || !members_open(control))
 		return error_set(err, "no memory");
@@ -105,6 +114,7 @@ int control_open(const struct control_options *options, struct event_base *base,
 	control->base = base;
 	control->objects = object_set_new();
 	TAILQ_INIT(&control->impacts);
+	control->keep.lock = control->keep.remains.fd = -1;
 	if (!compile_numbers_open(&control->numbers)) {
 		control_close(control);
 		return error_set(err, "no memory");
@@ -148,6 +158,7 @@ void control_close(struct control *control)
 		store_close(control->store);
 	object_set_free(control->objects);
 	claims_close(control->claims);
+	recover_close(control);
 	free(control->ended);
 	free(control);
 }

@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "flow/keep.h"
 #include "layer/compile.h"
 #include "layer/router_advertisement/router_advertisement.h"
 #include "model/set.h"
@@ -52,6 +53,8 @@ struct control {
 	struct object_set *objects;
 	uint64_t revision;
 	struct compile_numbers numbers;
+	struct flow_keep keep;		   // where connections outlive the process
+	bool names_missing;		   // what their numbers mean is to be written there
 	struct tables *tables;		   // in force
 	bool untidy;			   // after a change there is memory to give back
 	const struct object_set *in_force; // what they were compiled from; NULL: gone
@@ -80,6 +83,7 @@ struct control_options {
 	const char *node;
 	const char *api;     // unix:PATH
 	const char *state;   // path of the store
+	const char *flows;   // path where connections outlive the process; NULL: they don't
 	const char *metrics; // HOST:PORT; NULL: not served
 	bool page;	     // there, too
 	const char *listen;  // HOST:PORT of the API with TLS; NULL: not served

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/recover.h"
 #include "rpc/health.h"
 
 int control_compile(struct control *control, const struct object_set *objects,
@@ -121,6 +122,7 @@ static bool publish(struct control *control, struct tables *tables)
 
 	impact_end_all(control);
 	bind_ports(control, tables);
+	recover_write_names(control);
 	old = engine_publish(control->engine, tables, &err);
 	if (!old) {
 		log_error("the earlier configuration stays in force", log_text("reason", err.text));

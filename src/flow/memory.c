@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "flow/keep.h"
+
 #define STEP FLOW_MEMORY_STEP
 
 // How many steps are brought in before they are used: as many as are used, so that little stays
@@ -53,8 +55,25 @@ static char *map_aligned(int fd, size_t size)
 	return start;
 }
 
-static bool map(struct flow_memory *memory)
+// In a file that outlives the process.
+static bool map_kept(struct flow_memory *memory, struct flow_keep *keep)
 {
+	int fd = flow_keep_make(keep, memory->size);
+
+	if (fd < 0)
+		return false;
+	memory->start = map_aligned(fd, memory->size);
+	memory->reserved = keep->huge_pages;
+	close(fd);
+	if (!memory->start)
+		flow_keep_fail(keep, "no memory, or no huge pages, for the connection table");
+	return memory->start;
+}
+
+static bool map(struct flow_memory *memory, struct flow_keep *keep)
+{
+	if (keep && map_kept(memory, keep))
+		return true;
 	for (unsigned int reserved = !flow_memory_none_reserved && !flow_memory_small_pages;;
 	     reserved--) {
 		int fd = memfd_create("sluice-flows", MFD_CLOEXEC | (reserved ? MFD_HUGETLB : 0));
@@ -151,6 +170,15 @@ static void kick(const struct flow_memory *memory)
 		return;
 }
 
+void flow_memory_prepare(struct flow_memory *memory, enum flow_memory_part_index index, size_t size)
+{
+	struct flow_memory_part *part = &memory->parts[index];
+
+	for (uint32_t i = 0; i < part->step_count && i * STEP < size; i++)
+		if (!atomic_load_explicit(&part->steps[i].state, memory_order_relaxed))
+			bring_step(memory, part, i, false);
+}
+
 void flow_memory_use_more(struct flow_memory *memory, enum flow_memory_part_index part,
 			  uint32_t step)
 {
@@ -194,14 +222,15 @@ void flow_memory_release(struct flow_memory *memory, enum flow_memory_part_index
 	}
 }
 
-bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY_PARTS])
+bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY_PARTS],
+		      struct flow_keep *keep)
 {
 	size_t at = 0;
 
 	memory->event_fd = -1;
 	for (unsigned int i = 0; i < FLOW_MEMORY_PARTS; i++)
 		memory->size += round_up(sizes[i]);
-	if (!map(memory))
+	if (!map(memory, keep))
 		return false;
 	for (unsigned int i = 0; i < FLOW_MEMORY_PARTS; i++) {
 		struct flow_memory_part *part = &memory->parts[i];

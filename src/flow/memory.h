@@ -59,9 +59,15 @@ struct flow_memory {
 extern bool flow_memory_none_reserved;
 extern bool flow_memory_small_pages;
 
-// Zeroed. Of each part the beginning is there. False: errno.
-bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY_PARTS]);
+// Zeroed. `keep`: whose file it is to be in; NULL: one that goes with the process. Of each part the
+// beginning is there. False: errno.
+struct flow_keep;
+bool flow_memory_open(struct flow_memory *memory, const size_t sizes[FLOW_MEMORY_PARTS],
+		      struct flow_keep *keep);
 void flow_memory_close(struct flow_memory *memory);
+
+// Brings in a beginning of the part at once, on this thread.
+void flow_memory_prepare(struct flow_memory *memory, enum flow_memory_part_index part, size_t size);
 
 void flow_memory_use_more(struct flow_memory *memory, enum flow_memory_part_index part,
 			  uint32_t step);

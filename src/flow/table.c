@@ -1,21 +1,10 @@
 #include "flow/table.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/pages.h"
+#include "flow/keep.h"
 #include "flow/table_private.h"
-
-// What the memory file starts with.
-struct flow_file_header {
-	char magic[8];
-	uint32_t layout;
-	uint32_t max;
-	uint32_t rows_max;
-	uint32_t spare;
-	struct flow_hash_secret secret;
-	flow_extent extents[FLOW_SHARDS];
-};
 
 _Static_assert(sizeof(struct flow_file_header) <= FLOW_TABLE_HEADER, "one page");
 
@@ -30,7 +19,7 @@ static uint32_t rows_for(uint32_t max)
 }
 
 int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers,
-		    struct flow_table **result, struct error *err)
+		    struct flow_keep *keep, struct flow_table **result, struct error *err)
 {
 	struct flow_table *table;
 	struct flow_file_header *header;
@@ -59,26 +48,26 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	}
 	sizes[FLOW_MEMORY_BUCKETS] = flow_table_row_end(table->rows_max - 1);
 	sizes[FLOW_MEMORY_FLOWS] = ((size_t)max + 1) * sizeof(struct flow);
-	if (!flow_memory_open(&table->memory, sizes)) {
+	if (!flow_memory_open(&table->memory, sizes, keep)) {
 		error_errno(err, "no memory for a table of %u connections (%zu MiB)", max,
 			    table->memory.size >> 20);
 		flow_table_close(table);
 		return -1;
 	}
-	if (getrandom(&table->secret, sizeof(table->secret), 0) != sizeof(table->secret)) {
+	header = (void *)table->memory.parts[FLOW_MEMORY_BUCKETS].start;
+	header->max = max;
+	header->rows_max = table->rows_max;
+	header->size = table->memory.size;
+	header->flows_at =
+		(uint64_t)(table->memory.parts[FLOW_MEMORY_FLOWS].start - table->memory.start);
+	if (!flow_keep_header(keep, header)) {
 		error_errno(err, "no random numbers");
 		flow_table_close(table);
 		return -1;
 	}
-	for (unsigned int i = 0; i < sizeof(table->secret.words) / sizeof(table->secret.words[0]);
-	     i++)
-		table->secret.words[i] |= 1;
-	header = (void *)table->memory.parts[FLOW_MEMORY_BUCKETS].start;
-	memcpy(header->magic, "sluicefl", sizeof(header->magic));
-	header->layout = FLOW_TABLE_LAYOUT;
-	header->max = max;
-	header->rows_max = table->rows_max;
-	header->secret = table->secret;
+	table->secret = header->secret;
+	table->id = header->id;
+	table->clock = header->clock;
 	table->extents = header->extents;
 	table->buckets = (void *)((char *)header + FLOW_TABLE_HEADER);
 	table->flows = (void *)table->memory.parts[FLOW_MEMORY_FLOWS].start;
@@ -89,6 +78,25 @@ int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers
 	}
 	*result = table;
 	return 0;
+}
+
+// Keys are about this many a group while a table grows.
+#define KEYS_OF_GROUP 32
+
+void flow_table_prepare(struct flow_table *table, uint64_t connections)
+{
+	uint64_t rows = connections * 2 / (FLOW_SHARDS * KEYS_OF_GROUP) + 1;
+	// Each worker begins a block.
+	uint64_t places = connections + ((uint64_t)table->workers << table->block_shift);
+
+	if (rows > table->rows_max)
+		rows = table->rows_max;
+	if (places > table->max)
+		places = table->max;
+	flow_memory_prepare(&table->memory, FLOW_MEMORY_BUCKETS,
+			    flow_table_row_end((uint32_t)rows - 1));
+	flow_memory_prepare(&table->memory, FLOW_MEMORY_FLOWS,
+			    (size_t)(places + 1) * sizeof(struct flow));
 }
 
 void flow_table_close(struct flow_table *table)

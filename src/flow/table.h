@@ -10,6 +10,8 @@
 // shrink.c   fewer groups, when few connections are left
 // age.c      connections end
 // memory.c   where all of it lies
+// keep.c     the file in which it outlives the process
+// adopt.c    what an earlier process has left
 // charge.h   who has opened how many
 //
 // Threads: a shard's buckets and the connections in it are written by the worker that owns the
@@ -36,7 +38,7 @@
 #define FLOW_BUCKET_SLOTS      8
 #define FLOW_GROUP_BUCKETS     16
 #define FLOW_GROUP_SLOTS       (FLOW_BUCKET_SLOTS * FLOW_GROUP_BUCKETS)
-#define FLOW_TABLE_LAYOUT      5
+#define FLOW_TABLE_LAYOUT      6
 
 // When groups are split, the next bit of each key's hash decides. What the bucket has of the hash
 // is bits 2 to 7, and the signature, which is bits 8 to 23; so no key is read for it.
@@ -62,6 +64,7 @@ struct flow_bucket {
 _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line to find");
 
 struct flow_table;
+struct flow_keep;
 
 // Ended connections whose places may still be read: a list by their numbers, and the grace period
 // that ends it.
@@ -152,6 +155,8 @@ struct flow_table {
 	struct flow *flows;
 	flow_extent *extents; // by shard
 	struct flow_hash_secret secret;
+	uint64_t id;	   // of this one and those that it follows
+	int64_t clock;	   // CLOCK_BOOTTIME in nanoseconds when its own was 0
 	uint32_t rows_max; // groups of a shard at most
 	uint32_t max;
 	uint32_t workers;
@@ -171,9 +176,10 @@ struct flow_table {
 };
 
 // Makes an empty table for up to `max` connections. Memory is touched shortly before it is used.
-// `readers`: quiescent state of all that look up; must outlive the table.
+// `readers`: quiescent state of all that look up; must outlive the table. `keep`: where it outlives
+// the process, if it can; NULL: nowhere.
 int flow_table_open(uint32_t max, uint32_t workers, struct rte_rcu_qsbr *readers,
-		    struct flow_table **table, struct error *err);
+		    struct flow_keep *keep, struct flow_table **table, struct error *err);
 void flow_table_close(struct flow_table *table);
 
 // The worker that may change connections of this hash.
@@ -341,6 +347,9 @@ static inline void flow_table_account(const struct flow_table *table, flow_refer
 	if (unlikely(flow_has(copy, FLOW_OFFLOADED)))
 		table->keeper.read(table->keeper.context, reference, copy);
 }
+
+// Brings in the memory that so many connections will need. Before any worker runs.
+void flow_table_prepare(struct flow_table *table, uint64_t connections);
 
 // Could the worker add a connection? What it removes makes room only after a while. Other threads
 // may ask, too.

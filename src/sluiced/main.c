@@ -37,6 +37,7 @@ static int serve(const struct options *options, struct event_base *base, struct 
 		.node = options->node,
 		.api = options->api,
 		.state = options->state,
+		.flows = strcmp(options->flows, "none") == 0 ? NULL : options->flows,
 		.metrics = *options->metrics ? options->metrics : NULL,
 		.page = options->page,
 		.listen = *options->listen ? options->listen : NULL,

@@ -7,6 +7,9 @@ const struct daemon_option daemon_options[] = {
 	 "name of this node's Node object (with --config and none in it, the host's name)"},
 	{"api", "unix:PATH", "where the API answers (unix:/run/sluice/sluiced.sock)"},
 	{"state", "PATH", "desired state on disk (/var/lib/sluice/NAME.db)"},
+	{"flows", "PATH|none",
+	 "file in memory in which connections outlive the process: on a tmpfs, or a hugetlbfs with "
+	 "pages of 2 MiB (NAME.flows beside the API's socket)"},
 	{"workers", "CPUS", "a polling thread on each CPU, as 2-3,6 (one thread, on any CPU)"},
 	{"idle", "sleep|spin", "what a worker without packets does (sleep)"},
 	{"connections", "N", "how many live connections the node holds (1048576)"},

@@ -161,6 +161,11 @@ static int set_state(struct options *o, const char *text, struct error *err)
 	return copy_text("state", text, o->state, sizeof(o->state), err);
 }
 
+static int set_flows(struct options *o, const char *text, struct error *err)
+{
+	return copy_text("flows", text, o->flows, sizeof(o->flows), err);
+}
+
 static int set_workers(struct options *o, const char *text, struct error *err)
 {
 	return parse_workers(text, &o->engine, err);
@@ -229,7 +234,7 @@ static const struct setting {
 	{"metrics", set_metrics},   {"log-format", set_log_format},
 	{"page", set_page, "on"},   {"listen", set_listen},
 	{"tls-cert", set_tls_cert}, {"tls-key", set_tls_key},
-	{"tls-ca", set_tls_ca},
+	{"tls-ca", set_tls_ca},	    {"flows", set_flows},
 };
 
 #define SETTING_COUNT (sizeof(settings) / sizeof(settings[0]))
@@ -289,6 +294,18 @@ static int read_config(struct parser *parser, const char *path, struct error *er
 	yaml_parser_delete(&yaml);
 	fclose(file);
 	return result;
+}
+
+// Beside the API's socket; a socket without a file has no place.
+static void set_flows_default(struct options *o)
+{
+	const char *path = o->api + strlen("unix:"), *slash = strrchr(path, '/');
+
+	if (*path == '@')
+		strcpy(o->flows, "none");
+	else
+		snprintf(o->flows, sizeof(o->flows), "%.*s%s.flows",
+			 slash ? (int)(slash + 1 - path) : 0, path, o->node);
 }
 
 int options_parse(int argc, char **argv, struct options *options, struct error *err)
@@ -352,6 +369,8 @@ int options_parse(int argc, char **argv, struct options *options, struct error *
 		return error_set(err, "--node NAME is needed; see --help");
 	if (options->page && !options->metrics[0])
 		strcpy(options->metrics, METRICS_DEFAULT);
+	if (!options->flows[0])
+		set_flows_default(options);
 	if (options_check_tls(options, err) < 0)
 		return -1;
 	if (!options->state[0])

@@ -13,6 +13,7 @@ struct options {
 	char node[64];
 	char api[256];
 	char state[256];
+	char flows[512];   // path, or none
 	char metrics[300]; // HOST:PORT; empty: none
 	bool page;	   // served there
 	enum log_format log_format;

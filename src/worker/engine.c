@@ -11,6 +11,7 @@
 #include <rte_malloc.h>
 
 #include "base/log.h"
+#include "flow/keep.h"
 #include "layer/compile.h"
 #include "layer/nat/nat.h"
 #include "port/offload.h"
@@ -72,15 +73,15 @@ static uint32_t receive_all(struct worker *worker)
 	return total;
 }
 
-// Seconds by the time stamp counter, from a start that leaves room below.
+// Seconds by the time stamp counter.
 static bool tell_time(struct worker *worker, uint64_t cycles)
 {
 	if (cycles < worker->next_second)
 		return false;
 	worker->now = engine_now(worker->engine);
 	worker->cpu = sched_getcpu();
-	worker->next_second = worker->engine->start +
-			      (worker->now - 1000 + 1) * worker->engine->cycles_per_second;
+	worker->next_second = worker->engine->clock +
+			      (worker->now + UINT64_C(1)) * worker->engine->cycles_per_second;
 	return true;
 }
 
@@ -244,6 +245,15 @@ static bool reserve_flags(void)
 	       rte_mbuf_dynflag_register_bitnum(&datagram, MBUF_DATAGRAM_BIT) == MBUF_DATAGRAM_BIT;
 }
 
+// The table's clock goes on from process to process.
+static void set_clock(struct engine *engine)
+{
+	uint64_t nanoseconds = flow_keep_nanoseconds(engine->flows->clock);
+
+	engine->clock = rte_rdtsc() - (uint64_t)((__uint128_t)nanoseconds *
+						 engine->cycles_per_second / 1000000000);
+}
+
 static int open_shared(struct engine *engine, struct error *err)
 {
 	static const struct rte_mbuf_dynfield context = {
@@ -273,8 +283,9 @@ static int open_shared(struct engine *engine, struct error *err)
 	if (!neighbours_open(&engine->neighbours))
 		return error_set(err, "no memory for next hops");
 	if (flow_table_open(engine->options.connections, engine->options.worker_count,
-			    engine->readers, &engine->flows, err) < 0)
+			    engine->readers, engine->options.keep, &engine->flows, err) < 0)
 		return -1;
+	set_clock(engine);
 	bus_error_spare(engine->flows->memory.start, engine->flows->memory.size);
 	if (engine->options.flow_offload &&
 	    flow_offload_open(engine->flows, &engine->offload, &why) < 0)
@@ -295,8 +306,8 @@ static void offload_follow(struct engine *engine)
 	} while (tables_generation(atomic_load(&engine->tables)) != generation);
 }
 
-int engine_open(const struct engine_options *options, struct tables *tables, struct engine **result,
-		struct error *err)
+int engine_prepare(const struct engine_options *options, struct tables *tables,
+		   struct engine **result, struct error *err)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
 
@@ -321,20 +332,33 @@ int engine_open(const struct engine_options *options, struct tables *tables, str
 			engine_close(engine);
 			return -1;
 		}
-	for (uint32_t i = 0; i < options->worker_count; i++) {
+	*result = engine;
+	return 0;
+}
+
+int engine_start(struct engine *engine, struct error *err)
+{
+	for (uint32_t i = 0; i < engine->options.worker_count; i++) {
 		struct worker *worker = engine->workers[i];
 
-		if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
-			error_set(err, "worker %u can't be started", i);
-			engine_close(engine);
-			return -1;
-		}
+		if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+			return error_set(err, "worker %u can't be started", i);
 		pthread_setname_np(worker->thread, "sluice-worker");
 		while (!atomic_load(&worker->started))
 			usleep(100);
 	}
-	*result = engine;
 	return 0;
+}
+
+int engine_open(const struct engine_options *options, struct tables *tables, struct engine **result,
+		struct error *err)
+{
+	if (engine_prepare(options, tables, result, err) < 0)
+		return -1;
+	if (engine_start(*result, err) == 0)
+		return 0;
+	engine_close(*result);
+	return -1;
 }
 
 static void worker_close(struct worker *worker)
@@ -507,5 +531,5 @@ const struct walk_counts *engine_layer_counts(const struct engine *engine, uint3
 
 uint32_t engine_now(const struct engine *engine)
 {
-	return (uint32_t)((rte_rdtsc() - engine->start) / engine->cycles_per_second) + 1000;
+	return (uint32_t)((rte_rdtsc() - engine->clock) / engine->cycles_per_second);
 }

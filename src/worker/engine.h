@@ -24,6 +24,7 @@ struct engine_options {
 	uint32_t connections;
 	uint32_t packet_memory; // MiB for packet buffers
 	bool flow_offload;	// leave connections to the kernel where it can forward them
+	struct flow_keep *keep; // where connections outlive the process; NULL: nowhere
 };
 
 // A packet to trace, and what became of it.
@@ -54,6 +55,7 @@ struct engine {
 	struct worker *tracer; // with the index behind the workers'
 	uint64_t cycles_per_second;
 	uint64_t start; // time stamp counter
+	uint64_t clock; // that of when the connection table's clock was 0
 };
 
 struct engine_worker_stats {
@@ -65,7 +67,12 @@ struct engine_worker_stats {
 	uint64_t connections_ended;
 };
 
-// Starts the workers on empty tables. EAL is initialised.
+// Makes all but the workers' threads: engine_start does, on these tables. EAL is initialised.
+int engine_prepare(const struct engine_options *options, struct tables *tables,
+		   struct engine **engine, struct error *err);
+int engine_start(struct engine *engine, struct error *err);
+
+// Both. The tables are empty.
 int engine_open(const struct engine_options *options, struct tables *tables, struct engine **engine,
 		struct error *err);
 

@@ -183,7 +183,7 @@ def test_cannot_start(start, tmp_path):
     assert other.process.wait(60) == 1
     other.process = None
     last = json.loads(other.lines()[-1])
-    assert (last["level"], last["message"]) == ("error", "cannot start") and str(other.state) in last["reason"]
+    assert (last["level"], last["message"]) == ("error", "cannot start") and "a.flows" in last["reason"]
 
 
 def test_configuration_file(start, tmp_path):

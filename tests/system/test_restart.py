@@ -40,7 +40,7 @@ def test_objects_and_traffic_are_back(lab, end):
 
 @pytest.mark.parametrize("pick_up", [True, False], ids=["pick-up", "no pick-up"])
 def test_tcp_across_a_restart(lab, family, pick_up):
-    """A connection goes on where its network picks up the middle of streams, and only there."""
+    """A connection that is not kept goes on where its network picks up the middle of streams, and only there."""
     blue = lab.networks["blue"].object
     blue["connectionTracking"] = {"midStreamPickup": pick_up}
     lab.apply(blue)
@@ -50,6 +50,7 @@ def test_tcp_across_a_restart(lab, family, pick_up):
     client.sendall(b"before")
     assert accepted.recv(100) == b"before"
     lab.nodes["a"].kill()
+    lab.nodes["a"].options += ["--flows", "none"]
     lab.nodes["a"].start()
     lab["one"].configure()
     client.sendall(b"after")
@@ -196,7 +197,7 @@ USAGE = [[], ["--node"], ["--node", "a b"], ["--node", ""], ["--nonsense"], ["--
          ["--node", "a", "--workers", "9999"], ["--node", "a", "--workers", ""], ["--node", "a", "--idle", "doze"],
          ["--node", "a", "--connections", "0"], ["--node", "a", "--connections", "many"],
          ["--node", "a", "--connections", "-1"], ["--node", "a", "--memory", "1"], ["--node", "a", "--memory", "1e3"],
-         ["--node", "a", "--config", "/nonexistent/file"]]
+         ["--node", "a", "--config", "/nonexistent/file"], ["--node", "a", "--flows", ""]]
 
 
 @pytest.mark.parametrize("arguments", USAGE, ids=" ".join)

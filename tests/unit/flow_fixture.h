@@ -12,9 +12,8 @@ struct flow_fixture {
 	struct flow_table *table;
 };
 
-// With `others`: readers beside the workers.
-static inline void fixture_open_others(struct flow_fixture *fixture, uint32_t max, uint32_t workers,
-				       uint32_t others)
+static inline void fixture_open_with(struct flow_fixture *fixture, uint32_t max, uint32_t workers,
+				     uint32_t others, struct flow_keep *keep)
 {
 	uint32_t readers = workers + others;
 	struct error err;
@@ -26,8 +25,21 @@ static inline void fixture_open_others(struct flow_fixture *fixture, uint32_t ma
 		rte_rcu_qsbr_thread_register(fixture->readers, i);
 		rte_rcu_qsbr_thread_online(fixture->readers, i);
 	}
-	if (flow_table_open(max, workers, fixture->readers, &fixture->table, &err) < 0)
+	if (flow_table_open(max, workers, fixture->readers, keep, &fixture->table, &err) < 0)
 		fail_msg("%s", err.text);
+}
+
+// With `others`: readers beside the workers.
+static inline void fixture_open_others(struct flow_fixture *fixture, uint32_t max, uint32_t workers,
+				       uint32_t others)
+{
+	fixture_open_with(fixture, max, workers, others, NULL);
+}
+
+static inline void fixture_open_kept(struct flow_fixture *fixture, uint32_t max, uint32_t workers,
+				     struct flow_keep *keep)
+{
+	fixture_open_with(fixture, max, workers, 0, keep);
 }
 
 static inline void fixture_open(struct flow_fixture *fixture, uint32_t max, uint32_t workers)

@@ -90,8 +90,9 @@ static void test_limits(void **state)
 	assert_int_not_equal(fixture_insert(&fixture, &flow, 1), 0);
 	flow = fixture_flow(1, false);
 	assert_int_equal(fixture_insert(&fixture, &flow, 1), 0);
-	assert_int_equal(flow_table_open(0, 1, fixture.readers, &table, &err), -1);
-	assert_int_equal(flow_table_open((1u << 30) + 1, 1, fixture.readers, &table, &err), -1);
+	assert_int_equal(flow_table_open(0, 1, fixture.readers, NULL, &table, &err), -1);
+	assert_int_equal(flow_table_open((1u << 30) + 1, 1, fixture.readers, NULL, &table, &err),
+			 -1);
 	fixture_close(&fixture);
 }
 

@@ -123,6 +123,18 @@ void nat_mappings_abandon(struct nat_mappings *mappings)
 	forget(mappings, true);
 }
 
+uint32_t nat_mappings_number(const struct nat_mappings *mappings, uint16_t network,
+			     const struct ip_address *address)
+{
+	for (uint32_t i = 1; i < mappings->addresses_end; i++) {
+		const struct nat_address *entry = &mappings->addresses[i];
+
+		if (entry->taken && entry->network == network && ip_equal(&entry->address, address))
+			return i;
+	}
+	return 0;
+}
+
 uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
 			      const struct ip_address *address, uint32_t block)
 {

@@ -44,6 +44,16 @@ static bool expected_begins(const struct walk *walk, uint32_t now)
 	return true;
 }
 
+// From outside, if the other end is the hidden one.
+static bool is_expected(const struct flow *flow)
+{
+	const struct flow_key *original = &flow->direction[FLOW_ORIGINAL].key;
+	const struct flow_key *back = &flow->direction[FLOW_REPLY].key;
+
+	return ip_equal(&original->source, &back->destination) &&
+	       original->source_port == back->destination_port;
+}
+
 bool nat_connection_begins(const struct walk *walk, uint32_t now)
 {
 	struct nat_inside inside = inside_of(&walk->packet->key, walk->ingress.port);
@@ -74,15 +84,39 @@ void nat_connection_fails(const struct walk *walk)
 				     walk->leaving.source_port, 0);
 }
 
+bool nat_connection_adopted(struct nat_mappings *mappings, const struct flow *flow, uint32_t now)
+{
+	const struct flow_direction *original = &flow->direction[FLOW_ORIGINAL];
+	const struct flow_key *back = &flow->direction[FLOW_REPLY].key;
+	bool expected = is_expected(flow);
+	struct nat_inside inside =
+		expected ? inside_of(back, flow_action_get(original).port)
+			 : inside_of(&original->key, (uint16_t)(original->ingress >> 48));
+	struct nat_choice choice;
+
+	if (expected)
+		back = &original->key;
+	choice = (struct nat_choice){
+		.address = back->destination,
+		.port = back->destination_port,
+		.number = nat_mappings_number(mappings, back->network, &back->destination),
+	};
+	if (!choice.number || !nat_mappings_fit(mappings, &inside, &choice))
+		return false;
+	if (nat_mappings_take(mappings, &inside, &choice, now))
+		return true;
+	// Another inside end has the port, too.
+	choice.shared = true;
+	return nat_mappings_take(mappings, &inside, &choice, now);
+}
+
 // The port of an end that has waited in TIME-WAIT need not wait again (RFC 6888 REQ-8).
 void nat_connection_ended(void *context, const struct flow *flow)
 {
 	const struct flow_key *original = &flow->direction[FLOW_ORIGINAL].key;
 	const struct flow_key *back = &flow->direction[FLOW_REPLY].key;
 	bool waited = flow_state_get(&flow->account) == FLOW_STATE_TIME_WAIT;
-	// From outside, if the other end is the hidden one.
-	bool expected = ip_equal(&original->source, &back->destination) &&
-			original->source_port == back->destination_port;
+	bool expected = is_expected(flow);
 	struct nat_inside inside = inside_of(expected ? back : original, 0);
 
 	if (expected)

@@ -189,6 +189,14 @@ bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *i
 	return taken;
 }
 
+bool nat_mappings_fit(const struct nat_mappings *mappings, const struct nat_inside *inside,
+		      const struct nat_choice *choice)
+{
+	return !((nat_share(mappings, &inside->address, inside->port) ^
+		  nat_share(mappings, &choice->address, choice->port)) &
+		 mappings->share_mask);
+}
+
 void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,
 			  const struct ip_address *address, uint16_t port, uint32_t hold)
 {

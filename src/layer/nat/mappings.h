@@ -110,6 +110,9 @@ const struct flow_table *nat_mappings_flows(const struct nat_mappings *mappings)
 void nat_mappings_begin(struct nat_mappings *mappings);
 uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
 			      const struct ip_address *address, uint32_t block);
+// 0: it is none that objects name.
+uint32_t nat_mappings_number(const struct nat_mappings *mappings, uint16_t network,
+			     const struct ip_address *address);
 void nat_mappings_settle(struct nat_mappings *mappings);
 void nat_mappings_abandon(struct nat_mappings *mappings);
 
@@ -124,6 +127,10 @@ enum nat_answer nat_mappings_choose(
 // quicker to take the port or the memory.
 bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *inside,
 		       const struct nat_choice *choice, uint32_t now);
+
+// Are both of its ends in one lane, as others find it?
+bool nat_mappings_fit(const struct nat_mappings *mappings, const struct nat_inside *inside,
+		      const struct nat_choice *choice);
 
 // It has ended. `owner` of `inside` is not looked at. `hold`: NAT_HOLD, or 0.
 void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,

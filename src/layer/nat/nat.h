@@ -17,6 +17,9 @@ extern const struct layer nat_source_layer;
 bool nat_connection_begins(const struct walk *walk, uint32_t now);
 // It was not entered after all.
 void nat_connection_fails(const struct walk *walk);
+// An earlier process had one that is FLOW_MAPPED. False: it can't have its mapping any more.
+struct nat_mappings;
+bool nat_connection_adopted(struct nat_mappings *mappings, const struct flow *flow, uint32_t now);
 // Of a FLOW_MAPPED one. `context`: the mappings.
 void nat_connection_ended(void *context, const struct flow *flow);
 

@@ -1,0 +1,118 @@
+#include "control/recover.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/numbers_file.h"
+#include "control/control.h"
+#include "flow/adopt.h"
+#include "layer/nat/nat.h"
+
+#define LISTS 5
+
+static void lists_of(struct compile_numbers *numbers, struct numbers *lists[LISTS])
+{
+	lists[0] = &numbers->domains;
+	lists[1] = &numbers->networks;
+	lists[2] = &numbers->ports;
+	lists[3] = &numbers->nodes;
+	lists[4] = &numbers->groups;
+}
+
+static void names_path(const struct control *control, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s.names", control->keep.path);
+}
+
+int recover_open(struct control *control, const char *path, struct error *err)
+{
+	struct flow_keep *keep = &control->keep;
+	struct numbers *lists[LISTS];
+	char names[PATH_MAX];
+	struct error why;
+
+	if (!path)
+		return 0;
+	if (flow_keep_open(path, keep, err) < 0)
+		return -1;
+	names_path(control, names);
+	lists_of(&control->numbers, lists);
+	if (keep->remains.header &&
+	    numbers_file_read(names, keep->remains.header->id, lists, LISTS, &why) < 0)
+		flow_keep_forget(keep, why.text);
+	if (keep->lost[0])
+		log_warning("connections of an earlier process are lost",
+			    log_text("file", keep->path), log_text("reason", keep->lost));
+	return 0;
+}
+
+void recover_close(struct control *control)
+{
+	flow_keep_close(&control->keep);
+}
+
+static bool has_name(const struct numbers *numbers, uint32_t number)
+{
+	return number <= numbers->max && numbers->names[number];
+}
+
+static bool belongs(void *context, const struct flow *flow, uint32_t now)
+{
+	const struct control *control = context;
+	const struct numbers *networks = &control->numbers.networks;
+
+	if (!has_name(networks, flow->direction[FLOW_ORIGINAL].key.network))
+		return false;
+	if (!flow_has(&flow->account, FLOW_ONE_WAY) &&
+	    !has_name(networks, flow->direction[FLOW_REPLY].key.network))
+		return false;
+	return !flow_has(&flow->account, FLOW_MAPPED) ||
+	       nat_connection_adopted(control->numbers.mappings, flow, now);
+}
+
+void recover_connections(struct control *control)
+{
+	struct flow_keep *keep = &control->keep;
+	struct flow_adoption adoption = {.accept = belongs, .context = control};
+
+	if (keep->remains.header) {
+		flow_table_adopt(control->engine->flows, &keep->remains,
+				 engine_now(control->engine), &adoption);
+		log_info("connections recovered", log_number("recovered", adoption.adopted),
+			 log_number("dropped", adoption.dropped));
+	}
+	flow_keep_commit(keep);
+	if (keep->reason[0])
+		log_warning("connections end with this process", log_text("reason", keep->reason));
+	control->names_missing = !keep->reason[0] && keep->lock >= 0;
+}
+
+void recover_write_names(struct control *control)
+{
+	bool changed = control->names_missing;
+	struct numbers *lists[LISTS];
+	char names[PATH_MAX];
+	struct error err;
+
+	if (control->keep.lock < 0 || control->keep.reason[0])
+		return;
+	lists_of(&control->numbers, lists);
+	for (unsigned int i = 0; i < LISTS; i++)
+		changed |= lists[i]->changed;
+	if (!changed)
+		return;
+	names_path(control, names);
+	if (numbers_file_write(names, control->engine->flows->id, lists, LISTS, &err) == 0) {
+		for (unsigned int i = 0; i < LISTS; i++)
+			lists[i]->changed = false;
+		control->names_missing = false;
+		return;
+	}
+	// Better none than numbers that mean something else.
+	unlink(names);
+	if (!control->names_missing)
+		log_warning("connections would end with this process",
+			    log_text("reason", err.text));
+	control->names_missing = true;
+}

@@ -1,0 +1,20 @@
+// What outlives the process: its connections (flow/keep.h), and beside them, in PATH.names, what
+// the numbers in them mean. Control thread.
+
+#pragma once
+
+#include "base/error.h"
+
+struct control;
+
+// Before the engine is made. `path`: NULL: connections end with the process. -1: another process
+// has them.
+int recover_open(struct control *control, const char *path, struct error *err);
+void recover_close(struct control *control);
+
+// Takes over the connections that an earlier process has left. With the objects' numbers, and
+// before workers run.
+void recover_connections(struct control *control);
+
+// Before tables are in force: from then on connections have their numbers.
+void recover_write_names(struct control *control);
