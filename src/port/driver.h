@@ -6,16 +6,17 @@
 
 #include "port/port.h"
 
-// Each fills `*port` with a port of its own, or returns -1 and leaves nothing behind.
+// Each fills `*port` with a port of its own, or returns -1 and leaves nothing behind. `parts` are
+// of another process (port_take_over) or NULL.
 int vhost_user_port_open(const char *name, const struct port_device *device,
-			 const struct port_environment *environment, struct port **port,
-			 struct error *err);
+			 const struct port_environment *environment, struct port_parts *parts,
+			 struct port **port, struct error *err);
 int tap_port_open(const char *name, const struct port_device *device,
-		  const struct port_environment *environment, struct port **port,
-		  struct error *err);
+		  const struct port_environment *environment, struct port_parts *parts,
+		  struct port **port, struct error *err);
 int netdev_port_open(const char *name, const struct port_device *device,
-		     const struct port_environment *environment, struct port **port,
-		     struct error *err);
+		     const struct port_environment *environment, struct port_parts *parts,
+		     struct port **port, struct error *err);
 int ethdev_port_open(const char *name, const struct port_device *device,
 		     const struct port_environment *environment, struct port **port,
 		     struct error *err);
@@ -24,7 +25,7 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 struct interface;
 int packet_port_open(const char *name, const struct port_device *device,
 		     const struct interface *interface, const struct port_environment *environment,
-		     struct port **port, struct error *err);
+		     struct port_parts *parts, struct port **port, struct error *err);
 int xdp_port_open(const char *name, const struct port_device *device,
 		  const struct interface *interface, const struct port_environment *environment,
 		  struct port **port, struct error *err);

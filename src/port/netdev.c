@@ -7,16 +7,20 @@
 #include "base/log.h"
 #include "port/driver.h"
 #include "port/interface.h"
+#include "port/parts.h"
 
 static int method_open(const char *name, const struct port_device *device,
 		       const struct interface *interface,
-		       const struct port_environment *environment, struct port **port,
-		       struct error *err)
+		       const struct port_environment *environment, struct port_parts *parts,
+		       struct port **port, struct error *err)
 {
 	struct error why;
 
+	// Of another process there are packet sockets only.
+	if (parts && parts->count)
+		return packet_port_open(name, device, interface, environment, parts, port, err);
 	if (device->method == PORT_NETDEV_AF_PACKET)
-		return packet_port_open(name, device, interface, environment, port, err);
+		return packet_port_open(name, device, interface, environment, NULL, port, err);
 	if (device->method == PORT_NETDEV_AF_XDP)
 		return xdp_port_open(name, device, interface, environment, port, err);
 	// What a veth's peer or a virtual machine behind a tap sends comes with unfinished
@@ -29,12 +33,12 @@ static int method_open(const char *name, const struct port_device *device,
 		return 0;
 	log_info("port uses AF_PACKET", log_text("port", name), log_text("device", interface->name),
 		 log_text("reason", why.text));
-	return packet_port_open(name, device, interface, environment, port, err);
+	return packet_port_open(name, device, interface, environment, NULL, port, err);
 }
 
 int netdev_port_open(const char *name, const struct port_device *device,
-		     const struct port_environment *environment, struct port **port,
-		     struct error *err)
+		     const struct port_environment *environment, struct port_parts *parts,
+		     struct port **port, struct error *err)
 {
 	struct interface interface;
 
@@ -46,7 +50,7 @@ int netdev_port_open(const char *name, const struct port_device *device,
 		log_info("interface was down, set up", log_text("port", name),
 			 log_text("device", interface.name));
 	}
-	if (method_open(name, device, &interface, environment, port, err) < 0)
+	if (method_open(name, device, &interface, environment, parts, port, err) < 0)
 		return -1;
 	(*port)->mtu = interface.mtu < UINT16_MAX ? (uint16_t)interface.mtu : UINT16_MAX;
 	if (device->mtu && device->mtu < (*port)->mtu)

@@ -14,6 +14,7 @@
 #include "port/filter.h"
 #include "port/interface.h"
 #include "port/packet/queue.h"
+#include "port/parts.h"
 
 #define RECEIVE_BUFFER	       (4 << 20)
 #define FANOUT_IGNORE_OUTGOING 0x4000 // missing in bookworm's headers
@@ -97,6 +98,19 @@ static void packet_check(struct port *base)
 		port_set_gone(base);
 }
 
+// The sockets, with what waits in them. Programs are made anew: they use maps of their process.
+static bool packet_hand_over(struct port *base, struct port_parts *parts)
+{
+	const struct packet_port *port = (const struct packet_port *)base;
+	bool complete =
+		port_parts_add(parts, PORT_PART_PROMISCUOUS, NULL, 0, &port->promiscuous_fd, 1);
+
+	for (int i = 0; i < base->queues; i++)
+		complete &=
+			port_parts_add(parts, PORT_PART_QUEUE, NULL, 0, &port->queues[i]->fd, 1);
+	return complete;
+}
+
 static const struct port_driver packet_driver = {
 	.name = "AF_PACKET",
 	.receive = packet_receive,
@@ -105,6 +119,7 @@ static const struct port_driver packet_driver = {
 	.disarm = packet_disarm,
 	.up = packet_up,
 	.check = packet_check,
+	.hand_over = packet_hand_over,
 	.close = packet_close,
 };
 
@@ -153,8 +168,9 @@ static int socket_open(struct packet_queue *queue, const struct interface *inter
 	return 0;
 }
 
+// With a socket that there is already, or none (-1).
 static int queue_open(struct packet_queue **result, const struct interface *interface,
-		      const struct filter *filter, struct error *err)
+		      const struct filter *filter, int fd, struct error *err)
 {
 	struct packet_queue *queue = calloc(1, sizeof(*queue));
 	struct packet_slot *slot;
@@ -163,7 +179,7 @@ static int queue_open(struct packet_queue **result, const struct interface *inte
 	if (!queue)
 		return error_errno(err, "%s", interface->name);
 	*result = queue;
-	queue->fd = -1;
+	queue->fd = fd;
 	// Pages that no large frame reaches are never there.
 	queue->tails = mmap(NULL, (size_t)PACKET_TAIL_SIZE * PORT_BURST, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -181,7 +197,11 @@ static int queue_open(struct packet_queue **result, const struct interface *inte
 		queue->send_parts[i][0].iov_len = sizeof(queue->send_headers[i]);
 		queue->send_messages[i].msg_hdr.msg_iov = queue->send_parts[i];
 	}
-	return socket_open(queue, interface, filter, err);
+	if (fd < 0)
+		return socket_open(queue, interface, filter, err);
+	return filter_attach(fd, filter, err) < 0
+		       ? error_errno(err, "%s: packet filter", interface->name)
+		       : 0;
 }
 
 // Several sockets share an interface's packets by flow.
@@ -270,14 +290,47 @@ static void programs_attach(struct packet_port *port, const char *name,
 			    log_text("reason", why.text));
 }
 
+static int queues_open(struct packet_port *port, const struct interface *interface,
+		       const struct filter *filter, struct error *err)
+{
+	for (int i = 0; i < port->port.queues; i++)
+		if (queue_open(&port->queues[i], interface, filter, -1, err) < 0)
+			return -1;
+	return queues_join(port, interface, err);
+}
+
+static int queues_take(struct packet_port *port, const struct interface *interface,
+		       const struct filter *filter, struct port_parts *parts, struct error *err)
+{
+	struct port_part *part = port_parts_take(parts, PORT_PART_PROMISCUOUS);
+	uint16_t count = 0;
+
+	if (part)
+		port->promiscuous_fd = port_part_fd(part);
+	while (count < PORT_QUEUES_MAX &&
+	       (part = port_parts_take(parts, PORT_PART_QUEUE)) != NULL) {
+		int fd = port_part_fd(part);
+
+		if (fd < 0)
+			return error_set(err, "%s: a queue without its socket", interface->name);
+		if (queue_open(&port->queues[count], interface, filter, fd, err) < 0) {
+			if (!port->queues[count])
+				close(fd);
+			return -1;
+		}
+		count++;
+	}
+	port->port.queues = count;
+	return count ? 0 : error_set(err, "%s: no queues", interface->name);
+}
+
 int packet_port_open(const char *name, const struct port_device *device,
 		     const struct interface *interface, const struct port_environment *environment,
-		     struct port **result, struct error *err)
+		     struct port_parts *parts, struct port **result, struct error *err)
 {
 	struct packet_port *port = calloc(1, sizeof(*port));
 	struct filter filter;
 	struct error guard;
-	uint16_t i;
 
 	if (!port)
 		return error_errno(err, "%s", interface->name);
@@ -292,14 +345,14 @@ int packet_port_open(const char *name, const struct port_device *device,
 		port->port.offloads |= PORT_OFFLOAD_USO;
 	port->uplink = device->uplink;
 	port->guard_fd = port->forward_fd = port->tunnel_fd = -1;
-	port->promiscuous_fd = interface_hold_promiscuous(interface, err);
-	if (port->promiscuous_fd < 0)
-		goto fail;
+	port->promiscuous_fd = -1;
 	filter_init(&filter, device->uplink ? &device->vtep : NULL, environment->claims);
-	for (i = 0; i < port->port.queues; i++)
-		if (queue_open(&port->queues[i], interface, &filter, err) < 0)
-			goto fail;
-	if (queues_join(port, interface, err) < 0)
+	if (parts && parts->count ? queues_take(port, interface, &filter, parts, err)
+				  : queues_open(port, interface, &filter, err))
+		goto fail;
+	if (port->promiscuous_fd < 0)
+		port->promiscuous_fd = interface_hold_promiscuous(interface, err);
+	if (port->promiscuous_fd < 0)
 		goto fail;
 	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
 	if (environment->programs)

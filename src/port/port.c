@@ -24,8 +24,8 @@ void port_init(struct port *port, const struct port_driver *driver, const char *
 }
 
 static int device_open(const char *name, const struct port_device *device,
-		       const struct port_environment *environment, struct port **port,
-		       struct error *err)
+		       const struct port_environment *environment, struct port_parts *parts,
+		       struct port **port, struct error *err)
 {
 	if (memchr(device->name, 0, sizeof(device->name)) == NULL ||
 	    memchr(device->netns, 0, sizeof(device->netns)) == NULL)
@@ -37,11 +37,11 @@ static int device_open(const char *name, const struct port_device *device,
 				 device->queues, PORT_QUEUES_MAX);
 	switch (device->kind) {
 	case PORT_DEVICE_VHOST_USER:
-		return vhost_user_port_open(name, device, environment, port, err);
+		return vhost_user_port_open(name, device, environment, parts, port, err);
 	case PORT_DEVICE_TAP:
-		return tap_port_open(name, device, environment, port, err);
+		return tap_port_open(name, device, environment, parts, port, err);
 	case PORT_DEVICE_NETDEV:
-		return netdev_port_open(name, device, environment, port, err);
+		return netdev_port_open(name, device, environment, parts, port, err);
 	case PORT_DEVICE_PCI:
 	case PORT_DEVICE_DEVARGS:
 		return ethdev_port_open(name, device, environment, port, err);
@@ -49,16 +49,23 @@ static int device_open(const char *name, const struct port_device *device,
 	return error_set(err, "device: unknown kind %d", (int)device->kind);
 }
 
-int port_open(const char *name, const struct port_device *device,
-	      const struct port_environment *environment, struct port **port, struct error *err)
+int port_take_over(const char *name, const struct port_device *device,
+		   const struct port_environment *environment, struct port_parts *parts,
+		   struct port **port, struct error *err)
 {
-	if (device_open(name, device, environment, port, err) < 0) {
+	if (device_open(name, device, environment, parts, port, err) < 0) {
 		*port = NULL;
 		return error_prefix(err, "port %s", name);
 	}
 	if (!(*port)->mtu)
 		(*port)->mtu = device->mtu;
 	return 0;
+}
+
+int port_open(const char *name, const struct port_device *device,
+	      const struct port_environment *environment, struct port **port, struct error *err)
+{
+	return port_take_over(name, device, environment, NULL, port, err);
 }
 
 bool kernel_has_uso(void)

@@ -21,6 +21,7 @@ struct event_base;
 struct rte_mempool;
 struct port;
 struct port_landing;
+struct port_parts;
 struct claims;
 
 #define PORT_NAME_SIZE	64
@@ -163,6 +164,13 @@ struct port_driver {
 	// a second; NULL where receive and send notice it by themselves.
 	void (*check)(struct port *port);
 
+	// Live upgrade: gives what another process needs to go on in this one's place, with nothing
+	// lost of what has come and was not received (port/parts.h). No worker runs; the port does
+	// nothing more until it is closed, or hand_over_undo has it go on. False: no memory. NULL:
+	// it can't, so one process has to close the device before the other opens it.
+	bool (*hand_over)(struct port *port, struct port_parts *parts);
+	void (*hand_over_undo)(struct port *port); // NULL: there is nothing to do
+
 	void (*close)(struct port *port);
 };
 
@@ -176,6 +184,8 @@ struct port {
 	// The interface behind it was removed: it stays down until the port is closed and opened
 	// anew. Set by a worker or driver thread, read by any.
 	bool gone;
+	// Another process has the device now: closing leaves it as it is.
+	bool handed_over;
 	// PORT_OFFLOAD_ bits. A guest's may change while it runs: written by any thread, relaxed.
 	uint32_t offloads;
 	// Queues on which the other end takes packets, a bit each: a guest may use fewer than the
@@ -207,6 +217,11 @@ struct port {
 // milliseconds.
 int port_open(const char *name, const struct port_device *device,
 	      const struct port_environment *environment, struct port **port, struct error *err);
+
+// The same with what another process gave of its port for this device; `parts` stays the caller's.
+int port_take_over(const char *name, const struct port_device *device,
+		   const struct port_environment *environment, struct port_parts *parts,
+		   struct port **port, struct error *err);
 
 // No worker may use it any more. Frees `port`.
 void port_close(struct port *port);

@@ -19,6 +19,7 @@
 #include "port/interface.h"
 #include "port/landing.h"
 #include "port/offload.h"
+#include "port/parts.h"
 
 #define SEGMENTS_MAX 64
 
@@ -167,6 +168,25 @@ static bool tap_up(const struct port *base)
 	return !port_is_gone(base) && !__atomic_load_n(&port->down, __ATOMIC_RELAXED);
 }
 
+// With each queue what was agreed with the kernel for all of them.
+struct queue_part {
+	uint32_t offloads;
+	struct mac_address mac;
+	uint8_t padding[2];
+};
+
+static bool tap_hand_over(struct port *base, struct port_parts *parts)
+{
+	const struct tap_port *port = (const struct tap_port *)base;
+	const struct queue_part data = {.offloads = base->offloads, .mac = base->mac};
+	bool complete = true;
+
+	for (int i = 0; i < base->queues; i++)
+		complete &= port_parts_add(parts, PORT_PART_QUEUE, &data, sizeof(data),
+					   &port->fds[i], 1);
+	return complete;
+}
+
 static void tap_close(struct port *base)
 {
 	struct tap_port *port = (struct tap_port *)base;
@@ -186,6 +206,7 @@ static const struct port_driver tap_driver = {
 	.arm = tap_arm,
 	.disarm = tap_disarm,
 	.up = tap_up,
+	.hand_over = tap_hand_over,
 	.close = tap_close,
 };
 
@@ -307,9 +328,32 @@ static void *tap_make(void *argument)
 	return NULL;
 }
 
+// The interface stays as it was: its descriptors are all that there is to it here.
+static int tap_take(struct tap_port *port, struct port_parts *parts, struct error *err)
+{
+	struct queue_part data;
+	struct port_part *part;
+	uint16_t count = 0;
+
+	while (count < PORT_QUEUES_MAX &&
+	       (part = port_parts_take(parts, PORT_PART_QUEUE)) != NULL) {
+		port->fds[count] = port_part_fd(part);
+		if (port->fds[count] < 0 || part->size < sizeof(data))
+			return error_set(err, "a queue without its file");
+		memcpy(&data, part->data, sizeof(data));
+		port->port.offloads = data.offloads;
+		port->port.mac = data.mac;
+		count++;
+	}
+	if (!count)
+		return error_set(err, "no queues");
+	port->port.queues = count;
+	return 0;
+}
+
 int tap_port_open(const char *name, const struct port_device *device,
-		  const struct port_environment *environment, struct port **result,
-		  struct error *err)
+		  const struct port_environment *environment, struct port_parts *parts,
+		  struct port **result, struct error *err)
 {
 	struct tap_making making = {.device = device, .err = err};
 	struct tap_port *port;
@@ -325,6 +369,15 @@ int tap_port_open(const char *name, const struct port_device *device,
 	port->pool = environment->pool;
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->fds[i] = -1;
+	if (parts && parts->count) {
+		if (tap_take(port, parts, err) == 0) {
+			*result = &port->port;
+			return 0;
+		}
+		error_prefix(err, "tap %s", device->name);
+		tap_close(&port->port);
+		return -1;
+	}
 	making.port = port;
 	errno = pthread_create(&thread, NULL, tap_make, &making);
 	if (errno) {

@@ -8,6 +8,7 @@
 // vhost_user/mapping.c     a guest's memory, as files (memory.c: addresses in it)
 // vhost_user/ring.h        a ring's frames
 // vhost_user/bus_error.c   a guest that takes its memory away
+// vhost_user/hand_over.c   another process goes on
 
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,8 @@ static const struct port_driver vhost_driver = {
 	.disarm = vhost_disarm,
 	.up = vhost_up,
 	.check = vhost_check,
+	.hand_over = vhost_hand_over,
+	.hand_over_undo = vhost_hand_over_undo,
 	.close = vhost_close,
 };
 
@@ -214,8 +217,8 @@ static struct mac_address uplink_mac(const struct ip_address *vtep)
 }
 
 int vhost_user_port_open(const char *name, const struct port_device *device,
-			 const struct port_environment *environment, struct port **result,
-			 struct error *err)
+			 const struct port_environment *environment, struct port_parts *parts,
+			 struct port **result, struct error *err)
 {
 	struct vhost_port *port;
 	int i;
@@ -247,7 +250,10 @@ int vhost_user_port_open(const char *name, const struct port_device *device,
 			goto fail;
 		}
 	}
-	if (port->server ? vhost_socket_open(port, device, err) : vhost_client_open(port, err))
+	if (parts && vhost_take_over(port, parts, err) < 0)
+		goto fail;
+	if (port->server ? port->listener < 0 && vhost_socket_open(port, device, err)
+			 : vhost_client_open(port, err))
 		goto fail;
 	*result = &port->port;
 	return 0;

@@ -167,7 +167,7 @@ int vhost_client_open(struct vhost_port *port, struct error *err)
 	port->again = event_new(port->environment->base, -1, 0, on_again, port);
 	if (!port->again)
 		return error_set(err, "%s: no memory", port->path);
-	look(port);
+	vhost_client_check(port);
 	return 0;
 }
 

@@ -166,7 +166,7 @@ static bool room_make(struct vhost_port *port)
 	return false;
 }
 
-void vhost_connection_open(struct vhost_port *port, int socket)
+struct vhost_guest *vhost_connection_open(struct vhost_port *port, int socket)
 {
 	struct event_base *base = port->environment->base;
 	struct vhost_guest *guest = room_make(port) ? calloc(1, sizeof(*guest)) : NULL;
@@ -178,7 +178,7 @@ void vhost_connection_open(struct vhost_port *port, int socket)
 				    log_text("device", port->path),
 				    log_text("reason", "too many connections"),
 				    log_number("max", GUESTS_MAX));
-		return;
+		return NULL;
 	}
 	guest->port = port;
 	guest->socket = socket;
@@ -188,8 +188,11 @@ void vhost_connection_open(struct vhost_port *port, int socket)
 	port->guest_count++;
 	guest->readable = event_new(base, socket, EV_READ | EV_PERSIST, on_readable, guest);
 	guest->writable = event_new(base, socket, EV_WRITE, on_writable, guest);
-	if (!guest->readable || !guest->writable || event_add(guest->readable, NULL) < 0)
+	if (!guest->readable || !guest->writable || event_add(guest->readable, NULL) < 0) {
 		guest_close(guest);
+		return NULL;
+	}
+	return guest;
 }
 
 void vhost_connections_close(struct vhost_port *port)

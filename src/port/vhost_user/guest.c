@@ -136,6 +136,9 @@ static void running_find(struct vhost_guest *guest)
 		return;
 	if (guest->running)
 		guest->serial = ++port->serials;
+	// Another process has it, and it has noticed nothing.
+	if (port->port.handed_over)
+		return;
 	log_info(guest->running ? "workload connected" : "workload disconnected",
 		 log_text("port", port->port.name), log_text("device", port->path));
 }

@@ -1,10 +1,12 @@
 // Guests' memory and log: files that a front-end shares.
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "port/vhost_user/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
@@ -70,17 +72,27 @@ int vhost_region_map(struct vhost_region *region, const struct vhost_message_reg
 {
 	if (from->guest + from->size < from->guest || from->user + from->size < from->user)
 		return error_set(err, "a region that ends before it begins");
-	*region =
-		(struct vhost_region){.guest = from->guest, .user = from->user, .size = from->size};
+	*region = (struct vhost_region){
+		.guest = from->guest,
+		.user = from->user,
+		.size = from->size,
+		.offset = from->offset,
+		.fd = -1,
+	};
 	region->start =
 		file_map(fd, from->offset, from->size, &region->map, &region->map_size, err);
-	return region->start ? 0 : -1;
+	if (!region->start)
+		return -1;
+	region->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return 0;
 }
 
 void vhost_region_unmap(struct vhost_region *region)
 {
 	if (region->map)
 		munmap(region->map, region->map_size);
+	if (region->map && region->fd >= 0)
+		close(region->fd);
 	region->map = NULL;
 }
 
@@ -99,6 +111,8 @@ int vhost_log_map(struct vhost_guest *guest, uint64_t size, uint64_t offset, int
 	if (!bits)
 		return -1;
 	guest->log = (struct vhost_log){.bits = bits, .size = size};
+	guest->log_offset = offset;
+	guest->log_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return 0;
 }
 
@@ -106,6 +120,8 @@ void vhost_log_unmap(struct vhost_guest *guest)
 {
 	if (guest->log_map)
 		munmap(guest->log_map, guest->log_map_size);
+	if (guest->log_map && guest->log_fd >= 0)
+		close(guest->log_fd);
 	guest->log_map = NULL;
 	guest->log = (struct vhost_log){0};
 }

@@ -20,6 +20,10 @@ struct vhost_region {
 	// What is to be unmapped: all of the file up to the region's end, perhaps more.
 	void *map;
 	size_t map_size;
+	// The file, for who takes our place (hand_over.c), and where in it; -1: it could not be
+	// kept.
+	int fd;
+	uint64_t offset;
 };
 
 // Regions don't overlap.

@@ -135,6 +135,26 @@ void vhost_socket_check(struct vhost_port *port)
 		port->accepting = event_add(port->acceptable, NULL) == 0;
 }
 
+static int accept_begin(struct vhost_port *port, struct error *err)
+{
+	port->acceptable = event_new(port->environment->base, port->listener, EV_READ | EV_PERSIST,
+				     on_acceptable, port);
+	vhost_socket_check(port);
+	return port->accepting ? 0 : error_set(err, "%s: no memory", port->path);
+}
+
+int vhost_socket_adopt(struct vhost_port *port, int fd, struct error *err)
+{
+	struct stat status;
+
+	port->listener = fd;
+	if (lstat(port->path, &status) == 0 && S_ISSOCK(status.st_mode)) {
+		port->socket_device = status.st_dev;
+		port->socket_inode = status.st_ino;
+	}
+	return accept_begin(port, err);
+}
+
 int vhost_socket_open(struct vhost_port *port, const struct port_device *device, struct error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -155,10 +175,7 @@ int vhost_socket_open(struct vhost_port *port, const struct port_device *device,
 		return -1;
 	if (listen(port->listener, BACKLOG) < 0)
 		return error_errno(err, "%s: listen", port->path);
-	port->acceptable = event_new(port->environment->base, port->listener, EV_READ | EV_PERSIST,
-				     on_acceptable, port);
-	vhost_socket_check(port);
-	return port->accepting ? 0 : error_set(err, "%s: no memory", port->path);
+	return accept_begin(port, err);
 }
 
 void vhost_socket_close(struct vhost_port *port)
@@ -170,7 +187,7 @@ void vhost_socket_close(struct vhost_port *port)
 	port->acceptable = NULL;
 	if (port->listener < 0)
 		return;
-	if (port->socket_inode && lstat(port->path, &status) == 0 &&
+	if (!port->port.handed_over && port->socket_inode && lstat(port->path, &status) == 0 &&
 	    status.st_dev == port->socket_device && status.st_ino == port->socket_inode)
 		unlink(port->path);
 	close(port->listener);

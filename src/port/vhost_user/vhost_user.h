@@ -16,6 +16,7 @@
 #include "port/vhost_user/ring.h"
 
 struct event;
+struct port_parts;
 
 // Connections to one socket at a time. More than one comes up when the other end starts anew before
 // its old connection is seen to be closed; the newest one that is ready carries the traffic. Who is
@@ -59,6 +60,8 @@ struct vhost_guest {
 	struct vhost_log log;
 	void *log_map;
 	size_t log_map_size;
+	int log_fd; // as a region's
+	uint64_t log_offset;
 	struct vhost_vring vrings[RINGS_MAX];
 };
 
@@ -103,8 +106,8 @@ struct vhost_port {
 
 // connection.c
 
-// Somebody is at the other end of the socket, which is the port's now.
-void vhost_connection_open(struct vhost_port *port, int socket);
+// Somebody is at the other end of the socket, which is the port's now. NULL: refused, and closed.
+struct vhost_guest *vhost_connection_open(struct vhost_port *port, int socket);
 
 void vhost_connections_close(struct vhost_port *port);
 
@@ -163,8 +166,17 @@ void vhost_log_unmap(struct vhost_guest *guest);
 int vhost_socket_open(struct vhost_port *port, const struct port_device *device, struct error *err);
 void vhost_socket_close(struct vhost_port *port);
 
+// One that another process has made here, and that listens.
+int vhost_socket_adopt(struct vhost_port *port, int fd, struct error *err);
+
 // Goes on where accepting had to pause.
 void vhost_socket_check(struct vhost_port *port);
+
+// hand_over.c: as port.h has them
+bool vhost_hand_over(struct port *base, struct port_parts *parts);
+void vhost_hand_over_undo(struct port *base);
+// Of a port that is open but for its socket.
+int vhost_take_over(struct vhost_port *port, struct port_parts *parts, struct error *err);
 
 // client.c
 
