@@ -22,9 +22,10 @@ class Load:
         if wanted.tunnel:
             options["tunnel"] = (f"local={setup.VTEP[1]},remote={setup.VTEP[0]},local-mac={setup.UNDERLAY_MAC},"
                                  f"vni={setup.VNI}")
+        options |= setup.LOAD.get(wanted.function, {})
         for option, value in options.items():
             if value is not None and value is not False:
-                command += ["--" + option] + ([] if value is True else [str(value)])
+                command += ["--" + option.replace("_", "-")] + ([] if value is True else [str(value)])
         self.stage = stage
         self.connections = options.get("connections", 1)
         self.lines = []

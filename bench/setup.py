@@ -8,13 +8,34 @@ ADDRESS = ["10.1.0.11", "10.1.0.12"]
 VTEP = ["192.0.2.1", "192.0.2.2"]
 # Where the first workload has many addresses: it may use all of this prefix.
 CLIENTS, CLIENTS_PREFIX = "10.2.0.0", "10.2.0.0/16"
+# The second workload as the member of a LoadBalancer: its address, in another network, and the virtual one. A
+# LoadBalancer has at most so many ports, so there are several.
+MEMBER, VIRTUAL, BALANCERS, BALANCER_PORTS = "10.4.0.12", "10.3.0.1", 8, 64
+# What is outside the cloud: the server, which is the router there, the device, and what clients are translated to.
+OUTSIDE, OUTSIDE_PREFIX, OUTSIDE_OWN, POOL = "198.18.0.254", "198.18.0.0/24", "198.18.0.253", "198.18.0.0/28"
+POOL_RANGE = "198.18.0.0-198.18.0.15"
 # Of the other node.
 UNDERLAY_MAC = "52:54:00:00:02:02"
-VNI = 5001
-# The ports that are open at the second workload: the load's server ports begin with 5000, each takes 64000 connections.
+VNI, MEMBER_VNI = 5001, 5004
+# The ports that are open at the second workload. The load's begin with this one, each takes 64000 connections.
 SERVER_PORTS = (4096, 8191)
+SERVER_FIRST = 5000
 LOAD_CPU = 0
 DEVICE_CPU = 1
+
+
+def gateway_mac(vni):
+    """Of a network's gateway, as Sluice has it."""
+    return f"02:53:4c:{vni >> 16:02x}:{vni >> 8 & 255:02x}:{vni & 255:02x}"
+
+
+# The load's options where there is one of these: addresses as the client has them, and as the server sees them.
+LOAD = {
+    "balance": {"address": f"{ADDRESS[0]},{VIRTUAL}", "seen": f"{ADDRESS[0]},{MEMBER}", "checksum": True,
+                "next_hop": f"{gateway_mac(VNI)},{gateway_mac(MEMBER_VNI)}"},
+    "nat": {"address": f"{ADDRESS[0]},{OUTSIDE}", "outside": True, "checksum": True,
+            "next_hop": f"{gateway_mac(VNI)},{MAC[0]}"},
+}
 
 
 @dataclasses.dataclass
@@ -25,6 +46,10 @@ class Setup:
     connections: int = 1000
     # The second port is an underlay, and what is sent there goes by VXLAN.
     tunnel: bool = False
+    # What is between the workloads beside the policy: a "balance"r, or a "nat", of which the second one is outside.
+    function: str = None
+    # The first workload has rate limits, which are not reached, and what it sends is marked. Sluice alone is set up for it.
+    limits: bool = False
     # Rules of the second workload's group. One of them allows the load's connections; no other one matches.
     rules: int = 1
     # Seconds without a packet after which a UDP connection ends; None: whatever the device has. Many are to come, where

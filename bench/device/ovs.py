@@ -56,6 +56,35 @@ def _policy(wanted):
     return flows
 
 
+def _deliver(port, source, destination):
+    """As a router does."""
+    return f"mod_dl_src:{source},mod_dl_dst:{destination},dec_ttl,output:{port}"
+
+
+def _translating_policy(wanted):
+    """The same with addresses that ct() translates, between two subnets."""
+    mac, client, gateway = setup.MAC, setup.ADDRESS[0], setup.gateway_mac(setup.VNI)
+    balance = wanted.function == "balance"
+    server = setup.MEMBER if balance else setup.OUTSIDE
+    called = setup.VIRTUAL if balance else setup.OUTSIDE
+    new = f"nat(dst={server})" if balance else f"nat(src={setup.POOL_RANGE})"
+    flows = [
+        f"table=0,priority=10,in_port=p0,dl_src={mac[0]},ip,nw_src={client},actions=ct(zone=1,nat,table=1)",
+        f"table=0,priority=10,in_port=p1,dl_src={mac[1]},ip,nw_src={server},actions=ct(zone=1,nat,table=1)",
+        "table=1,priority=10,ct_state=+trk+est,actions=resubmit(,2)",
+        "table=1,priority=10,ct_state=+trk+rel,actions=resubmit(,2)",
+        # Until there is an answer it stays new, and is translated all the same.
+        f"table=1,priority=10,ct_state=+trk+new,ip,in_port=p0,{'nw_dst' if balance else 'nw_src'}="
+        f"{setup.MEMBER if balance else setup.POOL},ct_nw_src={client},ct_nw_dst={called},actions=resubmit(,2)",
+        f"table=2,ip,nw_dst={client},actions={_deliver('p0', gateway, mac[0])}",
+        f"table=2,ip,nw_dst={server},actions={_deliver('p1', gateway, mac[1])}",
+    ]
+    for ports in _port_masks(*setup.SERVER_PORTS):
+        flows.append(f"table=1,priority=5,ct_state=+trk+new,udp,in_port=p0,nw_src={client},nw_dst={called},"
+                     f"tp_dst={ports},actions=ct(commit,zone=1,{new},table=2)")
+    return flows
+
+
 class Device:
     """The switch with one forwarding thread. counters() counts since reset()."""
 
@@ -73,7 +102,7 @@ class Device:
             self._configure_local(wanted.sockets)
         self._track(wanted)
         with open(stage.path("flows"), "w") as file:
-            file.write("\n".join(_policy(wanted)) + "\n")
+            file.write("\n".join(_translating_policy(wanted) if wanted.function else _policy(wanted)) + "\n")
         self.stage.run(["ovs-ofctl", "add-flows", "unix:" + stage.path("br-int.mgmt"), stage.path("flows")],
                        env=self.env)
 

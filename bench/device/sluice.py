@@ -48,11 +48,46 @@ def uplink(path):
     return {"devargs": f"net_vhost9,iface={path},client=1"}
 
 
-def network(wanted):
-    made = {"kind": "Network", "name": "blue", "vni": setup.VNI,
-            "subnets": [{"cidr": "10.1.0.0/24", "gateway": "10.1.0.1"}]}
+def network(wanted, name="blue", vni=setup.VNI, subnet="10.1.0"):
+    made = {"kind": "Network", "name": name, "vni": vni,
+            "subnets": [{"cidr": f"{subnet}.0/24", "gateway": f"{subnet}.1"}]}
+    if wanted.function:
+        made["vrf"] = "tenant"
     if wanted.idle_seconds:
         made["connectionTracking"] = {"idleTimes": {"unreplied": wanted.idle_seconds, "replied": wanted.idle_seconds}}
+    return made
+
+
+def balancers():
+    """The second workload's network, and what leads to it."""
+    first, last = setup.SERVER_FIRST, setup.SERVER_FIRST + setup.BALANCERS * setup.BALANCER_PORTS
+    for start in range(first, last, setup.BALANCER_PORTS):
+        ports = range(start, start + setup.BALANCER_PORTS)
+        yield {"kind": "LoadBalancer", "name": f"from-{start}", "vrf": "tenant", "addresses": [setup.VIRTUAL],
+               "ports": [{"protocol": "udp", "port": port} for port in ports], "members": [{"port": "b"}]}
+
+
+def outside():
+    """The external network, and the way there."""
+    yield {"kind": "Network", "name": "outside", "subnets": [{"cidr": setup.OUTSIDE_PREFIX, "gateway": setup.OUTSIDE}],
+           "external": {"addresses": [{"node": "bench", "address": setup.OUTSIDE_OWN}]}}
+    yield {"kind": "Route", "name": "out", "vrf": "tenant", "destinations": ["0.0.0.0/0"],
+           "nextHops": [{"external": {"network": "outside"}}]}
+    # One workload has more than others are meant to: as many ports as there are.
+    yield {"kind": "Nat", "name": "out", "vrf": "tenant", "network": "outside", "maxBlocks": 1024, "portBlock": 8192,
+           "pools": [{"node": "bench", "addresses": [setup.POOL]}]}
+
+
+def port(wanted, i, name, group):
+    made = {"kind": "Port", "name": name, "node": "far" if wanted.tunnel and i == 1 else "bench", "network": "blue",
+            "mac": setup.MAC[i], "addresses": [setup.ADDRESS[i]], "securityGroups": [group],
+            "device": {"vhostUser": {"path": wanted.sockets[i], "mode": "client"}}}
+    if i == 0 and wanted.many_clients:
+        made["allowedAddresses"] = [setup.CLIENTS_PREFIX]
+    if i == 0 and wanted.limits:
+        made["qosPolicy"] = "limits"
+    if i == 1 and wanted.function == "balance":
+        made |= {"network": "green", "addresses": [setup.MEMBER]}
     return made
 
 
@@ -62,14 +97,21 @@ def objects(wanted):
     made = [node, network(wanted), {"kind": "SecurityGroup", "name": "client", "rules": [{"direction": "egress"}]},
             server_group(wanted.rules)]
     if wanted.tunnel:
-        node |= {"vtep": setup.VTEP[0] + "/24", "uplink": uplink(wanted.sockets[1])}
         made.append({"kind": "Node", "name": "far", "vtep": setup.VTEP[1] + "/24", "uplink": {"netdev": "up0"}})
-    for i, (name, group) in enumerate((("a", "client"), ("b", "server"))):
-        made.append({"kind": "Port", "name": name, "node": "far" if wanted.tunnel and i == 1 else "bench",
-                     "network": "blue", "mac": setup.MAC[i], "addresses": [setup.ADDRESS[i]],
-                     "securityGroups": [group],
-                     "allowedAddresses": [setup.CLIENTS_PREFIX] if wanted.many_clients and i == 0 else [],
-                     "device": {"vhostUser": {"path": wanted.sockets[i], "mode": "client"}}})
+    if wanted.tunnel or wanted.function == "nat":
+        node |= {"vtep": setup.VTEP[0] + "/24", "uplink": uplink(wanted.sockets[1])}
+    if wanted.function:
+        made.append({"kind": "Vrf", "name": "tenant"})
+    if wanted.function == "balance":
+        made += [network(wanted, "green", setup.MEMBER_VNI, "10.4.0"), *balancers()]
+    if wanted.limits:
+        made.append({"kind": "QosPolicy", "name": "limits", "ingress": {"rate": "400G"}, "egress": {"rate": "400G"},
+                     "dscp": 10})
+    made.append(port(wanted, 0, "a", "client"))
+    if wanted.function == "nat":
+        made += outside()
+    else:
+        made.append(port(wanted, 1, "b", "server"))
     return made
 
 

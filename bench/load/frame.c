@@ -3,6 +3,7 @@
 #include "frame.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include <rte_ip.h>
 #include <rte_tcp.h>
@@ -88,7 +89,7 @@ static void outer_write(const struct frames *frames, uint8_t *at, size_t inner)
 		.vx_vni = rte_cpu_to_be_32(tunnel->vni << 8),
 	};
 
-	ether_write(at, &tunnel->local_mac, &frames->tunnel_mac, tunnel->local.is_v6);
+	ether_write(at, &tunnel->local_mac, &frames->next_hop, tunnel->local.is_v6);
 	at += sizeof(struct rte_ether_hdr);
 	ip_write(at, &tunnel->local, &tunnel->remote, IPPROTO_UDP, length);
 	at += ip_length(tunnel->local.is_v6);
@@ -127,6 +128,7 @@ static void template_init(struct frames *frames, enum frame_kind kind)
 	uint16_t inner = frames->transport_offset - frames->outer_length + transport;
 	uint8_t *inner_at = template->bytes + frames->outer_length;
 	uint8_t *ip = template->bytes + frames->ip_offset;
+	const struct address *seen = options->address[frames->side];
 
 	// A card would fill it up.
 	if (inner < FRAME_SIZE_MIN)
@@ -135,10 +137,10 @@ static void template_init(struct frames *frames, enum frame_kind kind)
 	template->length = frames->outer_length + inner;
 	if (frames->outer_length)
 		outer_write(frames, template->bytes, inner);
-	ether_write(inner_at, &options->mac[frames->side], &options->mac[!frames->side],
+	ether_write(inner_at, &options->mac[frames->side],
+		    frames->outer_length ? &options->next_hop[frames->side] : &frames->next_hop,
 		    frames->is_v6);
-	ip_write(ip, &options->address[frames->side], &options->address[!frames->side], protocol,
-		 transport);
+	ip_write(ip, &seen[frames->side], &seen[!frames->side], protocol, transport);
 	transport_write(frames, template->bytes + frames->transport_offset, kind, payload);
 	if (!frames->has_sum)
 		return;
@@ -157,7 +159,7 @@ static void templates_init(struct frames *frames)
 	}
 }
 
-void frames_init(struct frames *frames, const struct options *options, unsigned int side)
+bool frames_init(struct frames *frames, const struct options *options, unsigned int side)
 {
 	unsigned int headers = headers_length(options);
 
@@ -167,13 +169,19 @@ void frames_init(struct frames *frames, const struct options *options, unsigned 
 	frames->is_tcp = options->is_tcp;
 	frames->is_v6 = options->is_v6;
 	// UDP over IPv4 may go without.
-	frames->has_sum = options->is_tcp || options->is_v6;
+	frames->has_sum = options->is_tcp || options->is_v6 || options->checksum;
 	frames->stamped = options->latency;
-	if (options->clients > 1) {
+	frames->numbered = options->outside && side == 0;
+	if (options->outside && side == 1) {
+		frames->outside = calloc(OUTSIDE_ENDS, sizeof(frames->outside[0]));
+		if (!frames->outside)
+			return false;
+	}
+	if (options->clients > 1 || frames->outside) {
 		uint32_t first;
 
-		memcpy(&first, options->address[0].bytes, sizeof(first));
-		frames->clients = options->clients;
+		memcpy(&first, options->address[side][0].bytes, sizeof(first));
+		frames->clients = frames->outside ? 1 : options->clients;
 		frames->client_first = rte_be_to_cpu_32(first);
 	}
 	if (options->tunnel.enabled && side == 1)
@@ -185,13 +193,22 @@ void frames_init(struct frames *frames, const struct options *options, unsigned 
 	frames->transport_offset = frames->ip_offset + (uint16_t)ip_length(options->is_v6);
 	frames->payload_offset = frames->outer_length + (uint16_t)headers;
 	frames->payload_length = (uint16_t)(options->size - headers);
-	frames->tunnel_mac = options->tunnel.remote_mac;
+	if (frames->outer_length)
+		frames->next_hop = options->tunnel.remote_mac;
+	else if (!frames->outside)
+		frames->next_hop = options->next_hop[side];
 	templates_init(frames);
+	return true;
 }
 
-void frames_set_tunnel_mac(struct frames *frames, const struct rte_ether_addr *mac)
+void frames_free(struct frames *frames)
 {
-	frames->tunnel_mac = *mac;
+	free(frames->outside);
+}
+
+void frames_set_next_hop(struct frames *frames, const struct rte_ether_addr *mac)
+{
+	frames->next_hop = *mac;
 	templates_init(frames);
 }
 

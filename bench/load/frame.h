@@ -38,6 +38,15 @@ struct frame_template {
 	uint8_t bytes[PORT_FRAME_MAX];
 };
 
+// Connections whose numbers leave the same remainder are some seconds apart, at any rate.
+#define OUTSIDE_ENDS (1u << 24)
+
+// The client as the server sees it. Network byte order.
+struct outside {
+	uint32_t address;
+	uint16_t port;
+};
+
 // Where what is, and what the headers of this end say. `side` 0 is the client.
 struct frames {
 	unsigned int side;
@@ -57,7 +66,12 @@ struct frames {
 	// Of IPv4, where the client has several addresses: how many, and the first one as a number.
 	uint32_t clients;
 	uint32_t client_first;
-	struct rte_ether_addr tunnel_mac;
+	// Of the port's own frames, with a tunnel the outer ones. Zero: not learnt yet.
+	struct rte_ether_addr next_hop;
+	// --outside. Of the server, by connection: what the client is; of several at one place the
+	// last.
+	bool numbered;
+	struct outside *outside;
 	struct frame_template templates[FRAME_KINDS];
 };
 
@@ -94,9 +108,11 @@ enum frame_verdict {
 
 // Smallest --size that has room for all headers and a stamp.
 unsigned int frames_size_min(const struct options *options);
-void frames_init(struct frames *frames, const struct options *options, unsigned int side);
-// The MAC address of the tunnel's other end, as it turns out.
-void frames_set_tunnel_mac(struct frames *frames, const struct rte_ether_addr *mac);
+// False: no memory.
+bool frames_init(struct frames *frames, const struct options *options, unsigned int side);
+void frames_free(struct frames *frames);
+// The MAC address of the tunnel's other end, or of the device outside, as it turns out.
+void frames_set_next_hop(struct frames *frames, const struct rte_ether_addr *mac);
 // `seen` is filled for FRAME_OURS. With a tunnel, `frame` is what came on the underlay.
 enum frame_verdict frame_read(const struct frames *frames, const uint8_t *frame, uint16_t length,
 			      struct seen *seen);
@@ -104,7 +120,9 @@ enum frame_verdict frame_read(const struct frames *frames, const uint8_t *frame,
 // Ports of a connection in the order of the wire.
 static inline uint32_t frame_ports(const struct frames *frames, uint32_t index)
 {
-	uint16_t client = rte_cpu_to_be_16((uint16_t)(CLIENT_PORT + index % CLIENT_PORTS));
+	uint16_t client =
+		frames->outside ? frames->outside[index % OUTSIDE_ENDS].port
+				: rte_cpu_to_be_16((uint16_t)(CLIENT_PORT + index % CLIENT_PORTS));
 	uint16_t server = rte_cpu_to_be_16((uint16_t)(SERVER_PORT + index / CLIENT_PORTS));
 	uint16_t ports[2] = {frames->side == 0 ? client : server,
 			     frames->side == 0 ? server : client};
@@ -128,6 +146,8 @@ static inline uint16_t frame_sum_fold(uint64_t sum)
 // none is like the other.
 static inline uint32_t frame_client(const struct frames *frames, uint32_t index)
 {
+	if (frames->outside)
+		return frames->outside[index % OUTSIDE_ENDS].address;
 	return rte_cpu_to_be_32(frames->client_first +
 				(uint32_t)((uint64_t)index * 2654435761 % frames->clients));
 }
@@ -161,6 +181,10 @@ static inline uint64_t frame_patch(const struct frames *frames, uint8_t *frame,
 		*port_frame_mark(frame) = mark;
 	}
 	memcpy(frame + frames->transport_offset, &ports, sizeof(ports));
+	if (frames->numbered) {
+		memcpy(frame + frames->payload_offset, &index, sizeof(index));
+		sum += index;
+	}
 	if (frames->clients)
 		sum += frame_patch_client(frames, frame + frames->ip_offset, index);
 	if (frames->outer_length) {

@@ -87,6 +87,25 @@ static bool ports_read(const struct frames *frames, const uint8_t *transport, ui
 	return true;
 }
 
+// Of a client that is seen from outside, by its own number; and what it is there.
+static bool outside_read(const struct frames *frames, const uint8_t *frame, uint32_t *index)
+{
+	const struct address *server = &frames->options->address[1][1];
+	struct rte_ipv4_hdr ip;
+	struct rte_udp_hdr udp;
+
+	memcpy(&ip, frame + frames->ip_offset, sizeof(ip));
+	memcpy(&udp, frame + frames->transport_offset, sizeof(udp));
+	memcpy(index, frame + frames->payload_offset, sizeof(*index));
+	if (udp.dst_port != rte_cpu_to_be_16((uint16_t)(SERVER_PORT + *index / CLIENT_PORTS)) ||
+	    ip.version_ihl != RTE_IPV4_VHL_DEF || ip.next_proto_id != IPPROTO_UDP ||
+	    memcmp(&ip.dst_addr, server->bytes, sizeof(ip.dst_addr)) != 0)
+		return false;
+	frames->outside[*index % OUTSIDE_ENDS] =
+		(struct outside){.address = ip.src_addr, .port = udp.src_port};
+	return true;
+}
+
 static void segment_read(const uint8_t *transport, struct segment *segment)
 {
 	struct rte_tcp_hdr tcp;
@@ -110,8 +129,8 @@ static unsigned int ip_payload(const uint8_t *ip, bool is_v6)
 // Is there IP of the connection at `ip`?
 static bool is_of(const struct frames *frames, const uint8_t *ip, uint32_t index)
 {
-	struct address addresses[SIDES] = {frames->options->address[0],
-					   frames->options->address[1]};
+	const struct address *seen = frames->options->address[frames->side];
+	struct address addresses[SIDES] = {seen[0], seen[1]};
 	uint32_t client;
 
 	if (frames->clients) {
@@ -139,9 +158,15 @@ enum frame_verdict frame_read(const struct frames *frames, const uint8_t *frame,
 		return FRAME_TALK;
 	if (length < frames->payload_offset ||
 	    memcmp(inner, &options->mac[frames->side], sizeof(options->mac[0])) != 0 ||
-	    ether_type(inner) != type || !ports_read(frames, transport, &seen->segment.index) ||
-	    !is_of(frames, frame + frames->ip_offset, seen->segment.index))
+	    ether_type(inner) != type)
 		return FRAME_FOREIGN;
+	if (frames->outside) {
+		if (!outside_read(frames, frame, &seen->segment.index))
+			return FRAME_FOREIGN;
+	} else if (!ports_read(frames, transport, &seen->segment.index) ||
+		   !is_of(frames, frame + frames->ip_offset, seen->segment.index)) {
+		return FRAME_FOREIGN;
+	}
 	payload = ip_payload(frame + frames->ip_offset, frames->is_v6) - headers;
 	// All of the load's have the one length, or (TCP) nothing.
 	if (payload != frames->payload_length && !(frames->is_tcp && payload == 0))

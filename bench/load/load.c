@@ -26,7 +26,8 @@ bool load_init(struct load *load, const struct options *options, struct port *po
 	load->hz = rte_get_tsc_hz();
 	for (unsigned int i = 0; i < SIDES; i++) {
 		load->ends[i].port = ports[i];
-		frames_init(&load->ends[i].frames, options, i);
+		if (!frames_init(&load->ends[i].frames, options, i))
+			return false;
 	}
 	return load->mode->init(load);
 }
@@ -34,6 +35,8 @@ bool load_init(struct load *load, const struct options *options, struct port *po
 void load_free(struct load *load)
 {
 	load->mode->free(load);
+	for (unsigned int i = 0; i < SIDES; i++)
+		frames_free(&load->ends[i].frames);
 	free(load->opening.bits);
 }
 
@@ -82,7 +85,7 @@ static void talk_arrived(struct load *load, unsigned int side, const uint8_t *fr
 	// One at a time: who does not hear asks again.
 	if (end->neighbour_length == 0)
 		end->neighbour_length = neighbour_answer(
-			underlay ? &options->tunnel.local : &options->address[side],
+			underlay ? &options->tunnel.local : &options->address[side][side],
 			underlay ? &options->tunnel.local_mac : &options->mac[side], frame, length,
 			end->neighbour);
 }
@@ -104,11 +107,12 @@ static bool frame_arrived(struct load *load, unsigned int side, const uint8_t *f
 	case FRAME_OURS:
 		break;
 	}
-	if (end->frames.outer_length && rte_is_zero_ether_addr(&end->frames.tunnel_mac)) {
+	if ((end->frames.outer_length || end->frames.outside) &&
+	    rte_is_zero_ether_addr(&end->frames.next_hop)) {
 		struct rte_ether_addr mac;
 
 		memcpy(&mac, frame + sizeof(mac), sizeof(mac));
-		frames_set_tunnel_mac(&end->frames, &mac);
+		frames_set_next_hop(&end->frames, &mac);
 	}
 	if (seen.stamped)
 		stamp_arrived(load, end, &seen.stamp, now);

@@ -41,6 +41,11 @@ static const char usage[] =
 	"  --check                look at every packet that comes, not only at one of a burst\n"
 	"  --mac MAC,MAC          (52:54:00:00:00:01,52:54:00:00:00:02)\n"
 	"  --address IP,IP        (10.1.0.11,10.1.0.12 or fd00:1::11,fd00:1::12)\n"
+	"  --seen IP,IP           the same as the server sees them, where they are translated\n"
+	"  --next-hop MAC,MAC     to which client and server send (the other's)\n"
+	"  --outside              port 1 is: the server learns what the client is there (UDP, "
+	"IPv4)\n"
+	"  --checksum             UDP has one over IPv4, too\n"
 	"  --clients N            IPv4 addresses of the client, from its first one on (1)\n"
 	"  --tunnel vni=N,local=IP,remote=IP,local-mac=MAC[,remote-mac=MAC]\n"
 	"                         port 1 is an underlay and speaks VXLAN\n"
@@ -204,17 +209,28 @@ static enum mode mode_read(const char *text)
 }
 
 // What the defaults are depends on other options, and some don't go together.
-static void options_complete(struct options *options, bool has_addresses, bool has_keep)
+static void options_complete(struct options *options, bool has_addresses, bool has_seen,
+			     bool has_next_hop, bool has_keep)
 {
 	static const char *const defaults[2][SIDES] = {{"10.1.0.11", "10.1.0.12"},
 						       {"fd00:1::11", "fd00:1::12"}};
 
 	for (unsigned int i = 0; i < SIDES; i++) {
 		if (!has_addresses)
-			address_read("address", defaults[options->is_v6][i], &options->address[i]);
-		else if (options->address[i].is_v6 != options->is_v6)
+			address_read("address", defaults[options->is_v6][i],
+				     &options->address[0][i]);
+		if (!has_seen)
+			options->address[1][i] = options->address[0][i];
+		if (options->address[0][i].is_v6 != options->is_v6)
 			fail("--address: not of the family of --family");
+		if (options->address[1][i].is_v6 != options->is_v6)
+			fail("--seen: not of the family of --family");
+		if (!has_next_hop)
+			options->next_hop[i] = options->mac[!i];
 	}
+	if (options->outside && (options->is_v6 || options->is_tcp || options->mode == MODE_TCP ||
+				 options->latency || options->tunnel.enabled))
+		fail("--outside: UDP over IPv4 only, without --latency and --tunnel");
 	if (options->clients > 1 && options->is_v6)
 		fail("--clients: IPv4 only");
 	if (options->mode == MODE_TCP)
@@ -248,6 +264,10 @@ void options_read(struct options *options, int argc, char **argv)
 		CHECK,
 		MAC,
 		ADDRESS,
+		SEEN,
+		NEXT_HOP,
+		OUTSIDE,
+		CHECKSUM,
 		CLIENTS,
 		TUNNEL,
 		INTERVAL,
@@ -272,6 +292,10 @@ void options_read(struct options *options, int argc, char **argv)
 		{"check", no_argument, NULL, CHECK},
 		{"mac", required_argument, NULL, MAC},
 		{"address", required_argument, NULL, ADDRESS},
+		{"seen", required_argument, NULL, SEEN},
+		{"next-hop", required_argument, NULL, NEXT_HOP},
+		{"outside", no_argument, NULL, OUTSIDE},
+		{"checksum", no_argument, NULL, CHECKSUM},
 		{"clients", required_argument, NULL, CLIENTS},
 		{"tunnel", required_argument, NULL, TUNNEL},
 		{"interval", required_argument, NULL, INTERVAL},
@@ -281,7 +305,7 @@ void options_read(struct options *options, int argc, char **argv)
 		{"help", no_argument, NULL, HELP},
 		{NULL, 0, NULL, 0},
 	};
-	bool has_addresses = false, has_keep = false;
+	bool has_addresses = false, has_seen = false, has_next_hop = false, has_keep = false;
 	const char *pair[SIDES];
 	int key;
 
@@ -347,8 +371,26 @@ void options_read(struct options *options, int argc, char **argv)
 		case ADDRESS:
 			pair_read("address", optarg, pair);
 			for (unsigned int i = 0; i < SIDES; i++)
-				address_read("address", pair[i], &options->address[i]);
+				address_read("address", pair[i], &options->address[0][i]);
 			has_addresses = true;
+			break;
+		case SEEN:
+			pair_read("seen", optarg, pair);
+			for (unsigned int i = 0; i < SIDES; i++)
+				address_read("seen", pair[i], &options->address[1][i]);
+			has_seen = true;
+			break;
+		case NEXT_HOP:
+			pair_read("next-hop", optarg, pair);
+			for (unsigned int i = 0; i < SIDES; i++)
+				mac_read("next-hop", pair[i], &options->next_hop[i]);
+			has_next_hop = true;
+			break;
+		case OUTSIDE:
+			options->outside = true;
+			break;
+		case CHECKSUM:
+			options->checksum = true;
 			break;
 		case CLIENTS:
 			options->clients = (uint32_t)number_read("clients", optarg, 1, CLIENTS_MAX);
@@ -380,5 +422,5 @@ void options_read(struct options *options, int argc, char **argv)
 	}
 	if (optind < argc)
 		fail("%s: not expected", argv[optind]);
-	options_complete(options, has_addresses, has_keep);
+	options_complete(options, has_addresses, has_seen, has_next_hop, has_keep);
 }

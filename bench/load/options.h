@@ -69,8 +69,15 @@ struct options {
 	double seconds;
 	double opening_seconds;
 	struct rte_ether_addr mac[SIDES];
-	struct address address[SIDES];
-	// IPv4 addresses of the client, from address[0] on.
+	// Where each side sends: the other one, or a gateway.
+	struct rte_ether_addr next_hop[SIDES];
+	// Client and server, by side as it is seen there.
+	struct address address[SIDES][SIDES];
+	// Port 1 is outside: what the client is there is seen from its packets, which are numbered.
+	bool outside;
+	// UDP has a checksum over IPv4, too.
+	bool checksum;
+	// IPv4 addresses of the client, from address[0][0] on.
 	uint32_t clients;
 	struct tunnel_options tunnel;
 	struct vhost_user_device devices[SIDES];

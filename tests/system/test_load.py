@@ -4,6 +4,7 @@ import pytest
 
 import load
 import netns
+import outside
 from node import eventually
 from packets import IP, TCP, UDP, Ether, Wire
 from testpmd import Device
@@ -27,6 +28,8 @@ def device():
     (["quick"], "load: quick: not expected"),
     (["--tunnel", "vni=1,local=192.0.2.1"], "load: --tunnel: no remote"),
     (["--clients", "2", "--family", "6"], "load: --clients: IPv4 only"),
+    (["--outside", "--family", "6"], "load: --outside: UDP over IPv4 only, without --latency and --tunnel"),
+    (["--seen", "fd00::1,fd00::2"], "load: --seen: not of the family of --family"),
     (["--mac", "52:54:00:00:00:01"], "load: --mac: 52:54:00:00:00:01: not two, with a comma between"),
     (["--vhost-user", "path=/x,queue_size=100"], "load: --vhost-user: 100: not a power of two"),
 ], ids=lambda value: value[0].strip("-") if isinstance(value, list) else "")
@@ -45,6 +48,8 @@ SHAPES = {
     "latency": ["--latency"],
     "latency tcp v6": ["--latency", "--protocol", "tcp", "--family", 6],
     "clients": ["--clients", 1000],
+    "checksum": ["--clients", 1000, "--checksum"],
+    "outside": ["--outside", "--checksum"],
     "clients tcp": ["--clients", 1000, "--protocol", "tcp"],
 }
 
@@ -151,9 +156,11 @@ def bridge():
 
 
 @pytest.mark.parametrize("options", [["--protocol", "udp"], ["--protocol", "tcp"], ["--mode", "tcp"], ["--latency"],
-                                     ["--latency", "--protocol", "tcp"]], ids=" ".join)
+                                     ["--checksum", "--outside"], ["--latency", "--protocol", "tcp"]], ids=" ".join)
 def test_packets_are_well_formed(bridge, family, options):
     """Lengths, checksums and sequence numbers, as another implementation reads them."""
+    if "--outside" in options and family == "v6":
+        pytest.skip("IPv4 only")
     wire = Wire(bridge, "b1")
     eal = [f"--vdev=net_af_packet{i},iface={end}0,blocksz=65536,framecnt=64" for i, end in enumerate("ab")]
     with netns.inside(bridge):
@@ -254,6 +261,38 @@ def test_tcp_is_tcp(lab, family):
     assert final["opened"] == 500
     assert not [reason for reason in drops if reason.startswith("tcp")]
     assert_dropped(final, drops)
+
+
+def gateway_mac(network):
+    """As Sluice has it."""
+    return "02:53:4c:%02x:%02x:%02x" % tuple(network.vni.to_bytes(3, "big"))
+
+
+def test_translated(one_lab):
+    """What a LoadBalancer and a Nat make of the packets, and of the answers, is what each end expects."""
+    lab = one_lab()
+    sockets = {name: lab.directory / f"{name}.sock" for name in ("client", "server", "uplink")}
+    lab.objects[0].update(vtep="192.0.2.1/24", uplink={"devargs": f"net_vhost0,iface={sockets['uplink']}"})
+    ends = []
+    for number, name in enumerate(("client", "server"), 1):
+        lab.network(name, number)
+        ends.append(lab.workload(name, "a", name, device={"vhostUser": {"path": str(sockets[name]), "mode": "server"}}))
+    client, server = (end.address["v4"] for end in ends)
+    lab.apply(*lab.objects,
+              {"kind": "LoadBalancer", "name": "l", "vrf": "t1", "addresses": ["10.99.0.1"], "members": [{"port": "server"}],
+               "ports": [{"protocol": "udp", "port": 5000}]},
+              outside.network(["a"]), outside.route(),
+              {"kind": "Nat", "name": "n", "vrf": "t1", "network": "internet",
+               "pools": [{"node": "a", "addresses": [outside.at("v4", 64)]}]})
+    eventually(lambda: all(path.exists() for path in sockets.values()))
+    common = ["--mac", f"{ends[0].mac},{ends[1].mac}", "--connections", 300, "--rate", 5000, "--check", "--checksum", "--drain", 200,
+              "--next-hop", f"{gateway_mac(ends[0].network)},{gateway_mac(ends[1].network)}"]
+    for options, end in (["--address", f"{client},10.99.0.1", "--seen", f"{client},{server}"], "server"), \
+            (["--address", f"{client},{outside.at('v4', 1)}", "--outside"], "uplink"):
+        final = load.measure([sockets["client"], sockets[end]], *common, *options)[-1]
+        assert final["opened"] == 300
+        assert [port["unexpected"] for port in final["ports"]] == [0, 0]
+        assert min(port["received"] for port in final["ports"]) > 500
 
 
 VTEPS = {"v4": ["192.0.2.1", "192.0.2.2"], "v6": ["2001:db8::1", "2001:db8::2"]}
