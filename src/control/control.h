@@ -137,6 +137,10 @@ Sluice__V1__ObjectStatus *status_new(const struct control *control,
 
 // Another number as soon as the status of the entry's object is another one.
 uint64_t status_mark(const struct control *control, const struct control_port *entry);
+// Does the Route lead to this router outside?
+struct external_hop;
+bool status_route_names(const struct control *control, const Sluice__V1__Route *route,
+			const struct external_hop *router);
 
 // watch.c: calls that are told of changes. False: no memory.
 bool watch_open(struct control *control);

@@ -139,6 +139,24 @@ static bool is_named(const struct control *control, const Sluice__V1__ExternalHo
 	return false;
 }
 
+static bool hop_names(const struct control *control, const Sluice__V1__NextHop *hop,
+		      const struct external_hop *router)
+{
+	return hop->next_hop_case == SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL &&
+	       router->network ==
+		       numbers_find(&control->numbers.networks, hop->external->network) &&
+	       is_named(control, hop->external, &router->address);
+}
+
+bool status_route_names(const struct control *control, const Sluice__V1__Route *route,
+			const struct external_hop *router)
+{
+	for (size_t i = 0; i < route->n_next_hops; i++)
+		if (hop_names(control, route->next_hops[i], router))
+			return true;
+	return false;
+}
+
 static void route_status(const struct control *control, const Sluice__V1__Route *route,
 			 Sluice__V1__ObjectStatus *status)
 {
@@ -146,18 +164,10 @@ static void route_status(const struct control *control, const Sluice__V1__Route 
 	char wrong[256] = "";
 	size_t used = 0;
 
-	for (size_t i = 0; i < route->n_next_hops; i++) {
-		const Sluice__V1__NextHop *hop = route->next_hops[i];
-		uint32_t number;
-
-		if (hop->next_hop_case != SLUICE__V1__NEXT_HOP__NEXT_HOP_EXTERNAL)
-			continue;
-		number = numbers_find(&control->numbers.networks, hop->external->network);
+	for (size_t i = 0; i < route->n_next_hops; i++)
 		for (uint32_t j = 0; j < externals->hop_count; j++)
-			if (externals->hops[j].network == number &&
-			    is_named(control, hop->external, &externals->hops[j].address))
+			if (hop_names(control, route->next_hops[i], &externals->hops[j]))
 				router_status(&externals->hops[j], sizeof(wrong), wrong, &used);
-	}
 	routers_say(wrong, status);
 }
 
@@ -185,6 +195,13 @@ static void nat_status(const struct control *control, const Sluice__V1__Nat *obj
 	}
 	if (*wrong)
 		status->reason = memory_text(wrong);
+}
+
+static void qos_policy_status(const struct control *control, const Sluice__V1__QosPolicy *policy,
+			      Sluice__V1__ObjectStatus *status)
+{
+	status->state = ACTIVE;
+	status->qos_policy = qos_status_new(control->tables, policy->name);
 }
 
 struct member_list {
@@ -252,6 +269,8 @@ Sluice__V1__ObjectStatus *status_new(const struct control *control,
 		route_status(control, object->route, status);
 	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_NAT)
 		nat_status(control, object->nat, status);
+	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_QOS_POLICY)
+		qos_policy_status(control, object->qos_policy, status);
 	else if (object->kind_case == SLUICE__V1__OBJECT__KIND_LOAD_BALANCER)
 		balancer_status(control, object->load_balancer, status);
 	else

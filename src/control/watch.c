@@ -114,7 +114,11 @@ static const Sluice__V1__Object *snapshot_next(struct watcher *watcher)
 // Does it change though the object does not?
 static bool has_own_status(const struct control *control, const Sluice__V1__Object *object)
 {
-	return object->kind_case == SLUICE__V1__OBJECT__KIND_NODE ||
+	// Those that have to do with routers outside.
+	return object->kind_case == SLUICE__V1__OBJECT__KIND_ROUTE ||
+	       (object->kind_case == SLUICE__V1__OBJECT__KIND_NETWORK &&
+		object->network->external) ||
+	       object->kind_case == SLUICE__V1__OBJECT__KIND_NODE ||
 	       (object->kind_case == SLUICE__V1__OBJECT__KIND_PORT &&
 		strcmp(object->port->node, control->node) == 0);
 }

@@ -1,6 +1,7 @@
 // What those who watch are told of: other objects, and the same ones in another state.
 
 #include "control/watch_private.h"
+#include "layer/external/external.h"
 #include "model/kind.h"
 #include "model/object.h"
 
@@ -20,6 +21,34 @@ static void add_all_statuses(struct control *control, Sluice__V1__Object__KindCa
 		add_status(control, kind, object_name(object_set_at(control->objects, kind, i)));
 }
 
+// Routers outside that have answered, or not any more: the status of their networks and Routes.
+static void look_at_routers(struct control *control, bool silent)
+{
+	const struct externals *externals = control->tables->externals;
+	size_t routes = object_set_count(control->objects, SLUICE__V1__OBJECT__KIND_ROUTE);
+
+	for (uint32_t i = 0; i < externals->hop_count; i++) {
+		const struct external_hop *router = &externals->hops[i];
+		bool down = external_hop_is_down(router);
+
+		if (down == router->neighbour->down_told)
+			continue;
+		router->neighbour->down_told = down;
+		if (silent)
+			continue;
+		add_status(control, SLUICE__V1__OBJECT__KIND_NETWORK,
+			   control->tables->networks[router->network].name);
+		for (size_t r = 0; r < routes; r++) {
+			const Sluice__V1__Route *route =
+				object_set_at(control->objects, SLUICE__V1__OBJECT__KIND_ROUTE, r)
+					->route;
+
+			if (status_route_names(control, route, router))
+				add_status(control, SLUICE__V1__OBJECT__KIND_ROUTE, route->name);
+		}
+	}
+}
+
 void watch_look(struct control *control, bool silent)
 {
 	struct watch *watch = control->watch;
@@ -31,6 +60,7 @@ void watch_look(struct control *control, bool silent)
 		for (size_t k = 0; !silent && kind_at(k) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++)
 			add_all_statuses(control, kind_at(k));
 	}
+	look_at_routers(control, silent);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 		uint64_t mark;

@@ -276,6 +276,45 @@ static void nats_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 		   offsetof(Sluice__V1__NatPoolStatus, refused));
 }
 
+// A number of each policy and direction; `offset` is its place in QosCounts.
+static void qos_number(FILE *file, const Sluice__V1__StatsResponse *stats, const char *name,
+		       const char *help, size_t offset)
+{
+	family(file, name, "counter", help);
+	for (size_t i = 0; i < stats->n_qos_policies; i++) {
+		const Sluice__V1__QosPolicyStats *policy = stats->qos_policies[i];
+		uint64_t number;
+
+		memcpy(&number, (const char *)policy->counts->ingress + offset, sizeof(number));
+		sample(file, name, "policy", policy->policy, "direction", "ingress");
+		count(file, number);
+		memcpy(&number, (const char *)policy->counts->egress + offset, sizeof(number));
+		sample(file, name, "policy", policy->policy, "direction", "egress");
+		count(file, number);
+	}
+}
+
+static void qos_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	qos_number(file, stats, "sluice_qos_packets_total",
+		   "Packets that a QosPolicy let pass, at once or later.",
+		   offsetof(Sluice__V1__QosCounts, packets));
+	qos_number(file, stats, "sluice_qos_bytes_total",
+		   "Bytes of IP packets that a QosPolicy let pass, at once or later.",
+		   offsetof(Sluice__V1__QosCounts, bytes));
+	qos_number(file, stats, "sluice_qos_delayed_packets_total",
+		   "Packets that waited because of a QosPolicy's rate.",
+		   offsetof(Sluice__V1__QosCounts, delayed));
+	qos_number(file, stats, "sluice_qos_marked_packets_total",
+		   "Packets that a QosPolicy let pass with its excessDscp.",
+		   offsetof(Sluice__V1__QosCounts, marked));
+	qos_number(file, stats, "sluice_qos_dropped_packets_total",
+		   "Packets that a QosPolicy dropped.", offsetof(Sluice__V1__QosCounts, dropped));
+	qos_number(file, stats, "sluice_qos_dropped_bytes_total",
+		   "Bytes of IP packets that a QosPolicy dropped.",
+		   offsetof(Sluice__V1__QosCounts, dropped_bytes));
+}
+
 static void member_sample(FILE *file, const char *name, const Sluice__V1__MemberStats *member)
 {
 	fprintf(file, "%s{load_balancer=\"", name);
@@ -404,6 +443,7 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	layers_write(file, stats);
 	next_hops_write(file, stats);
 	nats_write(file, stats);
+	qos_write(file, stats);
 	members_write(file, stats);
 	audit_write(file, stats->audit);
 	api_write(file, stats->api);

@@ -325,7 +325,8 @@ static bool collect(const struct control *control, bool with_ports,
 	response->api = api_entry(control);
 	return response->process && response->audit && response->api &&
 	       add_layers(control, response) && add_next_hops(control, response) &&
-	       nat_stats_add(control->tables, response) && add_members(control, response);
+	       nat_stats_add(control->tables, response) &&
+	       qos_stats_add(control->tables, response) && add_members(control, response);
 }
 
 static Sluice__V1__StatsResponse *collected(const struct control *control, bool with_ports)

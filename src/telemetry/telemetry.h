@@ -37,6 +37,11 @@ size_t nat_pools_collect(const struct nat_tables *tables, const struct nat *nat,
 // False: no memory.
 bool nat_stats_add(const struct tables *tables, Sluice__V1__StatsResponse *response);
 
+// What the QosPolicy of that name does on this node. NULL: it is not there, or no memory.
+Sluice__V1__QosPolicyStatus *qos_status_new(const struct tables *tables, const char *name);
+// Of all policies. False: no memory.
+bool qos_stats_add(const struct tables *tables, Sluice__V1__StatsResponse *response);
+
 // Of one port, which control->ports has. The state is up, down, or why its device can't be opened.
 struct port_counters stats_port_counters(const struct control *control, uint32_t number);
 const char *stats_port_state(const struct control *control, uint32_t number);

@@ -9,9 +9,10 @@
 
 // What was taken of a packet by one of them.
 struct taken {
-	struct meter *meter;
+	struct qos_metered *metered;
 	const struct meter_profile *profile;
 	enum meter_colour colour;
+	bool waits;
 };
 
 struct limited {
@@ -20,6 +21,7 @@ struct limited {
 	uint64_t wait;	// the longest of all
 	uint32_t bytes; // of IP packets on the wire
 	uint32_t first; // of the first of them; 0: of what waits for nothing
+	uint32_t packets;
 	uint32_t count;
 	struct taken taken[LIMITS_OF_PACKET];
 };
@@ -42,40 +44,80 @@ static void measure(struct limited *limited, const struct worker *worker,
 	limited->now = meter_now(worker->delays.now);
 	limited->wait = 0;
 	limited->count = 0;
+	limited->packets = 1;
 	limited->bytes = limited->first = packet->ip_length;
 	if (is_acknowledgement(packet)) {
 		limited->first = 0;
 	} else if (unlikely(packet->fragments)) {
+		limited->packets += packet->fragments;
 		limited->bytes = packet->length - (packet->fragments + 1u) * packet->l3_offset;
 	} else if (mbuf->ol_flags & PACKET_SEGMENTATION) {
 		header = mbuf->l3_len + (mbuf->ol_flags & PACKET_UFO ? 0 : mbuf->l4_len);
-		limited->bytes += (packet_wire_count(mbuf) - 1) * header;
+		limited->packets = packet_wire_count(mbuf);
+		limited->bytes += (limited->packets - 1) * header;
 		limited->first = packet_wire_size(mbuf) - packet->l3_offset;
 	}
+}
+
+static void count_dropped(const struct limited *limited, struct qos_metered *metered, bool alone)
+{
+	qos_count_add(&metered->count.dropped, limited->packets, alone);
+	qos_count_add(&metered->count.dropped_bytes, limited->bytes, alone);
 }
 
 static inline bool take(struct limited *limited, const struct qos_share *share,
 			enum qos_direction direction, struct flow_action *action)
 {
 	const struct qos_limit *limit = qos_limit(limited->tables, share, direction);
-	struct meter *meter;
+	struct qos_metered *metered;
 	enum meter_colour colour;
+	uint64_t wait = 0;
 
 	if (!limit)
 		return true;
-	meter = &share->counts->meters[direction];
-	colour = meter_take(meter, &limit->profile, limited->now, limited->bytes, limited->first,
-			    &limited->wait);
+	metered = &share->counts->metered[direction];
+	colour = meter_take(&metered->meter, &limit->profile, limited->now, limited->bytes,
+			    limited->first, &wait);
 	if (colour == METER_YELLOW && limit->excess_dscp == QOS_NO_DSCP) {
-		meter_give(meter, &limit->profile, colour, limited->bytes);
+		meter_give(&metered->meter, &limit->profile, colour, limited->bytes);
 		colour = METER_RED;
 	}
-	if (colour == METER_RED)
+	if (colour == METER_RED) {
+		count_dropped(limited, metered, limit->profile.committed.alone);
 		return false;
+	}
 	if (colour == METER_YELLOW)
 		action->flags = flow_action_mark(action->flags, limit->excess_dscp);
-	limited->taken[limited->count++] = (struct taken){meter, &limit->profile, colour};
+	if (wait > limited->wait)
+		limited->wait = wait;
+	limited->taken[limited->count++] =
+		(struct taken){metered, &limit->profile, colour, wait && limited->first};
 	return true;
+}
+
+// It passes all of them.
+static inline void count_taken(const struct limited *limited)
+{
+	for (uint32_t i = 0; i < limited->count; i++) {
+		const struct taken *taken = &limited->taken[i];
+		struct qos_count *count = &taken->metered->count;
+		bool alone = taken->profile->committed.alone;
+
+		qos_count_passed(taken->metered, limited->packets, limited->bytes, alone);
+		if (taken->waits)
+			qos_count_add(&count->delayed, limited->packets, alone);
+		if (unlikely(taken->colour == METER_YELLOW))
+			qos_count_add(&count->marked, limited->packets, alone);
+	}
+}
+
+// There is no room for it to wait.
+static void count_not_waiting(const struct limited *limited)
+{
+	for (uint32_t i = 0; i < limited->count; i++)
+		if (limited->taken[i].waits)
+			count_dropped(limited, limited->taken[i].metered,
+				      limited->taken[i].profile->committed.alone);
 }
 
 static void give_back(struct limited *limited)
@@ -83,7 +125,7 @@ static void give_back(struct limited *limited)
 	for (uint32_t i = 0; i < limited->count; i++) {
 		const struct taken *taken = &limited->taken[i];
 
-		meter_give(taken->meter, taken->profile, taken->colour, limited->bytes);
+		meter_give(&taken->metered->meter, taken->profile, taken->colour, limited->bytes);
 	}
 }
 
@@ -106,14 +148,17 @@ bool qos_packet(struct worker *worker, struct rte_mbuf *mbuf, const struct packe
 	if (!worker->tables->qos || worker->trace)
 		return true;
 	measure(&limited, worker, mbuf, packet);
-	if (from != PORT_UPLINK && !take_at(&limited, from, sender, QOS_EGRESS, &passage->action))
+	if (from != PORT_UPLINK && !take_at(&limited, from, sender, QOS_EGRESS, &passage->action)) {
 		refused = from;
-	else if (to != PORT_UPLINK &&
-		 !take_at(&limited, to, receiver, QOS_INGRESS, &passage->action))
+	} else if (to != PORT_UPLINK &&
+		   !take_at(&limited, to, receiver, QOS_INGRESS, &passage->action)) {
 		refused = to;
-	else if (limited.wait && worker->delays.count >= worker->delays.max)
+	} else if (limited.wait && limited.first && worker->delays.count >= worker->delays.max) {
 		refused = from != PORT_UPLINK ? from : to;
+		count_not_waiting(&limited);
+	}
 	if (likely(!refused)) {
+		count_taken(&limited);
 		if (limited.wait && limited.first)
 			passage->slot = delays_slot(&worker->delays, meter_cycles(limited.wait));
 		return true;
@@ -156,10 +201,15 @@ static void give_back_at(struct limited *limited, uint16_t port, struct flow_rul
 
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct qos_limit *limit = qos_limit(limited->tables, shares[i], direction);
+		struct qos_metered *metered;
 
-		if (limit)
-			meter_give(&shares[i]->counts->meters[direction], &limit->profile,
-				   METER_GREEN, limited->bytes);
+		if (!limit)
+			continue;
+		metered = &shares[i]->counts->metered[direction];
+		meter_give(&metered->meter, &limit->profile, METER_GREEN, limited->bytes);
+		// It is counted when it comes again.
+		qos_count_add(&metered->count.packets, -(uint64_t)limited->packets, false);
+		qos_count_add(&metered->count.bytes, -(uint64_t)limited->bytes, false);
 	}
 }
 
@@ -187,5 +237,13 @@ bool qos_group(struct worker *worker, const struct rte_mbuf *mbuf, const struct 
 	if (likely(!limited.tables) || worker->trace || port == PORT_UPLINK)
 		return true;
 	measure(&limited, worker, mbuf, packet);
-	return take_at(&limited, port, rule, sends ? QOS_EGRESS : QOS_INGRESS, &action);
+	if (!take_at(&limited, port, rule, sends ? QOS_EGRESS : QOS_INGRESS, &action)) {
+		give_back(&limited);
+		return false;
+	}
+	// Copies for several receivers wait for nothing.
+	for (uint32_t i = 0; i < limited.count; i++)
+		limited.taken[i].waits = false;
+	count_taken(&limited);
+	return true;
 }

@@ -7,20 +7,25 @@ import pytest
 import netns
 from node import DEADLINE, eventually
 from outside import FAR, Router, at, network, route
+from test_grpc_client import Client
+from test_watch import Watch
 from web import ADDRESS, ask
+
+
+NUMBERS = range(1, 5)
 
 
 @pytest.fixture(scope="module")
 def lab(make_lab):
-    """Both routers serve both families; each has the far host."""
+    """All routers serve both families; each has the far host."""
     lab = make_lab(nodes=("a",), underlay="v4", options=["--metrics", ADDRESS])
-    lab.routers = [Router(lab, 1), Router(lab, 2)]
+    lab.routers = [Router(lab, number) for number in NUMBERS]
     blue = lab.network("blue", 1)
     for subnet in blue.object["subnets"]:
         subnet["external"] = ["internet"]
         for router in lab.routers:
             router.routes(subnet["cidr"], "a")
-    lab.objects += [network("a"), route(at("v4", 1), at("v4", 2))]
+    lab.objects += [network("a"), route(*[at("v4", number) for number in NUMBERS])]
     lab.workload("one", "a", "blue", kernel=True)
     return lab.up()
 
@@ -68,23 +73,41 @@ def is_up(lab, number):
     return f'sluice_next_hop_up{{network="internet",router="{at("v4", number)}"}} 1' in body.decode()
 
 
+def all_up(lab):
+    return all(is_up(lab, number) for number in NUMBERS)
+
+
+def links(lab, state, *numbers):
+    netns.ip(lab.switch, *[f"link set to-out{number} {state}" for number in numbers])
+
+
 def test_spread_and_moved(lab, family):
-    """The ports of one router move when it is gone, no others do, and they come back."""
+    """The ports of one router move to all others when it is gone, no others do, and they come back. Who watches is told."""
     sockets = [receiver(router, family) for router in lab.routers]
-    ports = range(3000, 3060)
-    eventually(lambda: is_up(lab, 1) and is_up(lab, 2))
+    ports = range(3000, 3100)
+    eventually(lambda: all_up(lab))
     first = spread(lab, sockets, family, ports)
-    assert min(len(part) for part in first) > 10 and not first[0] & first[1]
+    assert min(len(part) for part in first) > 10 and sum(len(part) for part in first) == len(ports)
     # Live connections stay.
     assert spread(lab, sockets, family, ports) == first
-    switch = lab.switch
-    netns.ip(switch, "link set to-out2 down")
-    eventually(lambda: not is_up(lab, 2))
-    assert spread(lab, sockets, family, ports) == [set(ports), set()]
-    assert "203.0.113.2 does not answer" in status(lab, "route", "out")
-    assert "203.0.113.2 does not answer" in status(lab, "network", "internet")
-    netns.ip(switch, "link set to-out2 up")
-    eventually(lambda: is_up(lab, 2))
+    with Client(lab.nodes["a"].api) as client:
+        watch = Watch(client, kind="Route")
+        watch.until_bookmark()
+        links(lab, "down", 2)
+        eventually(lambda: not is_up(lab, 2))
+        told = watch.event()
+        assert (told.object.route.name, told.status.reason) == ("out", "203.0.113.2 does not answer")
+        left = spread(lab, sockets, family, ports)
+        assert not left[1]
+        for before, after in zip(first, left):
+            assert before <= after or before == first[1]
+        assert all(part & first[1] for number, part in enumerate(left) if number != 1)
+        assert "203.0.113.2 does not answer" in status(lab, "route", "out")
+        assert "203.0.113.2 does not answer" in status(lab, "network", "internet")
+        links(lab, "up", 2)
+        eventually(lambda: is_up(lab, 2))
+        assert watch.event().status.reason == ""
+        watch.call.cancel()
     assert spread(lab, sockets, family, ports) == first
     assert status(lab, "route", "out") == status(lab, "network", "internet") == ""
     for made in sockets:
@@ -97,9 +120,9 @@ def status(lab, kind, name):
 
 def test_no_router_answers(lab, family):
     """Who sends is told."""
-    netns.ip(lab.switch, "link set to-out1 down", "link set to-out2 down")
-    eventually(lambda: not is_up(lab, 1) and not is_up(lab, 2))
+    links(lab, "down", *NUMBERS)
+    eventually(lambda: not any(is_up(lab, number) for number in NUMBERS))
     text = lab["one"].popen("ping", "-n", "-c", "1", "-W", str(DEADLINE), FAR[family]).communicate()[0]
     assert f"From {lab['one'].network.gateway[family]}" in text and "nreachable" in text
-    netns.ip(lab.switch, "link set to-out1 up", "link set to-out2 up")
-    eventually(lambda: is_up(lab, 1) and is_up(lab, 2))
+    links(lab, "up", *NUMBERS)
+    eventually(lambda: all_up(lab))

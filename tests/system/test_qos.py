@@ -5,6 +5,7 @@ import pytest
 from conversation import Conversation
 from node import eventually
 from packets import BROADCAST, IP, UDP, IPv6, Raw
+from web import ADDRESS, ask
 
 # So slow that nothing comes back in a test's time, but for a packet a second.
 SLOW = {"rate": "8k", "burst": "10k"}
@@ -14,7 +15,7 @@ BURST = 10  # packets
 
 @pytest.fixture(scope="module", params=[(), ("--workers", "0,1")], ids=["one worker", "two workers"])
 def base(make_lab, request):
-    lab = make_lab(nodes=("a", "b"), underlay="v4", options=request.param)
+    lab = make_lab(nodes=("a", "b"), underlay="v4", options=(*request.param, "--metrics", ADDRESS))
     lab.network("blue", 1)
     lab.network("red", 2)
     lab.group("open", {"direction": "ingress"}, {"direction": "egress"})
@@ -137,7 +138,10 @@ def test_acknowledgements_do_not_wait(lab, family):
     assert talk.send("A") == "established"
     # At a limit of which nothing may wait it is as everything else.
     limit(lab, "one", egress={**SLOW, "queueMilliseconds": 0})
-    lab.dropped(one, talk.frame(one, "PA", payload=bytes(1000)), "rate-limit")
+    before = lab.drops("rate-limit")
+    for _ in range(20):
+        one.send(talk.frame(one, "PA", payload=bytes(1000)))
+    eventually(lambda: lab.drops("rate-limit") - before)
 
 
 def test_replies_count(lab, family):
@@ -210,6 +214,38 @@ def test_multicast_counts(lab):
     lab.change(two, qosPolicy="")
     limit(lab, "one", egress=SLOW)
     is_burst(flood())
+
+
+def counts(lab, direction="egress"):
+    """What the policy has done on a, as numbers; the counters of JSON are texts."""
+    shown = lab.nodes["a"].json("get", "qospolicy", "limited")["status"]["qosPolicy"].get(direction, {})
+    return {key: int(value) for key, value in shown.items() if int(value)}
+
+
+def metric(lab, name, direction="egress"):
+    _, body = ask(lab.nodes["a"], "/metrics")
+    return int(body.decode().split(f'sluice_qos_{name}_total{{policy="limited",direction="{direction}"}} ')[1].split()[0])
+
+
+def test_counted(lab):
+    """What has passed, waited, was marked and dropped; also of a Port that has another policy now."""
+    one, two = lab["one"], lab["two"]
+    lab.apply({"kind": "QosPolicy", "name": "limited", "egress": {"rate": "800k", "burst": "10k", "queueMilliseconds": 50}})
+    base = counts(lab)
+    lab.change(one, qosPolicy="limited")
+    found, _ = arrived(lab, one, two, "v4")
+    now = {key: value - base.get(key, 0) for key, value in counts(lab).items()}
+    assert now["packets"] == len(found) and now["bytes"] == SIZE * len(found)
+    assert now["dropped"] == 30 - len(found) and now["droppedBytes"] == SIZE * now["dropped"]
+    assert 0 < now["delayed"] <= len(found) - BURST
+    assert metric(lab, "packets") == counts(lab)["packets"] and metric(lab, "dropped_bytes") == counts(lab)["droppedBytes"]
+    before = counts(lab)
+    lab.change(one, qosPolicy="")
+    assert counts(lab) == before
+    limit(lab, "two", ingress={**SLOW, "excessBurst": "5k", "excessDscp": 12})
+    marked = [frame for frame in arrived(lab, one, two, "v6")[0] if class_of(frame) >> 2 == 12]
+    assert counts(lab, "ingress")["marked"] == metric(lab, "marked_packets", "ingress") == len(marked) > 0
+    assert counts(lab) == before
 
 
 def test_shown(lab):

@@ -123,26 +123,11 @@ static bool read_policies(struct build *build)
 		read_limit(build, object->egress, &policy->limits[QOS_EGRESS]);
 		policy->minimum = read_quantity(object->minimum, 0);
 		policy->dscp = object->has_dscp_case ? (uint8_t)object->dscp : QOS_NO_DSCP;
+		policy->totals = qos_totals_keep(build->before, i, policy->name);
+		if (!policy->totals)
+			return false;
 	}
 	return true;
-}
-
-static struct qos_counts *keep_counts(const struct build *build, struct lookup_key key)
-{
-	uint32_t found = build->before ? lookup_find(&build->before->by_key, key) : 0;
-	struct qos_counts *counts;
-
-	if (found) {
-		counts = build->before->shares[found].counts;
-		counts->references++;
-		return counts;
-	}
-	counts = aligned_alloc(64, sizeof(*counts));
-	if (counts) {
-		memset(counts, 0, sizeof(*counts));
-		counts->references = 1;
-	}
-	return counts;
 }
 
 static void set_port(struct qos_tables *tables, uint32_t number, const struct qos_share *share)
@@ -155,7 +140,7 @@ static void set_port(struct qos_tables *tables, uint32_t number, const struct qo
 
 		if (limit)
 			port->gates[i] = (struct qos_gate){
-				.bucket = &share->counts->meters[i].committed,
+				.metered = &share->counts->metered[i],
 				.cost = limit->profile.committed.cost,
 				.depth = limit->profile.committed.depth,
 			};
@@ -186,8 +171,9 @@ static bool add_share(struct build *build, struct lookup_key key, const char *po
 		build->capacity = capacity;
 	}
 	share = &tables->shares[tables->share_count + 1];
-	*share = (struct qos_share){
-		.policy = (uint32_t)place - 1, .key = key, .counts = keep_counts(build, key)};
+	*share = (struct qos_share){.policy = (uint32_t)place - 1,
+				    .key = key,
+				    .counts = qos_counts_keep(build->before, key, policy)};
 	if (!share->counts)
 		return false;
 	tables->share_count++;
@@ -305,9 +291,7 @@ void qos_free(void *data)
 
 	if (!tables)
 		return;
-	for (uint32_t i = 1; tables->shares && i <= tables->share_count; i++)
-		if (--tables->shares[i].counts->references == 0)
-			free(tables->shares[i].counts);
+	qos_counts_release(tables);
 	free(tables->shares);
 	free(tables->quanta);
 	free(tables->ports);

@@ -36,7 +36,7 @@ struct bucket_profile {
 struct meter {
 	struct bucket committed;
 	struct bucket outer;
-} __attribute__((aligned(64)));
+};
 
 struct meter_profile {
 	struct bucket_profile committed;

@@ -24,17 +24,40 @@ struct qos_limit {
 	uint8_t excess_dscp;	      // QOS_NO_DSCP: what is yellow is dropped
 };
 
+// What a limit has done with packets, as they are on the wire.
+struct qos_count {
+	_Atomic uint64_t packets; // that passed, now or later
+	_Atomic uint64_t bytes;	  // of them: IP packets
+	_Atomic uint64_t delayed; // of them, those that had to wait
+	_Atomic uint64_t marked;  // of them, those that were over the limit
+	_Atomic uint64_t dropped;
+	_Atomic uint64_t dropped_bytes;
+};
+
+// Of a policy what was counted where it does not hold any more. Outlives the tables.
+struct qos_totals {
+	uint32_t references; // control thread
+	struct qos_count counts[2];
+};
+
 struct qos_policy {
 	char name[TABLES_NAME_SIZE];
 	struct qos_limit limits[2]; // by enum qos_direction
 	uint64_t minimum;	    // on the uplink, bits a second; 0: none
 	uint8_t dscp;		    // of what the workload sends; QOS_NO_DSCP: as it is
+	struct qos_totals *totals;
 };
+
+// A cache line, for whoever has the packet.
+struct qos_metered {
+	struct meter meter;
+	struct qos_count count;
+} __attribute__((aligned(64)));
 
 // What was counted outlives the tables.
 struct qos_counts {
-	uint32_t references;	// control thread
-	struct meter meters[2]; // by enum qos_direction
+	uint32_t references;	       // control thread
+	struct qos_metered metered[2]; // by enum qos_direction
 };
 
 // Of one port, or of one rule or group at one port.
@@ -46,8 +69,8 @@ struct qos_share {
 
 // A port's own limit in one direction, where it is one bucket.
 struct qos_gate {
-	struct bucket *bucket; // NULL: none
-	uint64_t cost;	       // as of a bucket_profile
+	struct qos_metered *metered; // NULL: none
+	uint64_t cost;		     // as of a bucket_profile
 	uint64_t depth;
 };
 
@@ -112,6 +135,23 @@ static inline const struct qos_limit *qos_limit(const struct qos_tables *tables,
 	return limit && limit->profile.committed.cost ? limit : NULL;
 }
 
+static inline void qos_count_add(_Atomic uint64_t *count, uint64_t more, bool alone)
+{
+	if (alone)
+		atomic_store_explicit(count,
+				      atomic_load_explicit(count, memory_order_relaxed) + more,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(count, more, memory_order_relaxed);
+}
+
+static inline void qos_count_passed(struct qos_metered *metered, uint32_t packets, uint32_t bytes,
+				    bool alone)
+{
+	qos_count_add(&metered->count.packets, packets, alone);
+	qos_count_add(&metered->count.bytes, bytes, alone);
+}
+
 // Takes a packet from the one port to the other, if there is no more to it than their gates, and
 // these let it pass at once. False: nothing was taken, and worker/qos.c knows.
 static inline bool qos_take_now(const struct qos_tables *tables, uint16_t from, uint16_t to,
@@ -123,17 +163,25 @@ static inline bool qos_take_now(const struct qos_tables *tables, uint16_t from, 
 
 	if (tables->ports[from].special | tables->ports[to].special)
 		return false;
-	if (egress->bucket) {
+	if (egress->metered) {
 		cost = egress->cost * bytes >> METER_FRACTION_BITS;
-		if (!bucket_take_now(egress->bucket, egress->depth, tables->alone, now, cost))
+		if (!bucket_take_now(&egress->metered->meter.committed, egress->depth,
+				     tables->alone, now, cost))
 			return false;
 	}
-	if (!ingress->bucket || bucket_take_now(ingress->bucket, ingress->depth, tables->alone, now,
-						ingress->cost * bytes >> METER_FRACTION_BITS))
-		return true;
-	if (egress->bucket)
-		bucket_give(egress->bucket, cost);
-	return false;
+	if (ingress->metered) {
+		if (!bucket_take_now(&ingress->metered->meter.committed, ingress->depth,
+				     tables->alone, now,
+				     ingress->cost * bytes >> METER_FRACTION_BITS)) {
+			if (egress->metered)
+				bucket_give(&egress->metered->meter.committed, cost);
+			return false;
+		}
+		qos_count_passed(ingress->metered, 1, bytes, tables->alone);
+	}
+	if (egress->metered)
+		qos_count_passed(egress->metered, 1, bytes, tables->alone);
+	return true;
 }
 
 // Is what the port sends by the uplink to wait there for its turn?
@@ -145,6 +193,18 @@ static inline uint32_t qos_quantum(const struct qos_tables *tables, uint16_t por
 // uplink.c: how the uplink is shared, in the tables of the ports and policies. False: no memory.
 bool qos_compile_uplink(const struct compile *compile, struct qos_tables *tables, uint64_t rate,
 			uint64_t cycles_per_second);
+
+// count.c: control thread. What there was before, of the same place and policy, or made anew; NULL:
+// no memory.
+struct qos_counts *qos_counts_keep(const struct qos_tables *before, struct lookup_key key,
+				   const char *policy);
+struct qos_totals *qos_totals_keep(const struct qos_tables *before, uint32_t place,
+				   const char *policy);
+// The tables go.
+void qos_counts_release(struct qos_tables *tables);
+// What a policy has done on this node since it is there, and at how many places it does. All of
+// them at once: list[2 * policy + direction] and places[policy] are zeroed.
+void qos_counts_sum(const struct qos_tables *tables, struct qos_count *list, uint32_t *places);
 
 // compile.c
 int qos_compile(const struct compile *compile, void **tables, struct error *err);

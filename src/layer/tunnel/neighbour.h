@@ -48,6 +48,7 @@ struct neighbour {
 	// A router on an external network is asked all the time, and packets go by others while it
 	// does not answer.
 	_Atomic bool down;
+	bool down_told;	  // to those who watch; the control thread's
 	uint16_t network; // number of the external network; 0: the underlay
 } __attribute__((aligned(64)));
 
