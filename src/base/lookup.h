@@ -43,7 +43,10 @@ static inline uint32_t lookup_slot(const struct lookup *lookup, struct lookup_ke
 		(__uint128_t)(key.words[0] ^ 0xa0761d6478bd642f) *
 		(key.words[1] ^ key.words[2] * 0x8ebc6af09c88c6e3 ^ 0xe7037ed1a0b428db);
 
-	return ((uint32_t)product ^ (uint32_t)(product >> 64)) & lookup->mask;
+	uint64_t mixed = ((uint64_t)product ^ (uint64_t)(product >> 64)) * 0x9e3779b97f4a7c15;
+
+	// Addresses in a row differ in bits that the product alone would leave near each other.
+	return (uint32_t)(mixed >> 32) & lookup->mask;
 }
 
 // The value, or 0.

@@ -1,25 +1,33 @@
-#include "base/prefix_map.h"
+#include <endian.h>
+
 #include "layer/external/external.h"
 
-static bool is_behind(const struct external_prefix *entry, uint16_t network,
-		      const struct ip_prefix *host)
+// As prefix_compare would have it of a host's address, which each packet from outside asks for.
+static inline bool is_behind(const struct external_prefix *entry, uint16_t network,
+			     const struct ip_address *address)
 {
+	const struct ip_address *first = &entry->prefix.address;
+	bool v4 = ip_is_v4(first);
+
 	if (entry->network != network)
 		return entry->network > network;
-	return prefix_compare(&entry->prefix, host) > 0;
+	if (v4 != ip_is_v4(address))
+		return !v4;
+	if (first->halves[0] != address->halves[0])
+		return be64toh(first->halves[0]) > be64toh(address->halves[0]);
+	return be64toh(first->halves[1]) > be64toh(address->halves[1]);
 }
 
 static const struct external_prefix *find(const struct external_prefixes *prefixes,
 					  uint16_t network, const struct ip_address *address)
 {
-	struct ip_prefix host = {.address = *address, .length = 128};
 	uint32_t first = 0, end = prefixes->count;
 	const struct external_prefix *found;
 
 	while (first < end) {
 		uint32_t middle = first + (end - first) / 2;
 
-		if (is_behind(&prefixes->list[middle], network, &host))
+		if (is_behind(&prefixes->list[middle], network, address))
 			end = middle;
 		else
 			first = middle + 1;
