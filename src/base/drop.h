@@ -91,7 +91,12 @@
 	  "apart from others'.")                                                                   \
 	X(TRANSLATION_UNFIT, "translation-unfit",                                                  \
 	  "A packet that can't be translated: ICMP that is neither a query, its answer nor an "    \
-	  "error, or a fragmented SCTP packet whose ports would change.")                          \
+	  "error, or a fragmented SCTP packet whose ports would change. Into the other IP family " \
+	  "also SCTP, fragments of ICMP or of UDP without a checksum, and extension headers that " \
+	  "can't be left out (RFC 7915).")                                                         \
+	X(NAT64_ADDRESS, "nat64-address",                                                          \
+	  "The IPv4 address in the destination is no host's, or not global, which 64:ff9b::/96 "   \
+	  "may not stand for (RFC 6052 section 3.1): other prefixes may.")                         \
 	X(HELPER, "helper",                                                                        \
 	  "A packet of FTP or SIP that names addresses which are translated, and can't be "        \
 	  "changed: "                                                                              \

@@ -63,22 +63,91 @@ struct flow_key family_key(const struct flow_key *key, bool v4)
 	return other;
 }
 
+struct v4_prefix {
+	uint32_t address;
+	uint32_t length;
+};
+
+static bool is_in(uint32_t address, const struct v4_prefix *prefixes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((address ^ prefixes[i].address) >> (32 - prefixes[i].length) == 0)
+			return true;
+	return false;
+}
+
+bool family_is_forbidden(const struct ip_prefix *prefix, const struct ip_address *v4)
+{
+	// This network, loopback, link-local; multicast and what is behind it.
+	static const struct v4_prefix nobody[] = {
+		{0x00000000, 8}, {0x7f000000, 8}, {0xa9fe0000, 16}, {0xe0000000, 3}};
+	static const struct v4_prefix not_global[] = {{0x0a000000, 8},	{0x64400000, 10},
+						      {0xac100000, 12}, {0xc0000000, 24},
+						      {0xc0a80000, 16}, {0xc6120000, 15}};
+	static const uint8_t well_known[16] = {0x00, 0x64, 0xff, 0x9b};
+	uint32_t address = ntohl(v4->words[3]);
+
+	if (is_in(address, nobody, sizeof(nobody) / sizeof(*nobody)))
+		return true;
+	return prefix->length == 96 && memcmp(&prefix->address, well_known, 12) == 0 &&
+	       is_in(address, not_global, sizeof(not_global) / sizeof(*not_global));
+}
+
+// Extension headers that end `size` bytes behind the beginning of the IPv6 header, where the fields
+// of a fragment are looked at elsewhere.
+static bool can_leave_out(const uint8_t *ip, uint32_t size)
+{
+	uint8_t next = ip[6];
+	uint32_t at = IPV6_HEADER_SIZE;
+
+	while (at < size) {
+		const uint8_t *header = ip + at;
+
+		switch (next) {
+		case IPPROTO_ROUTING:
+			// Not at its destination yet.
+			if (header[3])
+				return false;
+			break;
+		case IPPROTO_HOPOPTS:
+		case IPPROTO_DSTOPTS:
+			break;
+		case IPPROTO_FRAGMENT:
+			next = header[0];
+			at += 8;
+			continue;
+		default:
+			return false;
+		}
+		next = header[0];
+		at += (header[1] + 1u) * 8;
+	}
+	return true;
+}
+
+static bool is_echo(const struct packet *packet, bool v4)
+{
+	return packet->icmp_code == 0 &&
+	       packet->icmp_type == (v4 ? packet->icmp_reply ? ICMP_ECHO_REPLY : ICMP_ECHO_REQUEST
+				     : packet->icmp_reply ? ICMP6_ECHO_REPLY
+							  : ICMP6_ECHO_REQUEST);
+}
+
 bool family_can(const uint8_t *data, const struct packet *packet)
 {
 	bool v4 = ip_is_v4(&packet->key.source);
-	uint32_t header = packet->l4_offset - packet->l3_offset;
+	const uint8_t *ip = data + packet->l3_offset;
 
-	if (!packet->l4_offset || packet->fragments || (!v4 && header != IPV6_HEADER_SIZE))
+	if (!packet->l4_offset || packet->fragments ||
+	    (!v4 && !can_leave_out(ip, packet->l4_offset - packet->l3_offset)))
 		return false;
 	switch (packet->key.protocol) {
 	case IPPROTO_TCP:
-		return true;
 	case IPPROTO_UDP:
-		return packet->kind == PACKET_ICMP_ERROR || !v4 ||
-		       read16(data + packet->l4_offset + 6);
+		return true;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		return packet->kind == PACKET_ICMP_ERROR || !(packet->key.flags & FLOW_KEY_ONE_WAY);
+		return packet->kind == PACKET_ICMP_ERROR || is_echo(packet, v4);
 	default:
 		return false;
 	}
@@ -107,6 +176,9 @@ static void finish(uint8_t *field, uint64_t sum, bool udp)
 {
 	uint16_t checksum = checksum_finish(sum + (uint16_t)~read16(field));
 
+	// Without one it stays so.
+	if (udp && !read16(field))
+		return;
 	if (udp && !checksum)
 		checksum = 0xffff;
 	memcpy(field, &checksum, sizeof(checksum));
@@ -194,6 +266,48 @@ void family_translate(uint8_t *data, const struct packet *packet, const struct f
 	set_transport(data + packet->l4_offset, length, length, &packet->key, &to, unfinished);
 	make_header(header, &to, ip_traffic_class(ip, v4), length, (uint8_t)(packet->ttl - hops),
 		    length + IPV4_HEADER_SIZE > DF_FROM, identification);
+}
+
+uint32_t family_translate_fragment(uint8_t *data, const struct packet *packet,
+				   const struct fragment *fragment, const struct flow_key *back,
+				   unsigned int hops, uint8_t header[FAMILY_FRAGMENT_HEADER])
+{
+	struct flow_key to = flow_key_reverse(back, back->network);
+	const uint8_t *ip = data + packet->l3_offset;
+	bool v4 = ip_is_v4(&packet->key.source), udp = to.protocol == IPPROTO_UDP;
+	uint8_t traffic_class = ip_traffic_class(ip, v4), ttl = (uint8_t)(packet->ttl - hops);
+	uint16_t field = htons((uint16_t)(fragment->offset | (fragment->more ? 1 : 0)));
+	uint8_t *l4 = data + fragment->payload;
+	uint16_t identification;
+
+	if ((!udp && to.protocol != IPPROTO_TCP) || fragment->protocol != to.protocol ||
+	    (!v4 && !can_leave_out(ip, fragment->payload - packet->l3_offset)))
+		return 0;
+	if (!fragment->offset) {
+		if (packet->l4_offset != fragment->payload || fragment->size < UDP_HEADER_SIZE ||
+		    (v4 && udp && !read16(l4 + 6)))
+			return 0;
+		set_transport(l4, fragment->size, fragment->size, &packet->key, &to, false);
+	}
+	if (v4) {
+		make_header(header, &to, traffic_class, fragment->size + 8, ttl, false, 0);
+		header[6] = IPPROTO_FRAGMENT;
+		header[IPV6_HEADER_SIZE] = to.protocol;
+		header[IPV6_HEADER_SIZE + 1] = 0;
+		memcpy(header + IPV6_HEADER_SIZE + 2, &field, 2);
+		memset(header + IPV6_HEADER_SIZE + 4, 0, 2);
+		memcpy(header + IPV6_HEADER_SIZE + 6, ip + 4, 2);
+		return FAMILY_FRAGMENT_HEADER;
+	}
+	// The lower half, as it stands there (RFC 7915 section 5.1.1).
+	memcpy(&identification, (const uint8_t *)&fragment->identification + 2, 2);
+	make_header(header, &to, traffic_class, fragment->size, ttl, false, identification);
+	field = htons((uint16_t)(fragment->offset / 8 | (fragment->more ? 0x2000 : 0)));
+	memcpy(header + 6, &field, 2);
+	memset(header + 10, 0, 2);
+	field = checksum_finish(checksum_add(0, header, IPV4_HEADER_SIZE));
+	memcpy(header + 10, &field, 2);
+	return IPV4_HEADER_SIZE;
 }
 
 // ---- errors
@@ -297,6 +411,16 @@ static struct ip_address sender_of(const struct packet *packet, const struct flo
 	return to->source;
 }
 
+static bool may_quote(const struct flow_key *sent)
+{
+	bool v4 = ip_is_v4(&sent->source);
+	uint16_t request = htons((v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST) << 8);
+
+	if (sent->protocol == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return sent->source_port == request || sent->destination_port == request;
+	return sent->protocol == IPPROTO_TCP || sent->protocol == IPPROTO_UDP;
+}
+
 uint32_t family_translate_error(const uint8_t *data, const struct packet *packet,
 				const struct flow_key *back, unsigned int hops,
 				uint8_t result[FAMILY_ERROR_SIZE])
@@ -313,7 +437,8 @@ uint32_t family_translate_error(const uint8_t *data, const struct packet *packet
 	// What it quotes was sent here as the reverse of packet->key.
 	sent = flow_key_reverse(&packet->key, packet->key.network);
 	old = v4 ? IPV6_HEADER_SIZE : (quote[0] & 15u) * 4;
-	if (end < old + 8 ||
+	// What was sent from here has no extension headers.
+	if (end < old + 8 || (v4 && quote[6] != sent.protocol) || !may_quote(&sent) ||
 	    !(v4 ? to_v4(icmp, &made[0], &made[1], &rest) : to_v6(icmp, &made[0], &made[1], &rest)))
 		return 0;
 	memcpy(made + 4, &rest, 4);
@@ -321,8 +446,11 @@ uint32_t family_translate_error(const uint8_t *data, const struct packet *packet
 	if (length > FAMILY_ERROR_SIZE - 2 * outer - ICMP_HEADER_SIZE)
 		length = FAMILY_ERROR_SIZE - 2 * outer - ICMP_HEADER_SIZE;
 	memcpy(l4, quote + old, length);
-	total = v4 ? (uint32_t)(quote[4] << 8 | quote[5])
-		   : (uint32_t)(quote[2] << 8 | quote[3]) - old;
+	total = v4 ? (uint32_t)(quote[4] << 8 | quote[5]) : (uint32_t)(quote[2] << 8 | quote[3]);
+	if (!v4)
+		total = total > old ? total - old : 0;
+	if (total < 8)
+		return 0;
 	set_transport(l4, length, total, &sent, back, false);
 	make_header(made + ICMP_HEADER_SIZE, back, ip_traffic_class(quote, !v4), total,
 		    v4 ? quote[7] : quote[8], total + IPV4_HEADER_SIZE > DF_FROM, 0);

@@ -404,7 +404,7 @@ static void forward(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 
 		// As it is received.
 		if (unlikely(action.flags & FLOW_ACTION_FAMILY))
-			mtu = (uint32_t)((int)mtu - family_growth(packet));
+			mtu = translation_family_mtu(mbuf, packet, mtu);
 		if (unlikely(size > mtu)) {
 			size_exceeded(worker, mbuf, packet, passage, mtu);
 			return;

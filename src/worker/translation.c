@@ -2,7 +2,10 @@
 // kept of it but the keys of both directions: each is what the other one's packets leave as,
 // reversed.
 
+#include <rte_ip.h>
+
 #include "packet/family.h"
+#include "packet/parse.h"
 #include "packet/translate.h"
 #include "port/crc32c.h"
 #include "port/offload.h"
@@ -85,35 +88,111 @@ static bool change_error(struct rte_mbuf *mbuf, const struct packet *packet,
 	return true;
 }
 
-bool translation_change_family(struct rte_mbuf *mbuf, const struct packet *packet,
-			       const struct flow_key *back, unsigned int hops)
+// UDP over IPv6 has a checksum (RFC 7915 section 4.5).
+static bool complete_udp(struct rte_mbuf *mbuf, const struct packet *packet)
 {
-	uint8_t header[IPV6_HEADER_SIZE], macs[2 * sizeof(struct mac_address)];
-	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	int growth = family_growth(packet);
-	bool v4 = ip_is_v4(&back->source);
+	uint8_t *field = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, packet->l4_offset + 6);
+	uint32_t length = packet->ip_length - (packet->l4_offset - packet->l3_offset);
+	uint16_t sum;
 
-	if (!family_can(data, packet) || packet->l3_offset != ETHERNET_HEADER_SIZE ||
-	    mbuf->ol_flags & (MBUF_DATAGRAM | PACKET_UFO))
+	if (packet->key.protocol != IPPROTO_UDP || packet->kind != PACKET_IP ||
+	    mbuf->ol_flags & PACKET_UNFINISHED || !ip_is_v4(&packet->source) || read16(field))
+		return true;
+	if (rte_raw_cksum_mbuf(mbuf, packet->l4_offset, length, &sum) < 0)
 		return false;
-	if (packet->kind == PACKET_ICMP_ERROR)
-		return change_error(mbuf, packet, back, hops);
+	sum = checksum_finish(
+		checksum_pseudo(&packet->source, &packet->destination, IPPROTO_UDP, length) + sum);
+	sum = sum ? sum : 0xffff;
+	memcpy(field, &sum, sizeof(sum));
+	return true;
+}
+
+// In place of what is in front of `payload`, from the start of the frame. False: no room.
+static bool set_header(struct rte_mbuf *mbuf, uint32_t payload, const uint8_t *header,
+		       uint32_t size, bool v4)
+{
+	uint8_t macs[2 * sizeof(struct mac_address)], *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	int growth = ETHERNET_HEADER_SIZE + (int)size - (int)payload;
+
 	if (growth > (int)rte_pktmbuf_headroom(mbuf))
 		return false;
-	family_translate(data, packet, back, hops, mbuf->ol_flags & PACKET_UNFINISHED,
-			 (uint16_t)rte_rdtsc(), header);
 	memcpy(macs, data, sizeof(macs));
 	data = (uint8_t *)(growth > 0 ? rte_pktmbuf_prepend(mbuf, (uint16_t)growth)
 				      : rte_pktmbuf_adj(mbuf, (uint16_t)-growth));
 	memcpy(data, macs, sizeof(macs));
 	set_ethernet_type(data, v4);
-	memcpy(data + ETHERNET_HEADER_SIZE, header, v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE);
+	memcpy(data + ETHERNET_HEADER_SIZE, header, size);
+	return true;
+}
+
+static bool change_fragment(struct rte_mbuf *mbuf, const struct packet *packet,
+			    const struct fragment *fragment, const struct flow_key *back,
+			    unsigned int hops)
+{
+	uint8_t header[FAMILY_FRAGMENT_HEADER];
+	uint32_t size;
+
+	// There is one checksum for all of them.
+	if (mbuf->ol_flags & PACKET_UNFINISHED)
+		return false;
+	size = family_translate_fragment(rte_pktmbuf_mtod(mbuf, uint8_t *), packet, fragment, back,
+					 hops, header);
+	return size && set_header(mbuf, fragment->payload, header, size, ip_is_v4(&back->source));
+}
+
+bool translation_change_family(struct rte_mbuf *mbuf, const struct packet *packet,
+			       const struct flow_key *back, unsigned int hops)
+{
+	uint8_t header[IPV6_HEADER_SIZE], *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	bool v4 = ip_is_v4(&back->source);
+	struct fragment fragment;
+
+	if (packet->l3_offset != ETHERNET_HEADER_SIZE ||
+	    mbuf->ol_flags & (MBUF_DATAGRAM | PACKET_UFO))
+		return false;
+	if (fragment_read(data, rte_pktmbuf_data_len(mbuf), packet, &fragment))
+		return change_fragment(mbuf, packet, &fragment, back, hops);
+	if (!family_can(data, packet))
+		return false;
+	if (packet->kind == PACKET_ICMP_ERROR)
+		return change_error(mbuf, packet, back, hops);
+	if (!complete_udp(mbuf, packet))
+		return false;
+	family_translate(data, packet, back, hops, mbuf->ol_flags & PACKET_UNFINISHED,
+			 (uint16_t)rte_rdtsc(), header);
+	if (!set_header(mbuf, packet->l4_offset, header, v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE,
+			v4))
+		return false;
 	if (mbuf->ol_flags & PACKET_UNFINISHED) {
 		mbuf->ol_flags &= ~(RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
 		mbuf->ol_flags |= v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
 		mbuf->l3_len = v4 ? IPV4_HEADER_SIZE : IPV6_HEADER_SIZE;
 	}
 	return true;
+}
+
+uint32_t translation_family_mtu(const struct rte_mbuf *mbuf, const struct packet *packet,
+				uint32_t mtu)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	const uint8_t *ip = data + packet->l3_offset;
+	struct fragment fragment;
+	uint32_t room;
+
+	if (!ip_is_v4(&packet->source)) {
+		// Of errors the outer header is the one that counts.
+		room = packet->l4_offset;
+		if (fragment_read(data, rte_pktmbuf_data_len(mbuf), packet, &fragment))
+			room = fragment.payload;
+		return room ? mtu + room - packet->l3_offset - IPV4_HEADER_SIZE : mtu;
+	}
+	room = mtu + (ip[0] & 15u) * 4 - IPV6_HEADER_SIZE;
+	// What is a fragment, or will be, has a header for that.
+	if (read16(ip + 6) & htons(0x3fff) ||
+	    (!(read16(ip + 6) & htons(0x4000)) && packet->ip_length > room &&
+	     !(mbuf->ol_flags & PACKET_SEGMENTATION)))
+		room -= 8;
+	return room;
 }
 
 void translation_say(struct worker *worker, const struct packet *packet,

@@ -269,6 +269,10 @@ bool translation_apply(struct rte_mbuf *mbuf, const struct packet *packet,
 // The same of a FLOW_ACTION_FAMILY. Its data lie elsewhere then.
 bool translation_change_family(struct rte_mbuf *mbuf, const struct packet *packet,
 			       const struct flow_key *back, unsigned int hops);
+// How long an IP packet may be, as it is received, to leave in an `mtu` with the other family's
+// headers.
+uint32_t translation_family_mtu(const struct rte_mbuf *mbuf, const struct packet *packet,
+				uint32_t mtu);
 // In a trace.
 void translation_say(struct worker *worker, const struct packet *packet,
 		     const struct flow_key *back);

@@ -1,5 +1,6 @@
 """NAT, port forwarding and floating addresses, with the programs that workloads use, and hosts outside that know nothing of it."""
 
+import errno
 import socket
 import struct
 import subprocess
@@ -16,6 +17,7 @@ from packets import UDP
 POOL = {"v4": at("v4", 64), "v6": at("v6", 64)}
 FLOATING = {"v4": at("v4", 80), "v6": at("v6", 80)}
 BLOCK = 64
+IP_MTU_DISCOVER, SO_NO_CHECK, IPV6_RECVERR = 10, 11, 25
 
 
 @pytest.fixture(scope="module", params=[(), ("--workers", "0,1")], ids=["one worker", "two workers"])
@@ -227,6 +229,66 @@ def test_nat64(lab):
         assert (data, peer[0]) == (b"name?", POOL["v4"])
         server.sendto(b"address", peer)
         assert client.recv(100) == b"address"
+
+
+@pytest.fixture
+def pair(lab):
+    """A socket inside, and one outside in the other family; each knows how to say something to the other."""
+    with lab.outside.open_socket("v4", socket.SOCK_DGRAM) as there, lab["one"].open_socket("v6", socket.SOCK_DGRAM) as here:
+        there.bind((FAR["v4"], 53))
+        here.connect((FAR64, 53))
+        here.send(b"?")
+        there.connect(there.recvfrom(1)[1])
+        yield here, there
+
+
+def test_nat64_fragments(pair):
+    """Fragments become the other family's, and what is too long with its header is cut."""
+    for sender, receiver in (pair, pair[::-1]):
+        # No path is known: IPv4 leaves it to routers.
+        sender.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, 0)
+        for size in (1400, 1410, 1440, 3000, 9000):
+            data = bytes(number % 251 for number in range(size))
+            sender.send(data)
+            assert receiver.recv(10000) == data
+
+
+def test_nat64_without_checksum(pair):
+    """IPv4's UDP may have none; over IPv6 it gets one (RFC 7915 section 4.5). In fragments it can't, and says so."""
+    here, there = pair
+    there.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+    for data in (b"odd", bytes(1200), b""):
+        there.send(data)
+        assert here.recv(2000) == data
+
+
+def test_nat64_fragments_without_checksum(lab, pair):
+    pair[1].setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+    before = lab.drops()[("uplink", "translation-unfit")]
+    pair[1].send(bytes(3000))
+    eventually(lambda: lab.drops()[("uplink", "translation-unfit")] > before)
+
+
+def test_nat64_extension_headers(pair):
+    """Options for the destination have no form in IPv4: the packet goes without."""
+    here, there = pair
+    here.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))
+    here.send(b"with options")
+    assert there.recv(100) == b"with options"
+
+
+def test_nat64_addresses(lab):
+    """The well-known prefix stands for global addresses alone (RFC 6052 section 3.1): the sender is told."""
+    for address in ("10.1.2.3", "192.168.0.1", "100.64.0.1", "127.0.0.1", "224.0.0.1", "0.0.0.1"):
+        text = lab.nodes["a"].ok("trace", "--port", "one", f"udp [{lab['one'].address['v6']}]:4000 > [64:ff9b::{address}]:80")
+        assert "drop nat64-address" in text, address
+    with lab["one"].open_socket("v6", socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        sender.connect(("64:ff9b::10.1.2.3", 80))
+        sender.send(b"?")
+        with pytest.raises(OSError) as refused:
+            sender.recv(1)
+    assert refused.value.errno == errno.ENETUNREACH
 
 
 def test_nat64_errors(lab):

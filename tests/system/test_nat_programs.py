@@ -126,11 +126,13 @@ def test_curl(lab, way):
 
 
 def test_dig(way):
-    """By UDP, and what is too long for that by TCP."""
+    """By UDP, what is too long for that by TCP, and by UDP in fragments."""
     short = ["dig", f"@{way.server}", "+short", "+tries=3", "+time=5"]
     assert way.run(*short, "server.example").split() == [SERVER["v4"]]
     assert way.run(*short, "server.example", "AAAA").split() == [SERVER["v6"]]
-    assert way.run(*short, "+bufsize=1232", "long.example", "TXT").count("x") == 12 * 200
+    for size in ("1232", "4096"):
+        assert way.run(*short, f"+bufsize={size}", "+ignore" if size == "4096" else "+noignore", "long.example",
+                       "TXT").count("x") == 12 * 200
 
 
 def test_iperf3(way):

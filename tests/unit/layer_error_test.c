@@ -131,6 +131,7 @@ struct choice_case {
 
 static const struct choice_case choice_cases[] = {
 	{DROP_NO_ROUTE, 0, IPPROTO_UDP, true, {3, 0, 0}, {1, 0, 0}},
+	{DROP_NAT64_ADDRESS, 0, IPPROTO_UDP, true, {3, 0, 0}, {1, 0, 0}},
 	{DROP_NOT_ROUTED, 0, IPPROTO_UDP, true, {3, 0, 0}, {1, 0, 0}},
 	{DROP_NO_HOST, 0, IPPROTO_TCP, true, {3, 1, 0}, {1, 3, 0}},
 	{DROP_NEIGHBOUR_UNRESOLVED, 0, IPPROTO_TCP, true, {3, 1, 0}, {1, 3, 0}},

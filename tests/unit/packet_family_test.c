@@ -44,6 +44,36 @@ static void test_addresses_in_addresses(void **state)
 	}
 }
 
+// RFC 6052 section 3.1.
+static void test_forbidden_addresses(void **state)
+{
+	static const struct {
+		const char *address;
+		bool well_known, other; // forbidden there
+	} cases[] = {
+		{"8.8.8.8", false, false},	   {"10.0.0.0", true, false},
+		{"9.255.255.255", false, false},   {"11.0.0.0", false, false},
+		{"172.15.255.255", false, false},  {"172.31.255.255", true, false},
+		{"192.168.1.1", true, false},	   {"100.127.255.255", true, false},
+		{"100.128.0.0", false, false},	   {"198.19.255.255", true, false},
+		{"198.20.0.0", false, false},	   {"192.0.0.171", true, false},
+		{"192.0.1.0", false, false},	   {"127.0.0.1", true, true},
+		{"0.0.0.0", true, true},	   {"169.254.169.254", true, true},
+		{"223.255.255.255", false, false}, {"224.0.0.1", true, true},
+		{"255.255.255.255", true, true},
+	};
+	struct ip_prefix well_known = {address("64:ff9b::"), 96},
+			 other = {address("2001:db8::"), 96};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct ip_address v4 = address(cases[i].address);
+
+		check_case(family_is_forbidden(&well_known, &v4) == cases[i].well_known &&
+				   family_is_forbidden(&other, &v4) == cases[i].other,
+			   "%s\n", cases[i].address);
+	}
+}
+
 #define PAYLOAD 37
 
 // An Ethernet frame with a right checksum; `protocol` is the IP version's own.
@@ -233,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses_in_addresses),
+		cmocka_unit_test(test_forbidden_addresses),
 		cmocka_unit_test(test_packets),
 		cmocka_unit_test(test_error),
 	};

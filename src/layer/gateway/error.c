@@ -158,6 +158,7 @@ bool gateway_error_choose(const struct rte_mbuf *mbuf, const struct packet *pack
 
 	switch (reason) {
 	case DROP_NO_ROUTE:
+	case DROP_NAT64_ADDRESS:
 	case DROP_NOT_ROUTED:
 	case DROP_ROUTE_LOOP:
 		*error = v4 ? (struct gateway_error){3, 0, 0} : (struct gateway_error){1, 0, 0};

@@ -202,16 +202,23 @@ static const struct nat *find_nat64(const struct nat_tables *nat, uint16_t domai
 }
 
 // From IPv6 to an IPv4 address that is written in it (RFC 6146 section 3.5.1).
-static void lead_to_v4(struct walk *walk, const struct nat *by)
+static enum verdict lead_to_v4(struct walk *walk, const struct nat *by)
 {
 	const struct flow_key *key = &walk->packet->key;
 	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
 
 	walk->leaving = family_key(key, true);
 	walk->leaving.destination = family_extract(by->nat64.length, &key->destination);
+	if (family_is_forbidden(&by->nat64, &walk->leaving.destination)) {
+		walk_say(walk, "Nat %s: %s must not stand for %s", by->name,
+			 ip_format(&key->destination, from),
+			 ip_format(&walk->leaving.destination, to));
+		return walk_drop(walk, DROP_NAT64_ADDRESS);
+	}
 	walk_translate(walk);
 	walk_say(walk, "Nat %s: %s is %s", by->name, ip_format(&key->destination, from),
 		 ip_format(&walk->leaving.destination, to));
+	return VERDICT_NEXT;
 }
 
 static enum verdict judge_destination(struct walk *walk, const void *tables)
@@ -233,9 +240,7 @@ static enum verdict judge_destination(struct walk *walk, const void *tables)
 	    nat->nat64_first < nat->nat_count) {
 		const struct nat *by = find_nat64(nat, walk->domain, &key->destination);
 
-		if (by)
-			lead_to_v4(walk, by);
-		return VERDICT_NEXT;
+		return by ? lead_to_v4(walk, by) : VERDICT_NEXT;
 	}
 	if (!walk->network->external || walk->destination ||
 	    !is_ours(nat, walk->network->number, &key->destination))
