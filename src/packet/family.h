@@ -29,10 +29,10 @@ static inline int family_growth(const struct packet *packet)
 					     : IPV4_HEADER_SIZE - (int)header;
 }
 
-// May packets of this kind be translated? Those that came in one piece, with a transport header that
-// has the same form in both families; of ICMP echo and errors. Options of IPv4 and extension headers
-// are left out (RFC 7915 sections 4.1 and 5.1), but none that says more than the packet without it.
-// IPv4's UDP without a checksum is to be given one before.
+// May packets of this kind be translated? Those that came in one piece, with a transport header
+// that has the same form in both families; of ICMP echo and errors. Options of IPv4 and extension
+// headers are left out (RFC 7915 sections 4.1 and 5.1), but none that says more than the packet
+// without it. IPv4's UDP without a checksum is to be given one before.
 bool family_can(const uint8_t *data, const struct packet *packet);
 
 // Writes the other family's IP header, and makes its transport header fit that, which stays where

@@ -460,6 +460,9 @@ def main():
         sys.exit("usage: make_corpus.py DIRECTORY")
     root = sys.argv[1]
     write(os.path.join(root, "packet"), ((name, b"\1" + data) for name, data in packets()))
+    # With some lengths of prefixes.
+    write(os.path.join(root, "family"), ((f"{name}-{first}", bytes([first]) + data) for name, data in packets()
+                                         for first in (0x01, 0x15)))
     write(os.path.join(root, "capture"), captures())
     write(os.path.join(root, "fragments"), fragments())
     write(os.path.join(root, "membership"), memberships())

@@ -12,7 +12,7 @@ run() {
 	case $target in
 	capture | membership) size=1024 ;;
 	offload) size=8192 ;;
-	packet | dhcp | fragments) size=2048 ;;
+	family | packet | dhcp | fragments) size=2048 ;;
 	plane | vhost_ring | vhost_user) size=8192 ;;
 	payload | yaml) size=4096 ;;
 	rpc) size=4096 ;;
@@ -38,7 +38,7 @@ fi
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- capture dhcp fragments membership offload packet payload plane vhost_ring vhost_user yaml rpc
+[ $# -gt 0 ] || set -- capture dhcp family fragments membership offload packet payload plane vhost_ring vhost_user yaml rpc
 cd "$(dirname "$0")/../.."
 
 [ -f $build/build.ninja ] || CC=clang meson setup $build -Dfuzzers=true -Db_lundef=false \
