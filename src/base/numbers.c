@@ -87,7 +87,8 @@ uint32_t numbers_get(struct numbers *numbers, const char *name)
 		uint32_t number = numbers->next;
 
 		numbers->next = number < numbers->max ? number + 1 : numbers->first;
-		if (numbers->names[number])
+		if (numbers->names[number] ||
+		    (numbers->is_meant && numbers->is_meant(numbers->context, number)))
 			continue;
 		numbers->names[number] = strdup(name);
 		if (!numbers->names[number])

@@ -8,6 +8,10 @@
 #include <stdint.h>
 
 struct numbers {
+	// Is a number without a name meant by something that has not ended yet? It is not given
+	// out then. NULL: none is.
+	bool (*is_meant)(const void *context, uint32_t number);
+	const void *context;
 	char **names; // by number; NULL where free
 	bool *kept;   // seen since numbers_begin
 	bool *given;  // new since numbers_begin

@@ -39,6 +39,24 @@ static int load(struct control *control, const char *path, struct error *err)
 	return result;
 }
 
+// A Port or Node that is gone may have opened connections that live on: whoever got its number
+// would be charged with them.
+static bool is_charged(const struct engine *engine, uint32_t number)
+{
+	return atomic_load_explicit(&engine->flows->charges.list[number].connections,
+				    memory_order_relaxed);
+}
+
+static bool port_is_charged(const void *engine, uint32_t number)
+{
+	return is_charged(engine, number);
+}
+
+static bool node_is_charged(const void *engine, uint32_t number)
+{
+	return is_charged(engine, FLOW_CHARGE_NODES + number);
+}
+
 static int start(struct control *control, const struct control_options *options, struct error *err)
 {
 	struct timeval interval = {.tv_sec = RETRY_SECONDS};
@@ -58,6 +76,9 @@ static int start(struct control *control, const struct control_options *options,
 	object_set_free(empty);
 	if (result < 0 || engine_prepare(&engine, control->tables, &control->engine, err) < 0)
 		return -1;
+	control->numbers.ports.is_meant = port_is_charged;
+	control->numbers.nodes.is_meant = node_is_charged;
+	control->numbers.ports.context = control->numbers.nodes.context = control->engine;
 	control->numbers.mappings =
 		nat_mappings_open(options->engine.connections, options->engine.worker_count,
 				  &control->engine->flows->secret, control->engine->flows);

@@ -329,13 +329,14 @@ int offload_forward(struct __sk_buff *skb)
 	return (int)bpf_redirect(direction->interface, 0);
 }
 
-// Does it have outer headers? On external networks large sends have none.
+// Does it have outer headers? On external networks large sends have none. One of datagrams to the
+// same port has a checksum to be completed, which is never zero then, where a tunnel's is.
 static __always_inline bool is_tunnel(struct __sk_buff *skb)
 {
 	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
 	__u32 transport = ETH_HLEN + (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	__u8 protocol, flags;
-	__u16 port;
+	__u16 port, checksum;
 
 	if (!v4 && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return false;
@@ -343,6 +344,8 @@ static __always_inline bool is_tunnel(struct __sk_buff *skb)
 	       protocol == IPPROTO_UDP &&
 	       bpf_skb_load_bytes(skb, transport + 2, &port, sizeof(port)) == 0 &&
 	       port == bpf_htons(VXLAN_PORT) &&
+	       bpf_skb_load_bytes(skb, transport + 6, &checksum, sizeof(checksum)) == 0 &&
+	       !checksum &&
 	       bpf_skb_load_bytes(skb, transport + sizeof(struct udphdr), &flags, 1) == 0 &&
 	       flags == VXLAN_FLAG >> 24;
 }

@@ -17,7 +17,7 @@ from packets import UDP
 POOL = {"v4": at("v4", 64), "v6": at("v6", 64)}
 FLOATING = {"v4": at("v4", 80), "v6": at("v6", 80)}
 BLOCK = 64
-IP_MTU_DISCOVER, SO_NO_CHECK, IPV6_RECVERR = 10, 11, 25
+IP_MTU_DISCOVER, SO_NO_CHECK, IPV6_RECVERR, UDP_SEGMENT = 10, 11, 25, 103
 
 
 @pytest.fixture(scope="module", params=[(), ("--workers", "0,1")], ids=["one worker", "two workers"])
@@ -389,3 +389,14 @@ def test_large_sends(lab, family):
     assert again < 20
     client.close()
     accepted.close()
+
+
+def test_large_udp_sends_to_a_tunnels_port(lab, family):
+    """Datagrams that leave in one piece, to the port that tunnels have, and begin as VXLAN does: they are none."""
+    port = 4789
+    with lab.outside.open_socket(family, socket.SOCK_DGRAM) as there, lab["one"].open_socket(family, socket.SOCK_DGRAM) as here:
+        there.bind((FAR[family], port))
+        here.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
+        data = b"".join(bytes([8, 0, 0, 0]) + bytes([number]) * 996 for number in range(8))
+        here.sendto(data, (FAR[family], port))
+        assert b"".join(there.recv(2000) for _ in range(8)) == data

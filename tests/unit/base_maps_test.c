@@ -133,6 +133,31 @@ static void test_numbers_reuse(void **state)
 	numbers_close(&numbers);
 }
 
+static bool is_meant(const void *context, uint32_t number)
+{
+	return number == *(const uint32_t *)context;
+}
+
+// Nor is one that something still means.
+static void test_numbers_meant(void **state)
+{
+	struct numbers numbers;
+	uint32_t meant = 2;
+
+	assert_true(numbers_open(&numbers, 1, 3));
+	numbers.is_meant = is_meant;
+	numbers.context = &meant;
+	assert_int_equal(numbers_get(&numbers, "a"), 1);
+	assert_int_equal(numbers_get(&numbers, "b"), 3);
+	assert_int_equal(numbers_get(&numbers, "c"), 0);
+	// Who has it keeps it.
+	assert_int_equal(numbers_get(&numbers, "b"), 3);
+	meant = 3;
+	assert_int_equal(numbers_get(&numbers, "c"), 2);
+	assert_int_equal(numbers_get(&numbers, "b"), 3);
+	numbers_close(&numbers);
+}
+
 // Names come and go at random; whoever stays keeps the number, nobody shares one.
 static void test_numbers_stay(void **state)
 {
@@ -182,9 +207,9 @@ static void test_numbers_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lookup),	     cmocka_unit_test(test_lookup_spread),
-		cmocka_unit_test(test_numbers),	     cmocka_unit_test(test_numbers_reuse),
-		cmocka_unit_test(test_numbers_stay),
+		cmocka_unit_test(test_lookup),	      cmocka_unit_test(test_lookup_spread),
+		cmocka_unit_test(test_numbers),	      cmocka_unit_test(test_numbers_reuse),
+		cmocka_unit_test(test_numbers_meant), cmocka_unit_test(test_numbers_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
