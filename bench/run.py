@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures Sluice beside Open vSwitch with DPDK and beside plain forwarding, and holds it against its targets.
 
-  bench/run.py                                 everything: about 20 minutes
+  bench/run.py                                 everything: about 25 minutes
   bench/run.py --quick                         everything, briefly: does it work?
   bench/run.py --only stream,new               some scenarios
   bench/run.py --only stream --devices sluice,testpmd --connections 1,100000 --rounds 5
@@ -74,8 +74,8 @@ def arguments():
                         help=f"times that each case is measured ({ROUNDS}; some scenarios have fewer)")
     parser.add_argument("--seconds", type=between(float, 0.2, 60, "a number of seconds"), metavar="S",
                         help="undisturbed seconds wanted of a measured rate (2); at most twice as long is tried")
-    parser.add_argument("--minutes", type=between(float, 1, 1000, "a number of minutes"), default=25, metavar="M",
-                        help="when four fifths of this time are over, scenarios have one round only (25)")
+    parser.add_argument("--minutes", type=between(float, 1, 1000, "a number of minutes"), default=30, metavar="M",
+                        help="when four fifths of this time are over, scenarios have one round only (30)")
     parser.add_argument("--quick", action="store_true", help="one short round with fewer cases: tells nothing but that "
                         "it works")
     parser.add_argument("--add", action="store_true", help="keep the results of other scenarios that are in the file")

@@ -4,6 +4,7 @@ import functions
 
 NAME = "balance"
 TITLE = "a LoadBalancer between the workloads, 64-byte packets"
+ROUNDS = 2
 
 
 def cases(bench):

@@ -4,6 +4,7 @@ import functions
 
 NAME = "nat"
 TITLE = "a Nat between a workload and a server outside, 64-byte packets"
+ROUNDS = 2
 
 
 def cases(bench):
