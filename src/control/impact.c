@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "control/control.h"
+#include "layer/external/external.h"
 #include "layer/security_group/tables.h"
 #include "model/memory.h"
 
@@ -124,20 +125,22 @@ static bool packet_of(const struct tables *tables, const struct flow_direction *
 	return false;
 }
 
-// `other`: the key of the other direction, or NULL; `before`: what the direction's action has.
+// A packet of the flow's direction.
 static struct fate judge(const struct tables *tables, const struct packet *packet,
-			 struct ingress ingress, bool reply, const struct flow_key *other,
-			 uint16_t before)
+			 const struct flow *flow, enum flow_direction_index direction)
 {
+	struct ingress ingress = ingress_of(&flow->direction[direction]);
 	struct walk walk = {.tables = tables,
 			    .packet = packet,
 			    .ingress = ingress,
-			    .reply = reply,
-			    .other = other,
-			    .before = before};
+			    .reply = direction == FLOW_REPLY,
+			    .other = flow_other_key(flow, direction),
+			    .before = flow_action_get(&flow->direction[direction]).flags};
 	const struct port_binding *binding = tables_port(tables, ingress.port);
 	struct fate fate = {.reason = DROP_PORT_DOWN};
 
+	if (walk.reply)
+		walk.brought_by = flow_brought_by(tables, flow);
 	// A port that is not this node's any more has no packets.
 	if (!binding || (ingress.port != PORT_UPLINK && !binding->endpoint) ||
 	    ingress.peer >= tables->peer_count + !tables->peer_count ||
@@ -252,8 +255,6 @@ static bool visit(const struct flow *flow, void *context)
 	result->connections++;
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct flow_direction *direction = &flow->direction[i];
-		struct ingress ingress = ingress_of(direction);
-		const struct flow_key *other = flow_other_key(flow, i);
 		struct fate now, then;
 		struct packet packet;
 
@@ -261,16 +262,14 @@ static bool visit(const struct flow *flow, void *context)
 			break;
 		if (!packet_of(present, direction, &packet))
 			continue;
-		now = judge(present, &packet, ingress, i == FLOW_REPLY, other,
-			    flow_action_get(direction).flags);
+		now = judge(present, &packet, flow, i);
 		// It ends by what is in force already, or has never had such packets.
 		if (!now.passes && i == FLOW_ORIGINAL)
 			return true;
 		known = true;
 		if (!now.passes)
 			continue;
-		then = judge(impact->then, &packet, ingress, i == FLOW_REPLY, other,
-			     flow_action_get(direction).flags);
+		then = judge(impact->then, &packet, flow, i);
 		if (!then.passes) {
 			result->ending++;
 			name_it(impact, flow, &now, &then);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "layer/external/compile.h"
+#include "layer/external/external.h"
 #include "layer/load_balancer/compile.h"
 #include "layer/nat/compile.h"
 #include "layer/nat/mappings.h"
@@ -133,7 +134,9 @@ int tables_compile(const struct object_set *objects, const char *node,
 // What a tunnel packet to each node has room for, if that is less than its network allows.
 static void set_tunnel_mtu(struct tables *tables)
 {
-	for (uint32_t i = 1; i < tables->endpoint_count; i++) {
+	uint32_t end = tables->endpoint_count + external_endpoint_count(tables->externals);
+
+	for (uint32_t i = 1; i < end; i++) {
 		struct endpoint *endpoint = &tables->endpoints[i];
 		uint32_t room = tables->underlay.mtu;
 

@@ -120,7 +120,7 @@ static bool may_recall(const struct walk *walk)
 {
 	const struct packet *packet = walk->packet;
 
-	return !walk->say && packet->ttl > 1 && !walk_translates(walk) &&
+	return !walk->say && packet->ttl > 1 && !walk_translates(walk) && !walk->brought_by &&
 	       !walk->tables->shared_count && packet->kind == PACKET_IP &&
 	       ip_equal(&packet->source, &packet->key.source) &&
 	       ip_equal(&packet->destination, &packet->key.destination);

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "layer/external/external.h"
+
 void walk_say_text(struct walk *walk, const char *format, ...)
 {
 	char text[256];
@@ -110,10 +112,12 @@ enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver)
 	return VERDICT_NEXT;
 }
 
-// What another node routes arrives in the network of the one who is answered.
+// What another node routes arrives in the network of the one who is answered; of who is outside, in
+// that of the one who answers.
 uint16_t walk_reply_network(const struct walk *walk)
 {
-	return walk->destination->peer ? walk->network->number : walk->destination->network;
+	return walk->destination->peer && !walk->network->external ? walk->network->number
+								   : walk->destination->network;
 }
 
 void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
@@ -135,6 +139,7 @@ void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 		.ingress = {.port = to->port, .peer = to->peer},
 		.reply = true,
 		.other = &walk->packet->key,
+		.brought_by = external_brought_by(walk->tables, walk->ingress),
 		.rules = {walk->rules[0], walk->rules[1]},
 	};
 	// A translated connection may have its other side in the opener's own network.
@@ -142,7 +147,9 @@ void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 		      walk->source->network == to->network && !remote &&
 		      ip_equal(&walk->leaving.source, &walk->packet->source);
 
-	if (routed && remote)
+	if (remote && walk->network->external)
+		packet.source_mac = packet.destination_mac = to->gateway_mac;
+	else if (routed && remote)
 		packet.source_mac = walk->network->gateway_mac;
 	else if (routed && !direct)
 		packet.destination_mac = to->gateway_mac;

@@ -52,6 +52,9 @@ struct walk {
 	// translated as the first one was.
 	const struct flow_key *other;
 	uint16_t before; // FLOW_ACTION_… that a live connection's direction had
+	// Of a reply: the node that its connection was brought by, if that may have been from
+	// outside (external_brought_by); or 0.
+	uint16_t brought_by;
 
 	uint32_t generation; // of the tables when the walk began
 	// The packet's key as it leaves: the layers after the one that translates go by this one.

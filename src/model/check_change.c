@@ -346,6 +346,11 @@ static bool balancers_are_far(const struct change_check *check)
 		return false;
 	if (count && (count_changes(check, NETWORK) || count_changes(check, VRF)))
 		return false;
+	// One outside may be a tunnel address.
+	for (size_t i = 0; i < count; i++)
+		if (*object_set_at(check->next, BALANCER, i)->load_balancer->network &&
+		    count_changes(check, NODE))
+			return false;
 	for (size_t p = 0; count && p < ports; p++) {
 		if (object_set_same(check->current, check->next, PORT, p))
 			continue;

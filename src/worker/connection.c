@@ -2,6 +2,7 @@
 // connections, and those of live ones that the layers have to judge anew.
 
 #include "flow/state.h"
+#include "layer/external/external.h"
 #include "layer/nat/nat.h"
 #include "worker/worker.h"
 
@@ -194,6 +195,7 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	walk.reply = (reference & 1) == FLOW_REPLY;
 	walk.other = flow_other_key(flow, reference & 1);
 	walk.before = flow_action_get(direction).flags;
+	walk.brought_by = walk.reply ? flow_brought_by(worker->tables, flow) : 0;
 	switch (recall_run(&worker->recall, &walk, &recalled)) {
 	case VERDICT_DROP:
 	case VERDICT_ANSWER:

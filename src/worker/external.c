@@ -29,6 +29,7 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 	const struct mac_address *mac = &worker->tables->underlay.mac;
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	bool arp = packet->kind == PACKET_ARP, answered;
+	const struct external_prefix *claim;
 	struct address_resolution message;
 	char text[IP_TEXT_SIZE];
 
@@ -38,9 +39,10 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 		return EXTERNAL_NOT_OURS;
 	underlay_learn(worker, network->number, &message);
 	// An answer goes to whoever has asked, and so is for one of our addresses.
-	if (!external_find_claim(worker->tables, network->number,
-				 message.solicitation || arp ? &message.target
-							     : &packet->destination))
+	claim = external_find_claim(worker->tables, network->number,
+				    message.solicitation || arp ? &message.target
+								: &packet->destination);
+	if (!claim || claim->quiet)
 		return EXTERNAL_NOT_OURS;
 	if (packet->l3_offset > ETHERNET_HEADER_SIZE)
 		vlan_remove(mbuf, packet);
@@ -117,10 +119,10 @@ static void announce_claim(struct worker *worker, const struct external_prefix *
 	}
 }
 
-// Came later than what was announced?
+// Is to be announced, and came later than what was?
 static bool is_new(const struct worker *worker, const struct external_prefix *claim)
 {
-	return (int32_t)(claim->generation - worker->announced) > 0;
+	return !claim->quiet && (int32_t)(claim->generation - worker->announced) > 0;
 }
 
 void external_announce(struct worker *worker, bool new_second)

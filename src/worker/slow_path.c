@@ -3,6 +3,7 @@
 
 #include "flow/state.h"
 #include "layer/address_resolution/address_resolution.h"
+#include "layer/external/external.h"
 #include "layer/gateway/gateway.h"
 #include "layer/services/services.h"
 #include "worker/health.h"
@@ -100,6 +101,7 @@ static void related(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 	worker_say(worker, "connection", "an error about a live one");
 	walk.reply = (reference & 1) == FLOW_REPLY;
 	walk.other = flow_other_key(flow, reference & 1);
+	walk.brought_by = walk.reply ? flow_brought_by(worker->tables, flow) : 0;
 	switch (run_walk(&walk)) {
 	case VERDICT_NEXT:
 		// By its MAC address it could be for anybody.

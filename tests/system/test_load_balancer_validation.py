@@ -27,6 +27,21 @@ SOUND = """
 {kind: Port, name: far, node: a, network: green, mac: 52:54:00:00:00:04, addresses: [10.2.0.11],
  device: {vhostUser: {path: /run/slt/far.sock}}}
 ---
+{kind: Network, name: internet, external: {addresses: [{node: out, address: 203.0.113.11}]},
+ subnets: [{cidr: 203.0.113.0/24, gateway: 203.0.113.1}]}
+---
+{kind: Node, name: out, vtep: 203.0.113.77/24, uplink: {netdev: up0}}
+---
+{kind: Nat, name: nat, vrf: t1, network: internet, pools: [{node: out, addresses: [203.0.113.64/30]}]}
+---
+{kind: Port, name: there, node: out, network: blue, mac: 52:54:00:00:00:05, addresses: [10.1.0.15],
+ device: {vhostUser: {path: /run/slt/there.sock}}}
+---
+{kind: FloatingIp, name: floating, network: internet, address: 203.0.113.80, port: there}
+---
+{kind: LoadBalancer, name: outside, vrf: t1, network: internet, addresses: [203.0.113.90], ports: [{port: 80}],
+ members: [{port: there}]}
+---
 {kind: LoadBalancer, name: old, vrf: t1, addresses: [10.1.0.200], ports: [{port: 80}, {port: 53, protocol: udp}],
  members: [{port: web}, {address: 10.1.0.12}]}
 """
@@ -51,6 +66,10 @@ def member(text, addresses="[10.1.0.201]"):
     return balancer(addresses=addresses, members=f"[{text}]")
 
 
+def outside(text, **fields):
+    return balancer("network: internet", addresses=f"[{text}]", **fields)
+
+
 def health(text):
     return balancer(f"healthCheck: {{{text}}}")
 
@@ -71,6 +90,20 @@ WRONG = [
     (address("10.1.0.201, 10.1.0.201"), ["4: LoadBalancer/n: addresses[1]: 10.1.0.201 is given twice"]),
     (address("10.1.0.200"), ["4: LoadBalancer/n: addresses[0]: LoadBalancer/old has 10.1.0.200 with port 80 already"]),
     (address(", ".join(f"10.1.0.{201 + i}" for i in range(17))), ["4: LoadBalancer/n: addresses: more than 16"]),
+    (balancer("network: internat", addresses="[203.0.113.91]"),
+     ["7: LoadBalancer/n: network: no Network 'internat', did you mean 'internet'?"]),
+    (balancer("network: blue"), ["7: LoadBalancer/n: network: Network/blue is not external"]),
+    (outside("10.1.0.201"), ["4: LoadBalancer/n: addresses[0]: 10.1.0.201/32 is in no subnet of Network/internet"]),
+    (outside("203.0.113.1"), ["4: LoadBalancer/n: addresses[0]: 203.0.113.1 is the router's address in Network/internet"]),
+    (outside("203.0.113.255"), ["4: LoadBalancer/n: addresses[0]: 203.0.113.255 is the broadcast address of 203.0.113.0/24"]),
+    (outside("203.0.113.77"), ["4: LoadBalancer/n: addresses[0]: 203.0.113.77 is the tunnel address of Node/out"]),
+    (outside("203.0.113.11"), ["4: LoadBalancer/n: addresses[0]: Network/internet has 203.0.113.11 already"]),
+    (outside("203.0.113.65"), ["4: Nat/nat: pools[0].addresses[0]: LoadBalancer/n has 203.0.113.64/30 already"]),
+    (outside("203.0.113.80"), ["4: FloatingIp/floating: address: LoadBalancer/n has 203.0.113.80 already"]),
+    (outside("203.0.113.90"),
+     ["4: LoadBalancer/n: addresses[0]: LoadBalancer/outside has 203.0.113.90 with port 80 already"]),
+    (outside("203.0.113.90", members="[{port: far}]").replace("vrf: t1", "vrf: t2"),
+     ["4: LoadBalancer/n: addresses[0]: LoadBalancer/outside has 203.0.113.90 with port 80 already"]),
     (port("{port: 0}"), ["5: LoadBalancer/n: ports[0].port: 0 is not 1 to 65535"]),
     (port("{port: 65536}"), ["5: LoadBalancer/n: ports[0].port: 65536 is not 1 to 65535"]),
     (port("{port: 80, memberPort: 0}"), ["5: LoadBalancer/n: ports[0].memberPort: 0 is not 1 to 65535"]),
@@ -157,3 +190,9 @@ def test_small_changes_are_held_against_load_balancers(node, document, line):
     kind, name = line.split(": ")[0].split("/")
     result = node.run("apply", "-f", "-", input=document)
     assert result.returncode == 1 and line.removeprefix(f"{kind}/{name}: ") in result.stderr
+
+
+def test_a_virtual_address_outside_may_be_shared(node):
+    """By other ports, of another Vrf, too."""
+    text = outside("203.0.113.90", members="[{port: far}]", ports="[{port: 81}]").replace("vrf: t1", "vrf: t2")
+    node.ok("apply", "-f", "-", "--dry-run", input=text)

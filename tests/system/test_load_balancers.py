@@ -11,6 +11,7 @@ from packets import (ICMP, IP, SCTP, TCP, UDP, IPv6, SCTPChunkInit, echo_request
 # In blue's subnet, and in none.
 INSIDE = {"v4": "10.1.0.200", "v6": "fd00:1::200"}
 OUTSIDE = {"v4": "198.18.0.10", "v6": "2001:db8:18::10"}
+LENGTH = {"v4": 32, "v6": 128}
 MEMBERS = ("one", "two", "far")
 
 
@@ -25,6 +26,13 @@ def base(make_lab):
     lab.workload("blue-a", "a", "blue")
     lab.workload("red-a", "a", "red")
     lab.workload("red-b", "b", "red")
+    # Another Vrf; Routes lead from it to the virtual addresses, and back.
+    lab.network("green", 3, vrf="t2")
+    lab.workload("green-a", "a", "green")
+    lab.objects += [{"kind": "Route", "name": "there", "vrf": "t2", "nextHops": [{"vrf": "t1"}],
+                     "destinations": [f"{vip}/{LENGTH[family]}" for family, vip in [*INSIDE.items(), *OUTSIDE.items()]]},
+                    {"kind": "Route", "name": "back", "vrf": "t1", "nextHops": [{"vrf": "t2"}],
+                     "destinations": list(lab.networks["green"].prefix.values())}]
     return lab.up()
 
 
@@ -93,7 +101,8 @@ def sound(frame):
     return bytes(again.__class__(bytes(again))) == bytes(frame)
 
 
-@pytest.mark.parametrize("client, vip", [("blue-a", INSIDE), ("blue-a", OUTSIDE), ("red-a", INSIDE), ("red-b", OUTSIDE)])
+@pytest.mark.parametrize("client, vip", [("blue-a", INSIDE), ("blue-a", OUTSIDE), ("red-a", INSIDE), ("red-b", OUTSIDE),
+                                         ("green-a", INSIDE), ("green-a", OUTSIDE)])
 def test_there_and_back(lab, family, client, vip):
     """Members see the client, the client sees the virtual address; on one node and across two."""
     client = lab[client]
@@ -171,6 +180,26 @@ def test_a_member_goes(lab, family):
     lab.dropped(client, to_vip(client, family, port), "translation-gone")
 
 
+def test_a_member_of_tcp_goes(lab, family):
+    """The client is told at once, and need not wait for what never comes."""
+    client, member, sport = lab["red-a"], lab["one"], fresh_port()
+    balancer(lab, "one", "two")
+    balancer(lab, "one", {"port": "two", "drain": True})
+
+    def segment(flags, seq, ack=0):
+        return client.frame(client, TCP(sport=sport, dport=80, flags=flags, seq=seq, ack=ack), family, dst=INSIDE[family],
+                            dst_mac=client.gateway_mac(family))
+
+    lab.passes(client, segment("S", 5), member)
+    lab.passes(member, member.frame(client, TCP(sport=8080, dport=sport, flags="SA", seq=99, ack=6), family), client)
+    lab.passes(client, segment("A", 6, 100), member)
+    balancer(lab, "two")
+    client.wire.drain()
+    client.send(segment("A", 6, 100))
+    reset = client.wire.wait_for(lambda frame: TCP in frame and frame[TCP].flags == "R")
+    assert (ip_of(reset).src, reset[TCP].sport, reset[TCP].dport, reset[TCP].seq) == (INSIDE[family], 80, sport, 100)
+
+
 def test_draining(lab, family):
     """No new connections, and the live ones go on; afterwards it has its share again."""
     client, ports = lab["red-a"], fresh(20)
@@ -208,6 +237,18 @@ def test_hairpin(lab, family, vip):
                        dst_mac=one.gateway_mac(family))
     back = lab.passes(one, answer, one)
     assert (ip_of(back).src, ip_of(back).dst, back[UDP].dport) == (vip[family], one.address[family], sport)
+
+
+def test_hairpin_and_rules(lab, family):
+    """Who is its own client is allowed in as itself, by a rule for its group."""
+    balancer(lab, "one", "two")
+    lab.rules("web", {"direction": "ingress", "protocol": "udp", "remote": {"group": "web"}}, {"direction": "egress"})
+    one = lab["one"]
+    lab.change(one, securityGroups=["web"])
+    lab.change(lab["two"], securityGroups=["web"])
+    assert set(chosen(lab, one, family, fresh(12)).values()) == {"one", "two"}
+    lab.change(one, securityGroups=[])
+    lab.change(lab["two"], securityGroups=[])
 
 
 def test_members_by_address(lab, family):

@@ -273,8 +273,8 @@ int endpoints_compile(struct compile *compile, struct error *err)
 	if (number_ports(compile, &totals, err) < 0)
 		return -1;
 	tables->endpoint_count = (uint32_t)count + 1;
-	// With those of routers outside.
-	all = tables->endpoint_count + (size_t)tables->externals->hop_count;
+	// With those of routers outside, and of who is behind them.
+	all = tables->endpoint_count + (size_t)external_endpoint_count(tables->externals);
 	tables->endpoints = calloc(all, sizeof(*tables->endpoints));
 	tables->details = calloc(all, sizeof(*tables->details));
 	tables->ports = calloc(tables->port_count, sizeof(*tables->ports));

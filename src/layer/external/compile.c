@@ -1,5 +1,6 @@
 #include "layer/external/compile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/prefix_map.h"
@@ -115,7 +116,7 @@ static int compile_network(struct compile *compile, const Sluice__V1__Network *o
 				lookup_key_address(network->domain, &subnet->gateway),
 				network->number))
 			return compile_no_memory(err);
-		if (external_claim_add(compile, network->number, &host, err) < 0)
+		if (external_claim_add(compile, network->number, &host, false, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -239,7 +240,9 @@ int externals_compile(struct compile *compile, struct error *err)
 			return -1;
 	}
 	sort(&tables->externals->inside);
-	return tables->externals->by_vlan.count ? add_hops(compile, err) : 0;
+	if (tables->externals->by_vlan.count && add_hops(compile, err) < 0)
+		return -1;
+	return externals_behind_compile(compile, err);
 }
 
 void externals_place(struct tables *tables)
@@ -259,17 +262,36 @@ void externals_place(struct tables *tables)
 		};
 		ip_format(&hop->address, tables->details[externals->first_endpoint + i].name);
 	}
+	for (uint32_t i = 0; i < externals->behind_count; i++) {
+		const struct external_behind *behind = &externals->behinds[i];
+		const struct network *network = &tables->networks[behind->network];
+		uint32_t index = externals->first_endpoint + externals->hop_count + i;
+
+		tables->endpoints[index] = (struct endpoint){
+			.mac = network->gateway_mac,
+			.gateway_mac = network->gateway_mac,
+			.vni = network->vni,
+			.peer = behind->peer,
+			.port = PORT_UPLINK,
+			.network = behind->network,
+			.mtu = network->mtu,
+		};
+		snprintf(tables->details[index].name, sizeof(tables->details[index].name), "%s",
+			 tables->peers[behind->peer].name);
+	}
 }
 
 // ---- claims
 
 int external_claim_add(const struct compile *compile, uint16_t network,
-		       const struct ip_prefix *prefix, struct error *err)
+		       const struct ip_prefix *prefix, bool quiet, struct error *err)
 {
 	struct tables *tables = compile->tables;
 	const struct network *entry = tables_network(tables, network);
-	struct external_prefix claim = {
-		.network = network, .generation = tables->generation, .prefix = *prefix};
+	struct external_prefix claim = {.network = network,
+					.generation = tables->generation,
+					.quiet = quiet,
+					.prefix = *prefix};
 
 	if (!entry || external_of_vlan(tables, entry->vlan) != entry)
 		return 0;
@@ -287,7 +309,8 @@ void externals_finish(const struct compile *compile)
 		const struct external_prefix *before = external_find_claim(
 			compile->previous, claim->network, &claim->prefix.address);
 
-		if (before && prefix_compare(&before->prefix, &claim->prefix) == 0)
+		if (before && prefix_compare(&before->prefix, &claim->prefix) == 0 &&
+		    before->quiet == claim->quiet)
 			claim->generation = before->generation;
 	}
 }
@@ -318,6 +341,8 @@ void externals_free(struct externals *externals)
 	lookup_free(&externals->by_vlan);
 	lookup_free(&externals->by_hop);
 	lookup_free(&externals->members);
+	lookup_free(&externals->by_behind);
+	free(externals->behinds);
 	free(externals->claims.list);
 	free(externals->inside.list);
 	free(externals->hops);
@@ -330,7 +355,7 @@ static bool prefixes_equal(const struct external_prefixes *a, const struct exter
 		return false;
 	for (uint32_t i = 0; i < b->count; i++)
 		if (compare(&a->list[i], &b->list[i]) != 0 ||
-		    a->list[i].domain != b->list[i].domain)
+		    a->list[i].domain != b->list[i].domain || a->list[i].quiet != b->list[i].quiet)
 			return false;
 	return true;
 }
@@ -371,4 +396,6 @@ void externals_compare(const struct tables *have, const struct tables *want,
 		differences_add(differences, "the subnets that are known outside");
 	if (!hops_equal(have, want))
 		differences_add(differences, "the routers on external networks");
+	if (!lookup_equal(&a->by_behind, &b->by_behind))
+		differences_add(differences, "the nodes that bring connections from outside");
 }

@@ -10,6 +10,8 @@ struct externals;
 // Makes tables->externals: behind the networks, and before the endpoints, of which the routers get
 // the last ones. 0 or -1.
 int externals_compile(struct compile *compile, struct error *err);
+// external/behind.c, part of that.
+int externals_behind_compile(struct compile *compile, struct error *err);
 // The endpoints are there.
 void externals_place(struct tables *tables);
 
@@ -18,8 +20,9 @@ void externals_place(struct tables *tables);
 // what is sent to them; the walk of such a packet begins in that network. `network` is the external
 // network's number. Two claims must not overlap (check_external_prefix sees to that). Nothing is
 // done where this node has no part in the network. 0 or -1.
+// `quiet`: another node answers ARP and ND.
 int external_claim_add(const struct compile *compile, uint16_t network,
-		       const struct ip_prefix *prefix, struct error *err);
+		       const struct ip_prefix *prefix, bool quiet, struct error *err);
 // Behind the last claim.
 void externals_finish(const struct compile *compile);
 

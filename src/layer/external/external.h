@@ -16,6 +16,7 @@ struct external_prefix {
 	uint16_t network;    // number of the external one
 	uint16_t domain;     // of the subnet inside
 	uint32_t generation; // of the tables with which the addresses came to this node
+	bool quiet;	     // another node answers ARP and ND for them
 	struct ip_prefix prefix;
 };
 
@@ -34,6 +35,13 @@ struct external_hop {
 	struct neighbour *neighbour;
 };
 
+// Who is outside, for Ports in a network inside: by way of another node, which leads connections
+// from there to members of LoadBalancers.
+struct external_behind {
+	uint16_t network;
+	uint16_t peer;
+};
+
 struct externals {
 	struct lookup by_vlan; // (VLAN) to the number of the network that this node is in there
 	struct external_prefixes claims;
@@ -42,7 +50,10 @@ struct externals {
 	struct lookup members; // external_member_key to 1: the other nodes that are in a network
 	struct external_hop *hops;
 	uint32_t hop_count;
-	uint32_t first_endpoint; // of the hops, in their order
+	struct lookup by_behind; // (network, peer) to index + 1
+	struct external_behind *behinds;
+	uint32_t behind_count;
+	uint32_t first_endpoint; // of the hops, in their order; then those of the nodes behind
 };
 
 static inline struct lookup_key external_member_key(uint16_t network, uint32_t peer, bool v4)
@@ -81,6 +92,37 @@ static inline const struct external_hop *external_hop_of(const struct tables *ta
 static inline bool external_hop_is_down(const struct external_hop *hop)
 {
 	return atomic_load_explicit(&hop->neighbour->down, memory_order_relaxed);
+}
+
+// The endpoint by which who is outside is reached from the network by way of the node, or 0.
+uint32_t external_find_behind(const struct tables *tables, uint16_t network, uint16_t peer);
+
+// The node that has brought a packet which may be from outside, or 0.
+static inline uint16_t external_brought_by(const struct tables *tables, struct ingress ingress)
+{
+	return tables->externals->behind_count && ingress.port == PORT_UPLINK ? ingress.peer : 0;
+}
+
+// The same of a connection, by its first packet.
+static inline uint16_t flow_brought_by(const struct tables *tables, const struct flow *flow)
+{
+	return external_brought_by(tables,
+				   flow_ingress_get(flow->direction[FLOW_ORIGINAL].ingress));
+}
+
+// Is it a reply to who is outside, and has opened the connection by this node?
+static inline bool external_is_answer(const struct walk *walk)
+{
+	const struct network *network = walk->reply && walk->other
+						? tables_network(walk->tables, walk->other->network)
+						: NULL;
+
+	return network && network->external;
+}
+
+static inline uint32_t external_endpoint_count(const struct externals *externals)
+{
+	return externals->hop_count + externals->behind_count;
 }
 
 // The router's endpoint, or 0 where this node can't reach it.

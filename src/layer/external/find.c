@@ -65,3 +65,12 @@ uint32_t external_find_hop(const struct tables *tables, uint16_t network,
 
 	return index ? externals->first_endpoint + index - 1 : 0;
 }
+
+uint32_t external_find_behind(const struct tables *tables, uint16_t network, uint16_t peer)
+{
+	const struct externals *externals = tables->externals;
+	uint32_t index =
+		lookup_find(&externals->by_behind, (struct lookup_key){{network, peer, 0}});
+
+	return index ? externals->first_endpoint + externals->hop_count + index - 1 : 0;
+}

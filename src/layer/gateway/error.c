@@ -196,7 +196,7 @@ struct ip_address gateway_address(const struct network *network, const struct pa
 	const struct ip_address *found = NULL;
 	bool v4 = ip_is_v4(&packet->source);
 
-	if (reason == DROP_GATEWAY || reason == DROP_NO_MEMBER)
+	if (reason == DROP_GATEWAY || reason == DROP_NO_MEMBER || reason == DROP_TRANSLATION_GONE)
 		return packet->destination;
 	for (uint32_t i = 0; i < network->subnet_count; i++) {
 		const struct subnet *subnet = &network->subnets[i];

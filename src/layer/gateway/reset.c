@@ -29,8 +29,11 @@ static void answer_numbers(const uint8_t *segment, uint32_t size, uint8_t *tcp)
 
 bool gateway_reset_due(const struct packet *packet, enum drop_reason reason)
 {
-	return (reason == DROP_GATEWAY || reason == DROP_NO_MEMBER) && packet->kind == PACKET_IP &&
-	       packet->key.protocol == IPPROTO_TCP && !(packet->tcp_flags & TCP_RST);
+	// A connection whose other end is gone for good.
+	return (reason == DROP_GATEWAY || reason == DROP_NO_MEMBER ||
+		reason == DROP_TRANSLATION_GONE) &&
+	       packet->kind == PACKET_IP && packet->key.protocol == IPPROTO_TCP &&
+	       !(packet->tcp_flags & TCP_RST);
 }
 
 bool gateway_reset_write(struct rte_mbuf *to, const struct rte_mbuf *mbuf,

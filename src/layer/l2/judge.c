@@ -1,5 +1,6 @@
 // Forwarding inside a network: by the destination MAC address, to a Port that the objects name.
 
+#include "layer/external/external.h"
 #include "layer/l2/l2.h"
 
 static enum verdict judge(struct walk *walk, const void *tables)
@@ -17,8 +18,9 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	if (walk->network->external)
 		return VERDICT_NEXT;
 	if (mac_equal(&packet->destination_mac, &walk->network->gateway_mac)) {
-		// The node that has the sender routes; behind a tunnel there are ports only.
-		if (walk->ingress.port == PORT_UPLINK)
+		// The node that has the sender routes; behind a tunnel there are ports only, and
+		// those outside to whom connections are answered that have come by this node.
+		if (walk->ingress.port == PORT_UPLINK && !external_is_answer(walk))
 			return walk_drop(walk, DROP_TUNNEL_DESTINATION);
 		walk_say(walk, "network %s: to its gateway", walk->network->name);
 		return VERDICT_NEXT;

@@ -2,6 +2,7 @@
 // Port that has the destination address, or that a Route names, with new MAC addresses and one hop
 // less.
 
+#include "layer/external/external.h"
 #include "layer/l3/l3.h"
 #include "layer/route/route.h"
 
@@ -18,13 +19,33 @@ static bool is_gateway(const struct walk *walk)
 			   lookup_key_address(walk->network->domain, destination));
 }
 
+// Back to who is outside by the node that has brought the connection: that one knows it. 0: no such
+// connection.
+static uint32_t find_way_back(const struct walk *walk)
+{
+	uint32_t behind = walk->brought_by
+				  ? external_find_behind(walk->tables, walk->network->number,
+							 walk->brought_by)
+				  : 0;
+
+	return behind && !route_find_sender(walk->tables, walk->network->domain, walk->brought_by,
+					    &walk->leaving.destination)
+		       ? behind
+		       : 0;
+}
+
+static const char *what_is(const struct endpoint *endpoint, bool back)
+{
+	return endpoint->external ? "router" : back ? "who is outside, by node" : "port";
+}
+
 static enum verdict judge(struct walk *walk, const void *tables)
 {
 	const struct packet *packet = walk->packet;
 	const struct ip_address *destination = &walk->leaving.destination;
 	char text[IP_TEXT_SIZE];
 	enum drop_reason reason;
-	uint32_t found;
+	uint32_t found, back;
 
 	if (walk->destination || walk->to_gateway)
 		return VERDICT_NEXT;
@@ -47,7 +68,9 @@ static enum verdict judge(struct walk *walk, const void *tables)
 					       ? DROP_NO_HOST
 					       : DROP_NO_ROUTE);
 	}
-	reason = route_resolve(walk, &found);
+	back = find_way_back(walk);
+	found = back;
+	reason = back ? DROP_NONE : route_resolve(walk, &found);
 	if (reason != DROP_NONE)
 		return walk_drop(walk, reason);
 	walk->destination = &walk->tables->endpoints[found];
@@ -63,7 +86,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	walk->action.destination = found;
 	walk->action.flags |= FLOW_ACTION_ROUTE;
 	walk_say(walk, "%s: to %s %s in network %s", ip_format(destination, text),
-		 walk->destination->external ? "router" : "port",
+		 what_is(walk->destination, back),
 		 tables_detail(walk->tables, walk->destination)->name,
 		 walk->tables->networks[walk->destination->network].name);
 	return VERDICT_NEXT;

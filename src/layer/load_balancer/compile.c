@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/maglev.h"
+#include "layer/external/compile.h"
 #include "layer/load_balancer/load_balancer.h"
 
 #define LOAD_BALANCER SLUICE__V1__OBJECT__KIND_LOAD_BALANCER
@@ -157,9 +158,63 @@ static uint8_t protocol_of(const Sluice__V1__BalancedPort *port)
 	}
 }
 
+// With all ports.
+static bool enter_address(struct load_balancers *balancers, const Sluice__V1__LoadBalancer *object,
+			  uint32_t first, uint16_t domain, const struct ip_address *address)
+{
+	if (!lookup_add(&balancers->addresses, lookup_key_address(domain, address), 1))
+		return false;
+	for (uint32_t i = 0; i < object->n_ports; i++)
+		if (!lookup_add(&balancers->services,
+				balancer_service_key(domain, protocol_of(object->ports[i]),
+						     htons((uint16_t)object->ports[i]->port),
+						     address),
+				first + i + 1))
+			return false;
+	return true;
+}
+
+// Does this node answer ARP and ND for the address? The first one does that has one in its subnet.
+static bool is_answered(const struct compile *compile, const Sluice__V1__Network *network,
+			const struct ip_address *address)
+{
+	struct ip_prefix subnet = {.length = 0};
+	struct ip_address own;
+
+	for (size_t i = 0; i < network->n_subnets; i++)
+		if (prefix_parse(network->subnets[i]->cidr, &subnet) &&
+		    ip_in_prefix(address, &subnet))
+			break;
+	for (size_t i = 0; i < network->external->n_addresses; i++)
+		if (ip_parse(network->external->addresses[i]->address, &own) &&
+		    ip_in_prefix(&own, &subnet))
+			return strcmp(network->external->addresses[i]->node, compile->node) == 0;
+	return false;
+}
+
+// On an external network; several LoadBalancers may have it there.
+static bool enter_outside(const struct compile *compile, const Sluice__V1__LoadBalancer *object,
+			  uint32_t first, const struct ip_address *address, struct error *err)
+{
+	struct load_balancers *balancers = compile->tables->load_balancers;
+	const Sluice__V1__Object *outside = object_set_find(
+		compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, object->network);
+	const struct network *network = tables_network(
+		compile->tables, numbers_find(&compile->numbers->networks, object->network));
+	struct ip_prefix host = {.address = *address, .length = 128};
+
+	if (!outside || !network)
+		return true;
+	if (!balancer_has_address(balancers, network->domain, address) &&
+	    external_claim_add(compile, network->number, &host,
+			       !is_answered(compile, outside->network, address), err) < 0)
+		return false;
+	return enter_address(balancers, object, first, network->domain, address);
+}
+
 // Virtual addresses with their ports.
 static bool compile_services(const struct compile *compile, size_t place,
-			     struct load_balancers *balancers)
+			     struct load_balancers *balancers, struct error *err)
 {
 	const Sluice__V1__LoadBalancer *object = balancer_at(compile, place);
 	uint32_t first = balancers->service_count;
@@ -187,15 +242,9 @@ static bool compile_services(const struct compile *compile, size_t place,
 		if (!ip_parse(object->addresses[a], &address))
 			continue;
 		balancers->balancer[place].serves[family_of(&address)] = true;
-		if (!lookup_add(&balancers->addresses, lookup_key_address(domain, &address), 1))
+		if (!enter_address(balancers, object, first, domain, &address) ||
+		    (*object->network && !enter_outside(compile, object, first, &address, err)))
 			return false;
-		for (uint32_t i = 0; i < object->n_ports; i++)
-			if (!lookup_add(&balancers->services,
-					balancer_service_key(
-						domain, protocol_of(object->ports[i]),
-						htons((uint16_t)object->ports[i]->port), &address),
-					first + i + 1))
-				return false;
 	}
 	return true;
 }
@@ -219,7 +268,7 @@ int load_balancers_compile(const struct compile *compile, struct error *err)
 	for (; balancers->count < count; balancers->count++)
 		if (!compile_balancer(compile, balancers->count,
 				      &balancers->balancer[balancers->count]) ||
-		    !compile_services(compile, balancers->count, balancers)) {
+		    !compile_services(compile, balancers->count, balancers, err)) {
 			balancers->count++;
 			return error_set(err, "LoadBalancer/%s: no memory, or more than 65535 Vrfs",
 					 balancer_at(compile, balancers->count - 1)->name);

@@ -11,6 +11,9 @@ struct load_balancers;
 // Whose health is asked for, of tables->load_balancers that are complete but for that. 0 or -1.
 int member_probes_compile(const struct compile *compile, struct error *err);
 
+// nodes.c: which nodes are told. False: no memory.
+bool balancer_nodes_compile(const struct compile *compile);
+
 int load_balancers_compile(const struct compile *compile, struct error *err);
 void load_balancers_free(struct load_balancers *balancers);
 void load_balancers_compare(const struct tables *have, const struct tables *want,

@@ -1,5 +1,6 @@
 #include "layer/load_balancer/health.h"
 #include "layer/load_balancer/load_balancer.h"
+#include "layer/route/route.h"
 #include "layer/spread.h"
 
 // So often another place of the table is looked at; then all members are.
@@ -21,8 +22,10 @@ bool balancer_find_member(const struct tables *tables, const struct flow_key *or
 {
 	const struct load_balancers *balancers = tables->load_balancers;
 	const struct network *network = tables_network(tables, original->network);
+	uint16_t domain =
+		network ? balancer_domain(tables, network->domain, &original->destination) : 0;
 	const struct balanced_service *service =
-		network ? balancer_find(balancers, network->domain, original) : NULL;
+		domain ? balancer_find(balancers, domain, original) : NULL;
 	const struct load_balancer *entry;
 	const struct balancer_member *found;
 
@@ -37,6 +40,17 @@ bool balancer_find_member(const struct tables *tables, const struct flow_key *or
 	return true;
 }
 
+uint16_t balancer_domain(const struct tables *tables, uint16_t domain,
+			 const struct ip_address *address)
+{
+	for (unsigned int i = 0; domain && i < ROUTE_DOMAINS_MAX; i++) {
+		if (balancer_has_address(tables->load_balancers, domain, address))
+			return domain;
+		domain = route_next_domain(tables, domain, address);
+	}
+	return 0;
+}
+
 static bool takes(const struct tables *tables, uint16_t domain,
 		  const struct balancer_member *member, enum balancer_family family)
 {
@@ -45,7 +59,7 @@ static bool takes(const struct tables *tables, uint16_t domain,
 	       tables_find_address(tables, domain, &member->addresses[family]);
 }
 
-const struct balancer_member *balancer_choose(const struct tables *tables, uint16_t domain,
+const struct balancer_member *balancer_choose(const struct tables *tables,
 					      const struct load_balancer *balancer,
 					      const struct flow_key *key)
 {
@@ -59,7 +73,7 @@ const struct balancer_member *balancer_choose(const struct tables *tables, uint1
 		uint32_t place = (uint32_t)((hash >> 32) % spread->size);
 		const struct balancer_member *member = &balancer->members[spread->members[place]];
 
-		if (takes(tables, domain, member, family))
+		if (takes(tables, balancer->domain, member, family))
 			return member;
 		hash = flow_hash_mix(hash ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db);
 	}
@@ -67,7 +81,7 @@ const struct balancer_member *balancer_choose(const struct tables *tables, uint1
 		const struct balancer_member *member =
 			&balancer->members[((hash >> 32) + i) % balancer->member_count];
 
-		if (takes(tables, domain, member, family))
+		if (takes(tables, balancer->domain, member, family))
 			return member;
 	}
 	return NULL;

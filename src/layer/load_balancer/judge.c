@@ -39,7 +39,7 @@ static enum verdict balance(struct walk *walk, const struct balanced_service *se
 			return walk_drop(walk, DROP_TRANSLATION_GONE);
 		}
 	} else {
-		member = balancer_choose(walk->tables, walk->network->domain, balancer, key);
+		member = balancer_choose(walk->tables, balancer, key);
 		if (!member) {
 			walk_say(walk, "LoadBalancer %s: no member takes it", balancer->name);
 			return walk_drop(walk, DROP_NO_MEMBER);
@@ -50,6 +50,7 @@ static enum verdict balance(struct walk *walk, const struct balanced_service *se
 	// Its own client: so that the reply comes back here.
 	if (ip_equal(&walk->leaving.destination, &key->source))
 		walk->leaving.source = key->destination;
+	walk->domain = balancer->domain;
 	walk_translate(walk);
 	walk->action.flags |= FLOW_ACTION_BALANCED;
 	walk_say(walk, "LoadBalancer %s: to member %s, %s port %u", balancer->name, member->name,
@@ -62,13 +63,16 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	const struct load_balancers *balancers = walk->tables->load_balancers;
 	const struct packet *packet = walk->packet;
 	const struct balanced_service *service;
-	uint16_t domain = walk->network->domain;
+	uint16_t domain;
 	char text[IP_TEXT_SIZE];
 
 	// Inside the network, or a reply: not for a virtual address.
 	if (walk->destination || walk->reply)
 		return VERDICT_NEXT;
-	if (!balancers->count || !balancer_has_address(balancers, domain, &packet->destination)) {
+	domain = balancers->count ? balancer_domain(walk->tables, walk->network->domain,
+						    &packet->destination)
+				  : 0;
+	if (!domain) {
 		if (!(walk->before & FLOW_ACTION_BALANCED))
 			return VERDICT_NEXT;
 		walk_say(walk, "%s is no virtual address any more",

@@ -42,7 +42,7 @@ struct balancer_spread {
 
 struct load_balancer {
 	char name[TABLES_NAME_SIZE];
-	uint16_t domain;
+	uint16_t domain;		// of the members
 	bool serves[BALANCER_FAMILIES]; // has virtual addresses of the family
 	bool by_client;
 	char health_path[256]; // of HTTP
@@ -90,6 +90,7 @@ struct balancer_node {
 };
 
 struct load_balancers {
+	// In the domain of the members, and in that of an external network.
 	struct lookup addresses; // (domain, virtual address) to 1
 	struct lookup services;	 // (domain, protocol, port, virtual address) to index + 1
 	struct balanced_service *service;
@@ -121,6 +122,11 @@ static inline bool balancer_has_address(const struct load_balancers *balancers, 
 	return lookup_find(&balancers->addresses, lookup_key_address(domain, address)) != 0;
 }
 
+// The domain in which the address is a virtual one, for who is in `domain`: that one, or one that a
+// Route leads to. 0: it is none.
+uint16_t balancer_domain(const struct tables *tables, uint16_t domain,
+			 const struct ip_address *address);
+
 // What the key's destination is, or NULL.
 const struct balanced_service *balancer_find(const struct load_balancers *balancers,
 					     uint16_t domain, const struct flow_key *key);
@@ -130,8 +136,8 @@ const struct balanced_service *balancer_find(const struct load_balancers *balanc
 bool balancer_find_member(const struct tables *tables, const struct flow_key *original,
 			  const struct flow_key *back, uint32_t *balancer, uint32_t *member);
 
-// The member that takes a new connection with this key in `domain`, or NULL: none can.
-const struct balancer_member *balancer_choose(const struct tables *tables, uint16_t domain,
+// The member that takes a new connection with this key, or NULL: none can.
+const struct balancer_member *balancer_choose(const struct tables *tables,
 					      const struct load_balancer *balancer,
 					      const struct flow_key *key);
 

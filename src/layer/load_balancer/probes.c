@@ -104,36 +104,6 @@ static int add_probe(const struct compile *compile, uint32_t place, uint32_t ind
 	return 0;
 }
 
-static int compare_nodes(const void *a, const void *b)
-{
-	const struct balancer_node *x = a, *y = b;
-
-	return x->domain != y->domain ? (int)x->domain - (int)y->domain
-				      : (int)x->peer - (int)y->peer;
-}
-
-// Those with Ports in a domain that has virtual addresses.
-static bool find_nodes(const struct tables *tables, struct load_balancers *balancers)
-{
-	uint32_t count = 0, kept = 0;
-
-	balancers->nodes = calloc(tables->endpoint_count + (size_t)1, sizeof(*balancers->nodes));
-	if (!balancers->nodes)
-		return false;
-	for (uint32_t i = 1; i < tables->endpoint_count; i++)
-		if (tables->endpoints[i].peer)
-			balancers->nodes[count++] = (struct balancer_node){
-				.domain = tables->networks[tables->endpoints[i].network].domain,
-				.peer = tables->endpoints[i].peer};
-	if (count)
-		qsort(balancers->nodes, count, sizeof(*balancers->nodes), compare_nodes);
-	for (uint32_t i = 0; i < count; i++)
-		if (!kept || compare_nodes(&balancers->nodes[kept - 1], &balancers->nodes[i]) != 0)
-			balancers->nodes[kept++] = balancers->nodes[i];
-	balancers->node_count = kept;
-	return true;
-}
-
 int member_probes_compile(const struct compile *compile, struct error *err)
 {
 	struct load_balancers *balancers = compile->tables->load_balancers;
@@ -145,7 +115,7 @@ int member_probes_compile(const struct compile *compile, struct error *err)
 	if (!members)
 		return 0;
 	balancers->probes = calloc(members * BALANCER_FAMILIES, sizeof(*balancers->probes));
-	if (!balancers->probes || !find_nodes(compile->tables, balancers))
+	if (!balancers->probes || !balancer_nodes_compile(compile))
 		return compile_no_memory(err);
 	for (uint32_t i = 0; i < balancers->count; i++) {
 		const struct load_balancer *balancer = &balancers->balancer[i];

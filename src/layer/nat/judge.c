@@ -2,6 +2,7 @@
 
 #include "layer/external/external.h"
 #include "layer/l3/l3.h"
+#include "layer/load_balancer/load_balancer.h"
 #include "layer/nat/expected.h"
 #include "layer/nat/tables.h"
 #include "packet/family.h"
@@ -221,6 +222,14 @@ static enum verdict lead_to_v4(struct walk *walk, const struct nat *by)
 	return VERDICT_NEXT;
 }
 
+// To a member of a LoadBalancer, or its reply.
+static bool is_balanced(const struct walk *walk)
+{
+	return walk->action.flags & FLOW_ACTION_BALANCED ||
+	       (walk->reply && balancer_has_address(walk->tables->load_balancers,
+						    walk->network->domain, &walk->leaving.source));
+}
+
 static enum verdict judge_destination(struct walk *walk, const void *tables)
 {
 	const struct nat_tables *nat = walk->tables->nat;
@@ -228,7 +237,8 @@ static enum verdict judge_destination(struct walk *walk, const void *tables)
 	struct target target;
 	char text[IP_TEXT_SIZE];
 
-	if (!walk->network->external && walk->other && walk_translates(walk)) {
+	if (!walk->network->external && walk->other && walk_translates(walk) &&
+	    !is_balanced(walk)) {
 		// To an end in another Vrf, that both ends see by addresses outside.
 		const struct network *home = tables_network(walk->tables, walk->other->network);
 
@@ -386,6 +396,11 @@ static enum verdict translate_source(struct walk *walk)
 	if (!walk->destination || !walk->destination->external || walk->network->external)
 		return VERDICT_NEXT;
 	network = walk->destination->network;
+	// From a virtual address there, by the connection's own translation.
+	if (walk->other && walk->reply &&
+	    balancer_has_address(walk->tables->load_balancers,
+				 walk->tables->networks[network].domain, &walk->leaving.source))
+		return VERDICT_NEXT;
 	if (walk->other) {
 		if (holds_out(walk, nat, domain, network))
 			return VERDICT_NEXT;

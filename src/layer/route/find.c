@@ -186,3 +186,39 @@ bool route_leads_out(const struct tables *tables, uint16_t domain, const struct 
 	}
 	return false;
 }
+
+// The Route by which an address goes that no Port and no longer prefix of a subnet has, or NULL.
+static const struct route *find_beyond(const struct tables *tables, uint16_t domain,
+				       const struct ip_address *address)
+{
+	const struct domain_prefix *subnet = tables_find_subnet(tables, domain, address);
+	uint32_t length = 0;
+	const struct route *route = find(tables, domain, address, &length);
+
+	if (!route || (subnet && length <= subnet->prefix.length) ||
+	    tables_find_address(tables, domain, address))
+		return NULL;
+	return route;
+}
+
+uint16_t route_next_domain(const struct tables *tables, uint16_t domain,
+			   const struct ip_address *address)
+{
+	const struct route *route = find_beyond(tables, domain, address);
+
+	return route && route->hop_count ? route->hops[0].domain : 0;
+}
+
+bool route_is_outside(const struct tables *tables, uint16_t domain,
+		      const struct ip_address *address)
+{
+	for (unsigned int i = 0; domain && i < ROUTE_DOMAINS_MAX; i++) {
+		const struct route *route = find_beyond(tables, domain, address);
+
+		for (uint32_t hop = 0; route && hop < route->hop_count; hop++)
+			if (route->hops[hop].external)
+				return true;
+		domain = route && route->hop_count ? route->hops[0].domain : 0;
+	}
+	return false;
+}

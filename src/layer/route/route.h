@@ -68,6 +68,15 @@ enum drop_reason route_resolve(struct walk *walk, uint32_t *endpoint);
 bool route_leads_out(const struct tables *tables, uint16_t domain, const struct ip_address *address,
 		     uint16_t network);
 
+// Is the address outside: does a Route for it lead to a router, whether this node can reach that or
+// not?
+bool route_is_outside(const struct tables *tables, uint16_t domain,
+		      const struct ip_address *address);
+
+// The domain in which an address that is nobody's in this one is looked for, by a Route; 0: none.
+uint16_t route_next_domain(const struct tables *tables, uint16_t domain,
+			   const struct ip_address *address);
+
 // Is the address one of the peer's Ports in `domain`, or in another domain that a Route for it
 // leads to? Returns an endpoint of the peer, or 0.
 uint32_t route_find_sender(const struct tables *tables, uint16_t domain, uint16_t peer,

@@ -157,7 +157,9 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		return VERDICT_NEXT;
 	}
 	question.key = &arrives;
-	question.remote = &arrives.source;
+	// By a virtual address a workload may come to itself: it is asked for as the client that it
+	// is, and not as what it sees.
+	question.remote = opener == other ? &sent.source : &arrives.source;
 	return judge_end(walk, &question, other, POLICY_INGRESS);
 }
 

@@ -1,8 +1,24 @@
-// A node is trusted with its own ports' addresses and with nobody else's.
+// A node is trusted with its own ports' addresses and with nobody else's; one that brings
+// connections from outside to members of LoadBalancers, also with those that are outside.
 
 #include "layer/allowed_address/allowed_address.h"
+#include "layer/external/external.h"
+#include "layer/load_balancer/load_balancer.h"
 #include "layer/route/route.h"
 #include "layer/tunnel/tunnel.h"
+
+// Who replies to a workload of this node may be a member in another Vrf: that of the virtual
+// address.
+static uint32_t find_member(const struct walk *walk, uint16_t peer,
+			    const struct ip_address *address)
+{
+	uint16_t home = walk->reply && walk->other
+				? balancer_domain(walk->tables, walk->network->domain,
+						  &walk->other->destination)
+				: 0;
+
+	return home ? route_find_sender(walk->tables, home, peer, address) : 0;
+}
 
 static bool source_allowed(struct walk *walk, bool routed)
 {
@@ -14,9 +30,12 @@ static bool source_allowed(struct walk *walk, bool routed)
 
 	if (routed) {
 		sender = route_find_sender(tables, domain, peer, address);
+		if (!sender)
+			sender = find_member(walk, peer, address);
 		if (sender)
 			walk->source = &tables->endpoints[sender];
-		return sender;
+		return sender || (external_find_behind(tables, walk->network->number, peer) &&
+				  route_is_outside(tables, domain, address));
 	}
 	by_mac = tables_endpoint(
 		tables, tables_find_mac(tables, walk->network->number, &walk->packet->source_mac));
@@ -46,7 +65,8 @@ static enum verdict judge_source(struct walk *walk, const void *tables)
 			 walk->tables->peers[walk->ingress.peer].name);
 		return walk_drop(walk, DROP_TUNNEL_SOURCE);
 	}
-	walk_say(walk, "%s is a port of node %s", ip_format(&walk->packet->source, text),
+	walk_say(walk, "%s is %s node %s", ip_format(&walk->packet->source, text),
+		 walk->source ? "a port of" : "outside, by",
 		 walk->tables->peers[walk->ingress.peer].name);
 	return VERDICT_NEXT;
 }
@@ -56,6 +76,7 @@ static enum verdict judge(struct walk *walk, const void *tables)
 	const struct endpoint *to = walk->destination;
 	const struct peer *peer;
 	char text[IP_TEXT_SIZE];
+	bool vnis;
 
 	if (!to)
 		return VERDICT_NEXT;
@@ -63,17 +84,19 @@ static enum verdict judge(struct walk *walk, const void *tables)
 		walk->action.port = to->port;
 		return VERDICT_NEXT;
 	}
-	// What came through the tunnel, or from outside, ends here: no node relays for another.
-	if (walk->ingress.port == PORT_UPLINK)
+	// What came through the tunnel, or from outside, ends here: no node relays for another, but
+	// to members of LoadBalancers.
+	if (walk->ingress.port == PORT_UPLINK &&
+	    !(walk->network->external && (walk->action.flags & FLOW_ACTION_BALANCED)))
 		return walk_drop(walk, DROP_TUNNEL_DESTINATION);
 	peer = &walk->tables->peers[to->peer];
 	// Without a VNI of the sender's network the reply, which travels under it, could not come
 	// back.
-	if (!walk->tables->underlay.present || !to->vni || !walk->network->vni || !peer->number) {
+	vnis = to->vni && (walk->network->vni || walk->network->external);
+	if (!walk->tables->underlay.present || !vnis || !peer->number) {
 		walk_say(walk, "node %s cannot be reached: %s",
 			 peer->number ? peer->name : "of the destination",
-			 to->vni && walk->network->vni ? "no uplink on both nodes"
-						       : "the network has no VNI");
+			 vnis ? "no uplink on both nodes" : "the network has no VNI");
 		return walk_drop(walk, DROP_NO_UPLINK);
 	}
 	if (!peer->next_hop) {

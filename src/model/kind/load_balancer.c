@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/kind/check.h"
-#include "model/kind/subnets.h"
+#include "model/kind/load_balancer_private.h"
 #include "model/memory.h"
 #include "model/object.h"
 
@@ -16,27 +16,6 @@
 
 #define ADDRESSES_MAX 16
 #define PORTS_MAX     64
-#define MEMBERS_MAX   1000
-#define WEIGHT_MAX    100
-
-#define V4 1u
-#define V6 2u
-
-// An address in a Vrf, who has it, and where.
-struct holder {
-	const Sluice__V1__Object *object;
-	char field[CHECK_PATH_SIZE];
-};
-
-struct maps {
-	struct key_map *held; // of holders: Ports' addresses and those that they may use
-	struct key_map *own;  // of holders: virtual addresses, the first one's
-	struct key_map *services;
-	struct subnets subnets;
-	struct holder **holders;
-	size_t count;
-	size_t capacity;
-};
 
 #define KEY_SIZE 1200
 
@@ -71,8 +50,8 @@ static const struct holder *hold(struct maps *maps, struct key_map *map, const c
 	return other;
 }
 
-static const struct holder *find(struct key_map *map, const char *vrf,
-				 const struct ip_address *address)
+const struct holder *balancer_find_holder(struct key_map *map, const char *vrf,
+					  const struct ip_address *address)
 {
 	char key[KEY_SIZE];
 	size_t size = make_key(key, vrf, address, sizeof(*address));
@@ -80,8 +59,8 @@ static const struct holder *find(struct key_map *map, const char *vrf,
 	return size ? key_map_find(map, key, size) : NULL;
 }
 
-static const Sluice__V1__Network *network_of(const struct check *check,
-					     const Sluice__V1__Port *port)
+const Sluice__V1__Network *balancer_network_of(const struct check *check,
+					       const Sluice__V1__Port *port)
 {
 	const Sluice__V1__Object *object = object_set_find(check->set, NETWORK, port->network);
 
@@ -93,7 +72,7 @@ static void add_ports(struct check *check, struct maps *maps)
 	for (size_t i = 0; i < check_count(check, PORT); i++) {
 		const Sluice__V1__Object *object = check_at(check, PORT, i);
 		const Sluice__V1__Port *port = object->port;
-		const Sluice__V1__Network *network = network_of(check, port);
+		const Sluice__V1__Network *network = balancer_network_of(check, port);
 		struct ip_address address;
 		struct ip_prefix prefix;
 
@@ -112,9 +91,8 @@ static void add_ports(struct check *check, struct maps *maps)
 	}
 }
 
-// Not the gateway's, nor one that no host has; `must`: a subnet has to hold it.
-static bool place_check(struct check *check, const Sluice__V1__Object *object, const char *field,
-			const struct ip_address *address, const struct maps *maps, bool must)
+bool balancer_place_check(struct check *check, const Sluice__V1__Object *object, const char *field,
+			  const struct ip_address *address, const struct maps *maps, bool must)
 {
 	const char *vrf = object->load_balancer->vrf;
 	const struct vrf_subnet *found = subnets_find(&maps->subnets, vrf, address);
@@ -140,8 +118,9 @@ static bool place_check(struct check *check, const Sluice__V1__Object *object, c
 	return false;
 }
 
-static void services_check(struct check *check, const Sluice__V1__Object *object, size_t index,
-			   const struct ip_address *address, struct maps *maps)
+// `scope`: a Vrf, or an external network.
+static void services_check(struct check *check, const Sluice__V1__Object *object, const char *scope,
+			   size_t index, const struct ip_address *address, struct maps *maps)
 {
 	const Sluice__V1__LoadBalancer *balancer = object->load_balancer;
 	char text[IP_TEXT_SIZE];
@@ -153,13 +132,15 @@ static void services_check(struct check *check, const Sluice__V1__Object *object
 			uint32_t protocol, port;
 		} service = {*address, port->protocol ? port->protocol : 1, port->port};
 		const struct holder *other =
-			hold(maps, maps->services, balancer->vrf, &service, sizeof(service), object,
+			hold(maps, maps->services, scope, &service, sizeof(service), object,
 			     CHECK_PATH("addresses[%zu]", index));
 
 		if (!other)
 			continue;
-		// Its own are reported already.
-		if (other->object != object)
+		// Its own are reported already, and so are those of the Vrf.
+		if (other->object != object &&
+		    (scope == balancer->vrf ||
+		     strcmp(other->object->load_balancer->vrf, balancer->vrf) != 0))
 			problem_other(problems_add(check->problems, object,
 						   CHECK_PATH("addresses[%zu]", index),
 						   "LoadBalancer/%s has %s with port %u already",
@@ -167,6 +148,27 @@ static void services_check(struct check *check, const Sluice__V1__Object *object
 						   ip_format(address, text), port->port),
 				      other->object, other->field);
 	}
+}
+
+// On an external network, where several LoadBalancers may have it.
+static bool outside_check(struct check *check, const Sluice__V1__Object *object, size_t index,
+			  const struct ip_address *address, struct maps *maps)
+{
+	const char *network = object->load_balancer->network;
+	const char *field = CHECK_PATH("addresses[%zu]", index);
+	const Sluice__V1__Object *outside = object_set_find(check->set, NETWORK, network);
+	struct ip_prefix host = {.address = *address, .length = 128};
+	char scope[CHECK_PATH_SIZE];
+
+	if (!outside || !outside->network->external)
+		return false;
+	// No Vrf has such a name.
+	check_path(scope, "Network/%s", network);
+	if (!hold(maps, maps->own, scope, address, sizeof(*address), object, field) &&
+	    !check_external_prefix(check, object, field, network, &host))
+		return false;
+	services_check(check, object, scope, index, address, maps);
+	return true;
 }
 
 // Returns the address's family.
@@ -185,9 +187,9 @@ static unsigned int address_check(struct check *check, const Sluice__V1__Object 
 		problems_add(check->problems, object, field, "%s is a link-local address", text);
 		return 0;
 	}
-	if (!*balancer->vrf || !place_check(check, object, field, &address, maps, false))
+	if (!*balancer->vrf || !balancer_place_check(check, object, field, &address, maps, false))
 		return 0;
-	other = find(maps->held, balancer->vrf, &address);
+	other = balancer_find_holder(maps->held, balancer->vrf, &address);
 	if (other) {
 		problem_other(problems_add(check->problems, object, field, "Port/%s has %s already",
 					   object_name(other->object), text),
@@ -199,7 +201,9 @@ static unsigned int address_check(struct check *check, const Sluice__V1__Object 
 		problems_add(check->problems, object, field, "%s is given twice", text);
 		return 0;
 	}
-	services_check(check, object, index, &address, maps);
+	if (*balancer->network && !outside_check(check, object, index, &address, maps))
+		return 0;
+	services_check(check, object, balancer->vrf, index, &address, maps);
 	return ip_is_v4(&address) ? V4 : V6;
 }
 
@@ -227,131 +231,6 @@ static void ports_check(struct check *check, const Sluice__V1__Object *object)
 	key_map_free(seen);
 }
 
-// Returns its family; 0 where it can't be one.
-static unsigned int address_member_check(struct check *check, const Sluice__V1__Object *object,
-					 const char *field, const char *text, struct maps *maps,
-					 struct key_map *seen)
-{
-	const char *vrf = object->load_balancer->vrf;
-	const struct holder *balancer;
-	struct ip_address address;
-
-	if (!check_address(check, object, field, text, &address) ||
-	    !check_host_address(check, object, field, &address) || !*vrf)
-		return 0;
-	if (key_map_add(seen, &address, sizeof(address), object))
-		problems_add(check->problems, object, field, "%s is given twice", text);
-	balancer = find(maps->own, vrf, &address);
-	if (balancer && balancer->object == object)
-		problems_add(check->problems, object, field,
-			     "%s is a virtual address of this LoadBalancer: it would be its own "
-			     "member",
-			     text);
-	else if (balancer)
-		problem_other(problems_add(check->problems, object, field,
-					   "%s is a virtual address of LoadBalancer/%s", text,
-					   object_name(balancer->object)),
-			      balancer->object, balancer->field);
-	else if (place_check(check, object, field, &address, maps, true))
-		return ip_is_v4(&address) ? V4 : V6;
-	return 0;
-}
-
-static unsigned int port_member_check(struct check *check, const Sluice__V1__Object *object,
-				      const char *field, const char *name, struct key_map *seen)
-{
-	const char *vrf = object->load_balancer->vrf;
-	const Sluice__V1__Network *network;
-	const Sluice__V1__Object *port;
-	unsigned int families = 0;
-	struct ip_address address;
-	bool twice = false;
-
-	if (!check_reference(check, object, field, PORT, name))
-		return 0;
-	port = object_set_find(check->set, PORT, name);
-	network = network_of(check, port->port);
-	if (network && *vrf && strcmp(network->vrf, vrf) != 0) {
-		problem_other(problems_add(check->problems, object, field,
-					   "can't be reached: Port/%s is in Network/%s, which is "
-					   "not in Vrf/%s",
-					   name, network->name, vrf),
-			      port, "network");
-		return 0;
-	}
-	for (size_t i = 0; i < port->port->n_addresses; i++) {
-		if (!ip_parse(port->port->addresses[i], &address))
-			continue;
-		families |= ip_is_v4(&address) ? V4 : V6;
-		twice |= key_map_add(seen, &address, sizeof(address), object) != NULL;
-	}
-	if (twice)
-		problems_add(check->problems, object, field, "'%s' is given twice", name);
-	if (!families)
-		problem_other(problems_add(check->problems, object, field, "Port/%s has no address",
-					   name),
-			      port, "addresses");
-	return families;
-}
-
-static unsigned int member_check(struct check *check, const Sluice__V1__Object *object,
-				 size_t index, struct maps *maps, struct key_map *seen)
-{
-	const Sluice__V1__Member *member = object->load_balancer->members[index];
-
-	if (member->has_weight_case && member->weight > WEIGHT_MAX)
-		problems_add(check->problems, object, CHECK_PATH("members[%zu].weight", index),
-			     "%u is not 0 to %d", member->weight, WEIGHT_MAX);
-	switch (member->member_case) {
-	case SLUICE__V1__MEMBER__MEMBER_ADDRESS:
-		return address_member_check(check, object,
-					    CHECK_PATH("members[%zu].address", index),
-					    member->address, maps, seen);
-	case SLUICE__V1__MEMBER__MEMBER_PORT:
-		return port_member_check(check, object, CHECK_PATH("members[%zu].port", index),
-					 member->port, seen);
-	default: // reported by the check that all messages have
-		return 0;
-	}
-}
-
-// `families`: of the virtual addresses.
-static void members_check(struct check *check, const Sluice__V1__Object *object,
-			  unsigned int families, struct maps *maps)
-{
-	const Sluice__V1__LoadBalancer *balancer = object->load_balancer;
-	struct key_map *seen = key_map_new();
-	unsigned int served = 0;
-	bool sound = true;
-	uint64_t sum = 0;
-
-	if (!balancer->n_members)
-		problems_add(check->problems, object, "members", "missing");
-	if (balancer->n_members > MEMBERS_MAX)
-		problems_add(check->problems, object, "members", "more than %d", MEMBERS_MAX);
-	for (size_t i = 0; i < balancer->n_members; i++) {
-		const Sluice__V1__Member *member = balancer->members[i];
-		unsigned int own = member_check(check, object, i, maps, seen);
-
-		sound &= own != 0;
-		served |= own;
-		sum += member->has_weight_case ? member->weight : 1;
-		if (own && families && !(own & families))
-			problems_add(check->problems, object, CHECK_PATH("members[%zu]", i),
-				     "is %s, and no virtual address is",
-				     own == V4 ? "IPv4" : "IPv6");
-	}
-	key_map_free(seen);
-	if (balancer->n_members && !sum)
-		problems_add(check->problems, object, "members",
-			     "the weights sum to zero: nobody gets a connection");
-	if (sound && balancer->n_members && families & ~served)
-		problems_add(check->problems, object, "members",
-			     "no member has an %s address, and a virtual address is %s",
-			     families & ~served & V4 ? "IPv4" : "IPv6",
-			     families & ~served & V4 ? "IPv4" : "IPv6");
-}
-
 void load_balancer_check(struct check *check)
 {
 	size_t count = check_count(check, LOAD_BALANCER);
@@ -371,6 +250,8 @@ void load_balancer_check(struct check *check)
 		const Sluice__V1__LoadBalancer *balancer = object->load_balancer;
 
 		check_reference(check, object, "vrf", VRF, balancer->vrf);
+		if (*balancer->network)
+			check_external_reference(check, object, "network", balancer->network);
 		if (!balancer->n_addresses)
 			problems_add(check->problems, object, "addresses", "missing");
 		if (balancer->n_addresses > ADDRESSES_MAX)
@@ -384,7 +265,7 @@ void load_balancer_check(struct check *check)
 		const Sluice__V1__Object *object = check_at(check, LOAD_BALANCER, i);
 
 		ports_check(check, object);
-		members_check(check, object, families[i], &maps);
+		check_members(check, object, families[i], &maps);
 		if (object->load_balancer->health_check)
 			check_health(check, object, object->load_balancer->health_check);
 	}
