@@ -122,7 +122,7 @@ class World:
                 lab.objects.append(outside.route(name=f"out-{vrf}", vrf=vrf, destinations=list(OUTSIDE_PREFIX.values())))
 
     def balancer(self, vrf, inside):
-        """Addresses in a subnet of the Vrf, or elsewhere; members on either node."""
+        """Addresses in a subnet of the Vrf, elsewhere, or on the external network; members on either node."""
         rng, lab = self.rng, self.lab
         network = rng.choice([lab.workloads[name].network for name in inside])
         number = len(self.virtual["v4"]) + 1
@@ -131,6 +131,12 @@ class World:
                      for family in FAMILIES}
         ports = [{"protocol": protocol, "port": port, **({"memberPort": rng.choice(PORTS)} if rng.random() < .4 else {})}
                  for protocol, port in {(rng.choice(["tcp", "tcp", "udp", "sctp"]), rng.choice(PORTS)) for _ in range(4)}]
+        outside_too = {}
+        if self.router and rng.random() < .5:
+            outside_too = {"network": "internet"}
+            addresses = {family: outside.at(family, 90 + number) for family in FAMILIES}
+            for family in FAMILIES:
+                self.public[family].append(addresses[family])
         # One of them is here for sure, and has a weight.
         members = [{"port": name} if not i or rng.random() < .7 else
                    {"address": lab.workloads[name].address[rng.choice(FAMILIES)]}
@@ -138,7 +144,8 @@ class World:
         for member in members[1:]:
             member |= rng.choice([{}, {}, {"weight": rng.randint(0, 3)}, {"drain": True}])
         lab.objects.append({"kind": "LoadBalancer", "name": f"lb-{vrf}", "vrf": vrf, "addresses": list(addresses.values()),
-                            "ports": ports, "members": members, "affinity": rng.choice(["none", "client-address"])})
+                            "ports": ports, "members": members, "affinity": rng.choice(["none", "client-address"]),
+                            **outside_too})
         for family in FAMILIES:
             self.virtual[family].append(addresses[family])
             self.targets[vrf] += [(addresses[family], port["protocol"], port["port"]) for port in ports]

@@ -190,8 +190,8 @@ def test_a_member_of_tcp_goes(lab, family):
         return client.frame(client, TCP(sport=sport, dport=80, flags=flags, seq=seq, ack=ack), family, dst=INSIDE[family],
                             dst_mac=client.gateway_mac(family))
 
-    lab.passes(client, segment("S", 5), member)
-    lab.passes(member, member.frame(client, TCP(sport=8080, dport=sport, flags="SA", seq=99, ack=6), family), client)
+    port = lab.passes(client, segment("S", 5), member)[TCP].sport
+    lab.passes(member, member.frame(client, TCP(sport=8080, dport=port, flags="SA", seq=99, ack=6), family), client)
     lab.passes(client, segment("A", 6, 100), member)
     balancer(lab, "two")
     client.wire.drain()

@@ -51,4 +51,6 @@ def test_tour(no_demo, tmp_path):
     assert re.search(r"Route out: by port web-[12]$", by_block[8], re.M) and "allow to uplink" in by_block[8]
     nat, = [block for block in by_block if "Nat nat: from 10.1.0.11 port 40000 as 198.51.100.6" in block]
     assert "Nat nat: 64:ff9b::c000:250 is 192.0.2.80" in nat and nat.count("allow to uplink") == 2
+    balanced, = [block for block in by_block if "200 from 10.2.0.100" in block]
+    assert re.search(r"LoadBalancer web: to member web-[12],", balanced) and balanced.count("state: up") == 4
     assert not os.path.exists("/run/sluice-demo")
