@@ -168,6 +168,9 @@ void control_close(struct control *control)
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		if (!control->ports[number])
 			continue;
+		// The next process goes on with it, as with the connections.
+		if (control->ports[number]->port)
+			control->ports[number]->port->stays = true;
 		port_close(control->ports[number]->port);
 		free(control->ports[number]->counters);
 		free(control->ports[number]);

@@ -186,6 +186,8 @@ struct port {
 	bool gone;
 	// Another process has the device now: closing leaves it as it is.
 	bool handed_over;
+	// What was made for it is to be there for the next process, too. Set before it is closed.
+	bool stays;
 	// PORT_OFFLOAD_ bits. A guest's may change while it runs: written by any thread, relaxed.
 	uint32_t offloads;
 	// Queues on which the other end takes packets, a bit each: a guest may use fewer than the

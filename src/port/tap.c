@@ -1,4 +1,6 @@
-// A tap interface of the kernel's, made here: in Sluice's own network namespace or a named one.
+// A tap interface of the kernel's, made here: in Sluice's own network namespace or a named one. It
+// stays where the process ends, with its addresses and routes, and the next one goes on with it; by
+// its alias it is known whose it is. It goes with its Port.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 
 #include "port/driver.h"
 #include "port/interface.h"
+#include "port/interface_alias.h"
 #include "port/landing.h"
 #include "port/offload.h"
 #include "port/parts.h"
@@ -192,7 +195,9 @@ static void tap_close(struct port *base)
 	struct tap_port *port = (struct tap_port *)base;
 	int i;
 
-	// The interface goes with its last descriptor.
+	// Then the interface goes with its last descriptor.
+	if (!base->stays && !base->handed_over && port->fds[0] >= 0)
+		ioctl(port->fds[0], TUNSETPERSIST, 0);
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		if (port->fds[i] >= 0)
 			close(port->fds[i]);
@@ -214,6 +219,8 @@ struct tap_making {
 	struct tap_port *port;
 	const struct port_device *device;
 	struct error *err;
+	char alias[INTERFACE_ALIAS_SIZE];
+	bool found; // an earlier process has made it
 	int result;
 };
 
@@ -242,7 +249,7 @@ static int queue_attach(const struct tap_making *making, int index)
 	if (making->port->port.queues > 1)
 		request.ifr_flags |= IFF_MULTI_QUEUE;
 	// An interface that somebody else made is not taken over.
-	if (index == 0)
+	if (index == 0 && !making->found)
 		request.ifr_flags = (short)(request.ifr_flags | IFF_TUN_EXCL);
 	memcpy(request.ifr_name, name, strlen(name));
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -315,6 +322,7 @@ static void *tap_make(void *argument)
 	making->result = -1;
 	if (device->netns[0] && netns_enter(device->netns, making->err) < 0)
 		return NULL;
+	making->found = interface_alias_is(device->name, making->alias);
 	for (i = 0; i < making->port->port.queues; i++)
 		if (queue_attach(making, i) < 0)
 			return NULL;
@@ -325,6 +333,11 @@ static void *tap_make(void *argument)
 	}
 	making->result = interface_configure(making, fd);
 	close(fd);
+	if (making->result == 0 && !making->found)
+		making->result = interface_alias_set(device->name, making->alias, making->err);
+	// Last, so that none is left behind that nobody knows.
+	if (making->result == 0 && ioctl(making->port->fds[0], TUNSETPERSIST, 1) < 0)
+		making->result = error_errno(making->err, "tap %s: to stay", device->name);
 	return NULL;
 }
 
@@ -375,10 +388,13 @@ int tap_port_open(const char *name, const struct port_device *device,
 			return 0;
 		}
 		error_prefix(err, "tap %s", device->name);
+		// It is the other process's still.
+		port->port.handed_over = true;
 		tap_close(&port->port);
 		return -1;
 	}
 	making.port = port;
+	snprintf(making.alias, sizeof(making.alias), "sluice %s", name);
 	errno = pthread_create(&thread, NULL, tap_make, &making);
 	if (errno) {
 		error_errno(err, "tap %s: thread", device->name);

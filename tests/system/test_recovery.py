@@ -198,3 +198,35 @@ def test_nowhere_to_be_kept(lab, node):
         made.close()
     node.options = options
     restart(node)
+
+
+def links(workload):
+    return netns.run("ip", "-n", workload.netns, "-o", "link", "show", "type", "tun")
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_taps_stay(one_lab, end):
+    """An interface that Sluice made is there for its next process, with addresses and routes, and goes with its Port."""
+    lab = one_lab()
+    node = lab.nodes["a"]
+    lab.network("blue", 1)
+    for name in ("one", "two"):
+        lab.workload(name, "a", "blue", kernel=True)
+    lab.up()
+    client, accepted = lab["one"].connection(lab["two"], 80, "v6")
+    before = links(lab["one"])
+    assert "alias sluice one" in before
+    getattr(node, end)()
+    assert links(lab["one"]).split()[1] == before.split()[1]
+    node.start()
+    accepted.sendall(b"after")
+    assert client.recv(100) == b"after"
+    # What is not Sluice's is left alone.
+    netns.ip(lab["two"].netns, "tuntap add eth1 mode tap")
+    lab.change(lab["two"], device={"tap": {"name": "eth1", "netns": lab["two"].netns}})
+    eventually(lambda: "exists already" in node.ok("get", "port", "two", "-o", "yaml"))
+    assert "eth0" not in links(lab["two"]) and "eth1" in links(lab["two"])
+    node.delete("port", "one")
+    assert not links(lab["one"])
+    client.close()
+    accepted.close()

@@ -64,10 +64,10 @@ class Workload:
         commands = []
         for family, address in self.address.items():
             prefix = ipaddress.ip_network(self.network.prefix[family])
-            commands.append(f"addr add {address}/{prefix.prefixlen} dev {self.interface}"
+            commands.append(f"addr replace {address}/{prefix.prefixlen} dev {self.interface}"
                             + (" nodad" if family == "v6" else ""))
             if gateway := self.network.gateway.get(family):
-                commands.append(f"route add {DEFAULTS[family]} via {gateway}")
+                commands.append(f"route replace {DEFAULTS[family]} via {gateway}")
         netns.ip(self.netns, *commands)
 
     def make_vlan(self):
