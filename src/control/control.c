@@ -6,7 +6,6 @@
 #include "control/recover.h"
 #include "layer/nat/mappings.h"
 #include "layer/nat/nat.h"
-#include "model/check.h"
 #include "port/claims.h"
 #include "rpc/health.h"
 #include "rpc/reflection.h"
@@ -19,24 +18,6 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 	control_retry(context);
 	control_nat_log(context);
 	watch_statuses(context);
-}
-
-static int load(struct control *control, const char *path, struct error *err)
-{
-	struct problems problems = {0};
-	char summary[512];
-	int result = 0;
-
-	if (store_open(path, &control->store, err) < 0 ||
-	    store_load(control->store, control->objects, &control->revision, err) < 0 ||
-	    confirmation_load(control, err) < 0)
-		return -1;
-	set_check(control->objects, NULL, &problems);
-	if (problems.count)
-		result = error_set(err, "%s: what is stored is not valid: %s", path,
-				   problems_summary(&problems, summary, sizeof(summary)));
-	problems_clear(&problems);
-	return result;
 }
 
 // A Port or Node that is gone may have opened connections that live on: whoever got its number
@@ -105,12 +86,16 @@ static int start(struct control *control, const struct control_options *options,
 			    log_text("reason", why.text));
 	if (control->engine->offload)
 		control->environment.programs = flow_offload_programs(control->engine->offload);
-	if (load(control, options->state, err) < 0 ||
+	control->state = options->state;
+	if (load_objects(control, err) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
 	recover_connections(control);
 	if (engine_start(control->engine, err) < 0)
 		return -1;
+	control->heartbeat = heartbeat_open(control->engine);
+	if (!control->heartbeat)
+		return error_set(err, "no memory");
 	control_reconcile(control, tables);
 	if (!watch_open(control) || !audit_open(control) || !members_open(control))
 		return error_set(err, "no memory");
@@ -162,6 +147,7 @@ void control_close(struct control *control)
 	watch_close(control->watch);
 	if (control->retry)
 		event_free(control->retry);
+	heartbeat_close(control->heartbeat);
 	// First the workers, then what they used.
 	if (control->engine)
 		engine_close(control->engine);
@@ -178,6 +164,7 @@ void control_close(struct control *control)
 	tables_free(control->tables);
 	nat_mappings_close(control->numbers.mappings);
 	compile_numbers_close(&control->numbers);
+	load_copy(control);
 	if (control->store)
 		store_close(control->store);
 	object_set_free(control->objects);

@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "control/heartbeat.h"
 #include "flow/keep.h"
 #include "layer/compile.h"
 #include "layer/router_advertisement/router_advertisement.h"
@@ -49,7 +50,11 @@ struct control {
 	struct event *retry;
 	struct engine *engine;
 	struct audit *audit; // NULL: not yet
+	const char *state;   // path of the store
 	struct store *store;
+	uint64_t copied;	     // revision + 1 of the store's copy; 0: none was written yet
+	bool copy_failed;	     // and that was said
+	struct heartbeat *heartbeat; // NULL: nobody looks yet
 	struct object_set *objects;
 	uint64_t revision;
 	struct compile_numbers numbers;
@@ -182,6 +187,11 @@ void control_retry(struct control *control);
 
 // Says which blocks of ports Nats have given and got back. Once a second.
 void control_nat_log(struct control *control);
+
+// load.c: reads the stored objects into the empty set, or their copy, where the store is damaged.
+int load_objects(struct control *control, struct error *err);
+// Writes the copy, if it is not that of the revision.
+void load_copy(struct control *control);
 
 // refusal.c: ends the call with all problems in its details.
 void refuse(struct rpc_call *call, enum rpc_code code, const struct problems *problems,

@@ -266,6 +266,7 @@ void control_retry(struct control *control)
 	struct error err;
 	bool opened = false, gone = false;
 
+	load_copy(control);
 	if (control->engine->offload)
 		flow_offload_tidy(control->engine->offload);
 	// What changes took meanwhile is given back when they are over.

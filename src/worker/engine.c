@@ -98,6 +98,7 @@ static void run(struct worker *worker)
 		bool new_second = tell_time(worker, start);
 		uint32_t packets;
 
+		__atomic_store_n(&worker->turns, worker->turns + 1, __ATOMIC_RELAXED);
 		rte_rcu_qsbr_quiescent(engine->readers, worker->index);
 		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
 		worker->captures = atomic_load_explicit(&engine->captures, memory_order_acquire);
@@ -522,6 +523,11 @@ struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint
 		.connections_opened = engine->flows->worker[index].created,
 		.connections_ended = engine->flows->worker[index].removed,
 	};
+}
+
+uint64_t engine_worker_turns(const struct engine *engine, uint32_t index)
+{
+	return __atomic_load_n(&engine->workers[index]->turns, __ATOMIC_RELAXED);
 }
 
 const struct walk_counts *engine_layer_counts(const struct engine *engine, uint32_t index)

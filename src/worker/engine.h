@@ -102,6 +102,9 @@ void engine_settle(struct engine *engine);
 
 struct engine_worker_stats engine_worker_stats(const struct engine *engine, uint32_t worker);
 
+// Turns of its loop.
+uint64_t engine_worker_turns(const struct engine *engine, uint32_t worker);
+
 // What the worker's layers have decided since the start; it goes on counting.
 struct walk_counts;
 const struct walk_counts *engine_layer_counts(const struct engine *engine, uint32_t worker);

@@ -97,6 +97,7 @@ struct worker {
 	_Atomic bool started;
 
 	uint64_t next_second; // time stamp counter
+	uint64_t turns;	      // of its loop
 	uint64_t packets;
 	uint64_t busy_cycles;
 

@@ -139,17 +139,41 @@ def test_state_file_that_is_none(alone):
     alone.start()
 
 
-def test_state_file_that_is_damaged(alone):
-    alone.start()
-    alone.apply(*[{"kind": "Vrf", "name": f"t{i}"} for i in range(200)])
-    alone.stop()
-    data = bytearray(alone.state.read_bytes())
+def damage(path):
+    data = bytearray(path.read_bytes())
     for at in range(4096, len(data), 64):
         data[at:at + 16] = b"\xff" * 16
-    alone.state.write_bytes(data)
-    status, lines = ends(alone)
-    assert status == 1
-    assert str(alone.state) in why(lines)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["damaged", "none", "empty copy"])
+def test_store_that_is_damaged(alone, how):
+    """It is set aside, and the node goes on with its copy; without one it does not start, and nothing is changed."""
+    alone.start()
+    alone.apply(*[{"kind": "Vrf", "name": f"t{i}"} for i in range(200)])
+    eventually(lambda: (alone.state.parent / "alone.db.copy").exists() and alone.stop() is None)
+    if how == "none":
+        alone.state.write_bytes(b"This is no database. " * 500)
+    else:
+        damage(alone.state)
+    before = alone.state.read_bytes()
+    if how == "empty copy":
+        (alone.state.parent / "alone.db.copy").write_bytes(b"")
+        status, lines = ends(alone)
+        assert status == 1 and str(alone.state) in why(lines)
+        assert alone.state.read_bytes() == before
+        return
+    alone.start()
+    [said] = alone.events("the store is damaged; it was set aside, and its copy is in force")
+    [aside] = alone.state.parent.glob("alone.db.damaged-*")
+    assert said["file"] == str(aside) and aside.read_bytes() == before and said["revision"] == "2"
+    assert len(alone.json("get", "vrfs")) == 200
+    assert alone.json("history")["entries"][0]["action"] == "recover"
+    # It is a store like any other.
+    alone.apply({"kind": "Vrf", "name": "new"})
+    alone.kill()
+    alone.start()
+    assert len(alone.json("get", "vrfs")) == 201
 
 
 def test_state_where_it_cannot_be(alone):
