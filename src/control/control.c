@@ -17,6 +17,7 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_retry(context);
 	control_nat_log(context);
+	control_conflicts(context);
 	watch_statuses(context);
 }
 

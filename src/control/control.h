@@ -15,6 +15,7 @@
 #include "model/store.h"
 #include "port/port.h"
 #include "rpc/server.h"
+#include "worker/conflict.h"
 #include "worker/engine.h"
 
 #define CONTROL_PORTS_MAX 65536
@@ -43,6 +44,18 @@ struct audit;
 struct claims;
 struct members;
 struct watch;
+
+#define ADDRESS_CONFLICTS_MAX 64
+
+// conflicts.c
+struct address_conflicts {
+	struct {
+		struct conflict conflict;
+		uint32_t last; // second
+	} list[ADDRESS_CONFLICTS_MAX];
+	uint32_t count;
+	bool changed; // since those who watch were told
+};
 
 struct control {
 	const char *node;
@@ -76,10 +89,11 @@ struct control {
 	struct event *confirmation;   // the end of the wait; NULL: there has never been one
 	TAILQ_HEAD(, impact) impacts; // that are being worked out
 	unsigned int impact_count;
-	int64_t revert_pause;	       // milliseconds until a revert that failed is tried again
-	struct members *members;       // NULL: not yet
-	struct watch *watch;	       // NULL: nobody can yet
-	struct mac_address uplink_mac; // of the device that was open last
+	int64_t revert_pause; // milliseconds until a revert that failed is tried again
+	struct address_conflicts conflicts;
+	struct members *members;	     // NULL: not yet
+	struct watch *watch;		     // NULL: nobody can yet
+	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
 	struct claims *claims; // what on the uplink is Sluice's; NULL: the kernel has no map of it
 };
@@ -162,6 +176,10 @@ void watch_statuses(struct control *control);
 
 // claims.c: tells the kernel which addresses on the uplink are Sluice's by these tables.
 void control_claim(struct control *control, const struct tables *tables);
+
+// conflicts.c: once a second; and how often somebody else said to have an address, since the start.
+void control_conflicts(struct control *control);
+uint64_t control_conflict_count(const struct control *control);
 
 // members.c: how many connections members of LoadBalancers have, counted again and again; and what
 // becomes of their health, in the log. False: no memory.

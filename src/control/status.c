@@ -101,6 +101,16 @@ static void router_status(const struct external_hop *hop, size_t size, char *wro
 					  *used ? ", " : "", ip_format(&hop->address, text));
 }
 
+static void conflict_status(const struct conflict *conflict, size_t size, char *wrong, size_t *used)
+{
+	char address[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
+
+	if (*used < size)
+		*used += (size_t)snprintf(wrong + *used, size - *used, "%s%s has %s, too",
+					  *used ? ", " : "", mac_format(&conflict->mac, mac),
+					  ip_format(&conflict->address, address));
+}
+
 static void routers_say(const char *wrong, Sluice__V1__ObjectStatus *status)
 {
 	status->state = ACTIVE;
@@ -119,6 +129,10 @@ static void network_status(const struct control *control, const Sluice__V1__Netw
 	for (uint32_t i = 0; i < externals->hop_count; i++)
 		if (externals->hops[i].network == number)
 			router_status(&externals->hops[i], sizeof(wrong), wrong, &used);
+	for (uint32_t i = 0; i < control->conflicts.count; i++)
+		if (control->conflicts.list[i].conflict.network == number)
+			conflict_status(&control->conflicts.list[i].conflict, sizeof(wrong), wrong,
+					&used);
 	routers_say(wrong, status);
 }
 

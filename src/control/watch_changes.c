@@ -49,6 +49,21 @@ static void look_at_routers(struct control *control, bool silent)
 	}
 }
 
+static void look_at_conflicts(struct control *control, bool silent)
+{
+	size_t count = object_set_count(control->objects, SLUICE__V1__OBJECT__KIND_NETWORK);
+
+	for (size_t i = 0; control->conflicts.changed && !silent && i < count; i++) {
+		const Sluice__V1__Network *network =
+			object_set_at(control->objects, SLUICE__V1__OBJECT__KIND_NETWORK, i)
+				->network;
+
+		if (network->external)
+			add_status(control, SLUICE__V1__OBJECT__KIND_NETWORK, network->name);
+	}
+	control->conflicts.changed = false;
+}
+
 void watch_look(struct control *control, bool silent)
 {
 	struct watch *watch = control->watch;
@@ -61,6 +76,7 @@ void watch_look(struct control *control, bool silent)
 			add_all_statuses(control, kind_at(k));
 	}
 	look_at_routers(control, silent);
+	look_at_conflicts(control, silent);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 		uint64_t mark;

@@ -13,6 +13,7 @@
 
 #define TCX_NEXT (-1)
 
+#define ARP_SENDER 28
 #define ARP_TARGET 38
 #define IPV4_DST   30
 #define IPV6_NEXT  20
@@ -91,6 +92,24 @@ static __always_inline bool find_v6(const struct frame *frame, struct key *key)
 	return find(key);
 }
 
+// Somebody says to have an address of the map: the sender of ARP, and of an advertisement to all
+// nodes what it is about. The kernel may hear it, too.
+static __always_inline bool is_about(struct frame *frame, __u16 vlan)
+{
+	struct key key = {.length = KEY_BITS, .vlan = vlan};
+	__u8 next, type;
+	__be16 protocol;
+
+	if (!load(frame, 12, &protocol, sizeof(protocol)))
+		return false;
+	if (bpf_ntohs(protocol) == ETH_P_ARP)
+		return find_v4(frame, &key, ARP_SENDER);
+	return bpf_ntohs(protocol) == ETH_P_IPV6 && load(frame, IPV6_DST, key.address, 2) &&
+	       key.address[0] == 0xff && load(frame, IPV6_NEXT, &next, 1) && next == ICMPV6 &&
+	       load(frame, ND_TYPE, &type, 1) && type == 136 &&
+	       load(frame, ND_TARGET, key.address, 16) && find(&key);
+}
+
 static __always_inline bool is_claimed(struct frame *frame, __u16 vlan)
 {
 	struct key key = {.length = KEY_BITS, .vlan = vlan};
@@ -119,10 +138,18 @@ static __always_inline bool skb_is_claimed(struct __sk_buff *skb)
 	return (vlan || !skb->vlan_present) && is_claimed(&frame, vlan);
 }
 
+static __always_inline bool skb_is_about(struct __sk_buff *skb)
+{
+	struct frame frame = {.skb = skb};
+	__u16 vlan = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
+
+	return (vlan || !skb->vlan_present) && is_about(&frame, vlan);
+}
+
 SEC("socket")
 int claims_socket(struct __sk_buff *skb)
 {
-	return skb_is_claimed(skb) ? -1 : 0;
+	return skb_is_claimed(skb) || skb_is_about(skb) ? -1 : 0;
 }
 
 SEC("tc")

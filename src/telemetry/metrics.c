@@ -442,6 +442,11 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	workers_write(file, stats);
 	layers_write(file, stats);
 	next_hops_write(file, stats);
+	family(file, "sluice_address_conflicts_total", "counter",
+	       "Times that somebody else said to have an address of this node on an external "
+	       "network.");
+	sample(file, "sluice_address_conflicts_total", NULL, NULL, NULL, NULL);
+	count(file, stats->address_conflicts);
 	nats_write(file, stats);
 	qos_write(file, stats);
 	members_write(file, stats);

@@ -320,6 +320,7 @@ static bool collect(const struct control *control, bool with_ports,
 		response->n_workers++;
 	}
 	response->revision = control->revision;
+	response->address_conflicts = control_conflict_count(control);
 	response->process = process_stats_collect();
 	response->audit = audit_stats(control);
 	response->api = api_entry(control);

@@ -535,6 +535,11 @@ const struct walk_counts *engine_layer_counts(const struct engine *engine, uint3
 	return &engine->workers[index]->layer_counts;
 }
 
+struct conflicts *engine_conflicts(const struct engine *engine, uint32_t index)
+{
+	return &engine->workers[index]->conflicts;
+}
+
 uint32_t engine_now(const struct engine *engine)
 {
 	return (uint32_t)((rte_rdtsc() - engine->clock) / engine->cycles_per_second);

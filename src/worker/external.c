@@ -37,6 +37,7 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 		 : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)) != DROP_NONE ||
 	    message.router_discovery)
 		return EXTERNAL_NOT_OURS;
+	conflict_heard(worker, network, packet, &message);
 	underlay_learn(worker, network->number, &message);
 	// An answer goes to whoever has asked, and so is for one of our addresses.
 	claim = external_find_claim(worker->tables, network->number,
@@ -84,8 +85,23 @@ enum external_receive external_receive(struct worker *worker, struct rte_mbuf *m
 
 // ---- announcing
 
-static void announce(struct worker *worker, const struct network *network,
-		     const struct ip_address *address)
+// Does somebody else have it? What is answered is for conflict_heard.
+static void probe(struct worker *worker, const struct network *network,
+		  const struct ip_address *address)
+{
+	static const struct ip_address none, none_v4 = {.bytes = {[10] = 0xff, [11] = 0xff}};
+	const struct mac_address *mac = &worker->tables->underlay.mac;
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->engine->pool);
+
+	if (mbuf && (ip_is_v4(address) ? arp_request(mbuf, mac, &none_v4, address)
+				       : nd_request(mbuf, mac, &none, address)))
+		external_send(worker, mbuf, network);
+	else
+		rte_pktmbuf_free(mbuf);
+}
+
+void external_announce_one(struct worker *worker, const struct network *network,
+			   const struct ip_address *address)
 {
 	const struct mac_address *mac = &worker->tables->underlay.mac;
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->engine->pool);
@@ -115,7 +131,9 @@ static void announce_claim(struct worker *worker, const struct external_prefix *
 	for (uint32_t i = 0; i < count; i++) {
 		struct ip_address address = nth(&claim->prefix.address, i);
 
-		announce(worker, network, &address);
+		if (worker->announce_rounds == ANNOUNCE_ROUNDS)
+			probe(worker, network, &address);
+		external_announce_one(worker, network, &address);
 	}
 }
 

@@ -42,6 +42,7 @@
 #include "layer/walk.h"
 #include "port/landing.h"
 #include "worker/capture.h"
+#include "worker/conflict.h"
 #include "worker/delay.h"
 #include "worker/engine.h"
 #include "worker/multicast.h"
@@ -134,6 +135,7 @@ struct worker {
 	struct recall recall;
 	struct delays delays;
 	struct uplink_queues uplink_queues;
+	struct conflicts conflicts;
 	struct replicator replicator;
 	struct multicast multicast;
 	struct port_landing landing; // lent to the ports that it receives from
@@ -392,6 +394,14 @@ enum external_receive external_receive(struct worker *worker, struct rte_mbuf *m
 void external_send(struct worker *worker, struct rte_mbuf *mbuf, const struct network *network);
 // The uplink's worker, once a second and with other tables: says which addresses have come here.
 void external_announce(struct worker *worker, bool new_second);
+
+// Says to everybody there that this node has the address.
+void external_announce_one(struct worker *worker, const struct network *network,
+			   const struct ip_address *address);
+
+// conflict.c: ARP or ND on an external network; somebody else may say to have an address of ours.
+void conflict_heard(struct worker *worker, const struct network *network,
+		    const struct packet *packet, const struct address_resolution *message);
 
 // relay.c
 

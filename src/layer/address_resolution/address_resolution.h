@@ -33,7 +33,8 @@ bool nd_answer(struct rte_mbuf *mbuf, const struct packet *packet,
 	       const struct address_resolution *message, const struct mac_address *mac,
 	       bool router);
 
-// Writes a request from `sender`: to everybody who may be the target. `mbuf` is empty.
+// Writes a request from `sender`: to everybody who may be the target. `mbuf` is empty. Without a
+// sender (all zero of the family) it is a probe for duplicates (RFC 5227, RFC 4862).
 bool arp_request(struct rte_mbuf *mbuf, const struct mac_address *sender_mac,
 		 const struct ip_address *sender, const struct ip_address *target);
 // Says to everybody that `mac` has the address: an unsolicited advertisement (RFC 4861 section

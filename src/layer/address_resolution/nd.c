@@ -108,6 +108,12 @@ enum drop_reason nd_read(const uint8_t *data, uint32_t available, const struct p
 				     : check_advertisement(packet, nd[4]);
 }
 
+// It has no sender that could be answered.
+static bool is_probe(uint8_t type, const struct ip_address *source)
+{
+	return type == ND_NEIGHBOUR_SOLICITATION && ip_equal(source, &unspecified);
+}
+
 static void write_nd(uint8_t *frame, const struct mac_address *to, const struct mac_address *from,
 		     const struct ip_address *source, const struct ip_address *destination,
 		     uint8_t type, uint8_t flags, const struct ip_address *target)
@@ -130,7 +136,7 @@ static void write_nd(uint8_t *frame, const struct mac_address *to, const struct 
 	nd[ND_MESSAGE_SIZE + 1] = 1;
 	memcpy(nd + ND_MESSAGE_SIZE + 2, from, 6);
 	datagram_write(&datagram, frame, IPPROTO_ICMPV6, ICMP_CHECKSUM_OFFSET,
-		       ND_MESSAGE_SIZE + ND_OPTION_SIZE);
+		       ND_MESSAGE_SIZE + (is_probe(type, source) ? 0 : ND_OPTION_SIZE));
 }
 
 bool nd_answer(struct rte_mbuf *mbuf, const struct packet *packet,
@@ -166,6 +172,8 @@ bool nd_request(struct rte_mbuf *mbuf, const struct mac_address *sender_mac,
 	memcpy(group_mac.bytes + 2, group.bytes + 12, 4);
 	write_nd(frame, &group_mac, sender_mac, sender, &group, ND_NEIGHBOUR_SOLICITATION, 0,
 		 target);
+	if (is_probe(ND_NEIGHBOUR_SOLICITATION, sender))
+		rte_pktmbuf_trim(mbuf, ND_OPTION_SIZE);
 	return true;
 }
 
