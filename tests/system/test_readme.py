@@ -53,4 +53,6 @@ def test_tour(no_demo, tmp_path):
     assert "Nat nat: 64:ff9b::c000:250 is 192.0.2.80" in nat and nat.count("allow to uplink") == 2
     balanced, = [block for block in by_block if "200 from 10.2.0.100" in block]
     assert re.search(r"LoadBalancer web: to member web-[12],", balanced) and balanced.count("state: up") == 4
+    qos, = [block for block in by_block if "QosPolicy/bronze created" in block]
+    assert re.search(r"^ +packets: [2-9]$", qos, re.M)
     assert not os.path.exists("/run/sluice-demo")
