@@ -69,6 +69,7 @@ extern const struct command rollback_command;
 extern const struct command stats_command;
 extern const struct command top_command;
 extern const struct command trace_command;
+extern const struct command upgrade_command;
 extern const struct command version_command;
 
 // One line on standard error, with the hint at --help. Returns EXIT_USAGE.

@@ -23,6 +23,7 @@ const struct command *const commands[] = {
 	&stats_command,
 	&top_command,
 	&trace_command,
+	&upgrade_command,
 	&version_command,
 	NULL,
 };

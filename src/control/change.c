@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "control/change_log.h"
 #include "control/control.h"
+#include "control/upgrade/upgrade.h"
 #include "model/kind.h"
 #include "model/transaction.h"
 
@@ -73,6 +74,11 @@ static bool order_begin(struct order *order)
 			      (unsigned long long)*order->revision);
 		return false;
 	}
+	if (upgrade_is_begun(order->control)) {
+		rpc_call_fail(order->call, RPC_UNAVAILABLE, NULL,
+			      "nothing was changed: an upgrade is under way");
+		return false;
+	}
 	if (waiting->revision && !order->dry_run && !record->reverts) {
 		rpc_call_fail(order->call, RPC_FAILED_PRECONDITION, NULL,
 			      "nothing was changed: revision %llu waits to be confirmed, or "
@@ -87,6 +93,9 @@ static bool order_begin(struct order *order)
 int change_store(struct control *control, const struct transaction *transaction,
 		 struct store_record *record, const char *from, struct error *err)
 {
+	// After an upgrade that failed; it is tried again.
+	if (!control->store)
+		return error_set(err, "the store can't be opened");
 	record->revision = control->revision + 1;
 	record->time = confirmation_now();
 	if (store_commit(control->store, transaction->changes, transaction->change_count, record,
@@ -340,6 +349,10 @@ void change_history(void *context, struct rpc_call *call, ProtobufCMessage *mess
 	Sluice__V1__HistoryResponse *response;
 	struct error err;
 
+	if (!control->store) {
+		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "the store can't be opened");
+		return;
+	}
 	if (store_history(control->store, request->revision, request->limit, &response, &err) < 0) {
 		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "%s", err.text);
 		return;

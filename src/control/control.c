@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "control/recover.h"
+#include "control/upgrade/upgrade.h"
 #include "layer/nat/mappings.h"
 #include "layer/nat/nat.h"
 #include "port/claims.h"
@@ -16,6 +17,7 @@
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_retry(context);
+	upgrade_check(context);
 	control_nat_log(context);
 	control_conflicts(context);
 	watch_statuses(context);
@@ -39,16 +41,21 @@ static bool node_is_charged(const void *engine, uint32_t number)
 	return is_charged(engine, FLOW_CHARGE_NODES + number);
 }
 
-static int start(struct control *control, const struct control_options *options, struct error *err)
+static int start(struct control *control, const struct control_options *options,
+		 struct take_over *take_over, struct error *err)
 {
 	struct timeval interval = {.tv_sec = RETRY_SECONDS};
 	struct engine_options engine = options->engine;
 	struct object_set *empty = object_set_new();
+	int none[UPGRADE_LISTENERS] = {-1, -1, -1}, *listeners = none;
 	struct tables *tables;
 	struct error why;
 	int result;
 
-	result = recover_open(control, options->flows, err);
+	control->arguments = options->arguments;
+	result = recover_open(control, options->flows, take_over ? take_over->lock : -1, err);
+	if (take_over)
+		take_over->lock = -1;
 	engine.keep = &control->keep;
 	// The workers start on nothing; what was stored follows as any other change does.
 	if (result == 0)
@@ -88,32 +95,45 @@ static int start(struct control *control, const struct control_options *options,
 	if (control->engine->offload)
 		control->environment.programs = flow_offload_programs(control->engine->offload);
 	control->state = options->state;
-	if (load_objects(control, err) < 0 ||
+	if ((take_over ? load_given(control, take_over, err) : load_objects(control, err)) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
+	if (take_over && take_over_wait(take_over, control, err) < 0)
+		return -1;
 	recover_connections(control);
+	if (take_over &&
+	    (load_store(control, err) < 0 || take_over_ports(take_over, control, tables, err) < 0))
+		return -1;
 	if (engine_start(control->engine, err) < 0)
 		return -1;
 	control->heartbeat = heartbeat_open(control->engine);
 	if (!control->heartbeat)
 		return error_set(err, "no memory");
 	control_reconcile(control, tables);
+	recover_commit(control);
+	if (take_over)
+		take_over_end(take_over, control);
 	if (!watch_open(control) || !audit_open(control) || !members_open(control))
 		return error_set(err, "no memory");
 	log_info("stored objects are in force", log_number("revision", control->revision));
 	control->retry = event_new(control->base, -1, EV_PERSIST, on_retry, control);
 	if (!control->retry || event_add(control->retry, &interval) < 0)
 		return error_set(err, "no memory for a timer");
-	if (options->metrics && metrics_server_open(control, options->metrics, options->page,
-						    &control->metrics, err) < 0)
+	if (take_over)
+		listeners = take_over->listeners;
+	if (options->metrics &&
+	    metrics_server_open(control, options->metrics, &listeners[UPGRADE_METRICS],
+				options->page, &control->metrics, err) < 0)
 		return -1;
-	return control_serve(control, options, err);
+	return control_serve(control, options, listeners, err);
 }
 
 int control_open(const struct control_options *options, struct event_base *base,
 		 struct control **result, struct error *err)
 {
 	struct control *control = calloc(1, sizeof(*control));
+	struct take_over *take_over = NULL;
+	int started;
 
 	if (!control)
 		return error_set(err, "no memory");
@@ -126,7 +146,13 @@ int control_open(const struct control_options *options, struct event_base *base,
 		control_close(control);
 		return error_set(err, "no memory");
 	}
-	if (start(control, options, err) < 0) {
+	started = options->take_over < 0
+			  ? 0
+			  : take_over_begin(options->take_over, options->node, &take_over, err);
+	if (started == 0)
+		started = start(control, options, take_over, err);
+	take_over_close(take_over);
+	if (started < 0) {
 		control_close(control);
 		return -1;
 	}
@@ -136,6 +162,7 @@ int control_open(const struct control_options *options, struct event_base *base,
 
 void control_close(struct control *control)
 {
+	upgrade_close(control->upgrade);
 	metrics_server_close(control->metrics);
 	impact_end_all(control);
 	audit_close(control->audit);

@@ -41,6 +41,7 @@ struct control_port {
 };
 
 struct audit;
+struct upgrade;
 struct claims;
 struct members;
 struct watch;
@@ -95,6 +96,8 @@ struct control {
 	struct watch *watch;		     // NULL: nobody can yet
 	struct mac_address uplink_mac;	     // of the device that was open last
 	struct port_environment environment; // drivers keep a pointer to it
+	struct upgrade *upgrade;	     // to another process; NULL: none is under way
+	char *const *arguments;		     // of this process
 	struct claims *claims; // what on the uplink is Sluice's; NULL: the kernel has no map of it
 };
 
@@ -109,6 +112,8 @@ struct control_options {
 	struct rpc_tls_files tls;
 	const struct rpc_roles *roles; // of callers there
 	struct engine_options engine;
+	char *const *arguments; // of this process, for the one that takes its place
+	int take_over;		// socket to the process whose place this one takes; -1: none
 };
 
 // Opens the store, brings its state back into force, and answers on the API when it returns. EAL is
@@ -200,6 +205,9 @@ struct member_view {
 bool members_visit(const struct control *control, uint32_t index,
 		   bool (*look)(void *context, const struct member_view *view), void *context);
 
+// Entries for what the tables want open; none is opened.
+void control_want_ports(struct control *control, const struct tables *tables);
+
 // Once a second: devices that could not be opened or have gone.
 void control_retry(struct control *control);
 
@@ -208,6 +216,12 @@ void control_nat_log(struct control *control);
 
 // load.c: reads the stored objects into the empty set, or their copy, where the store is damaged.
 int load_objects(struct control *control, struct error *err);
+
+// Those of the process whose place this one takes, which has the store still; and the store, when
+// it has closed that.
+struct take_over;
+int load_given(struct control *control, struct take_over *take_over, struct error *err);
+int load_store(struct control *control, struct error *err);
 // Writes the copy, if it is not that of the revision.
 void load_copy(struct control *control);
 
@@ -247,7 +261,9 @@ void impact_begin(struct control *control, struct tables *tables, struct rpc_cal
 void impact_end_all(struct control *control);
 
 // service.c
-int control_serve(struct control *control, const struct control_options *options,
+// `listeners`: those that another process gave (enum upgrade_listener), -1: none; what is taken is
+// set to -1.
+int control_serve(struct control *control, const struct control_options *options, int listeners[],
 		  struct error *err);
 
 // device.c: what to open for an object of this node.

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/upgrade/upgrade.h"
 #include "model/check.h"
 #include "model/kind.h"
 #include "model/memory.h"
@@ -76,26 +77,55 @@ static int recover(struct control *control, const struct error *why, struct erro
 	return 0;
 }
 
-int load_objects(struct control *control, struct error *err)
+static int check(const struct control *control, struct error *err)
 {
 	struct problems problems = {0};
 	char summary[512];
-	struct error why;
 	int result = 0;
 
-	if (open_store(control, &why) < 0) {
-		*err = why;
-		if (!store_is_damaged(control->state) || recover(control, &why, err) < 0)
-			return -1;
-	}
-	if (confirmation_load(control, err) < 0)
-		return -1;
 	set_check(control->objects, NULL, &problems);
 	if (problems.count)
 		result = error_set(err, "%s: what is stored is not valid: %s", control->state,
 				   problems_summary(&problems, summary, sizeof(summary)));
 	problems_clear(&problems);
 	return result;
+}
+
+int load_objects(struct control *control, struct error *err)
+{
+	struct error why;
+
+	if (open_store(control, &why) < 0) {
+		*err = why;
+		if (!store_is_damaged(control->state) || recover(control, &why, err) < 0)
+			return -1;
+	}
+	return confirmation_load(control, err) < 0 ? -1 : check(control, err);
+}
+
+int load_given(struct control *control, struct take_over *take_over, struct error *err)
+{
+	object_set_free(control->objects);
+	control->objects = take_over->objects;
+	control->revision = take_over->revision;
+	take_over->objects = NULL;
+	return check(control, err);
+}
+
+int load_store(struct control *control, struct error *err)
+{
+	struct object_set *stored = object_set_new();
+	uint64_t expected = control->revision;
+	int result = store_open(control->state, &control->store, err);
+
+	if (result == 0)
+		result = store_load(control->store, stored, &control->revision, err);
+	object_set_free(stored);
+	if (result == 0 && control->revision != expected)
+		result = error_set(err, "the store is at revision %llu, not %llu",
+				   (unsigned long long)control->revision,
+				   (unsigned long long)expected);
+	return result < 0 ? -1 : confirmation_load(control, err);
 }
 
 void load_copy(struct control *control)

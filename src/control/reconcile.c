@@ -195,11 +195,9 @@ static bool try_open(struct control *control, struct control_port *entry)
 	return false;
 }
 
-void control_reconcile(struct control *control, struct tables *tables)
+void control_want_ports(struct control *control, const struct tables *tables)
 {
 	uint32_t last = tables->port_count;
-	bool opened = false;
-	struct error err;
 
 	for (uint32_t number = 1; number < control->port_count; number++)
 		if (control->ports[number])
@@ -214,6 +212,14 @@ void control_reconcile(struct control *control, struct tables *tables)
 		    !want_port(control, number, name, &device))
 			log_error("no memory for a port", log_text("port", name));
 	}
+}
+
+void control_reconcile(struct control *control, struct tables *tables)
+{
+	bool opened = false;
+	struct error err;
+
+	control_want_ports(control, tables);
 	// Step 1: without what changes or goes.
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];

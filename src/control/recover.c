@@ -25,7 +25,7 @@ static void names_path(const struct control *control, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s.names", control->keep.path);
 }
 
-int recover_open(struct control *control, const char *path, struct error *err)
+int recover_open(struct control *control, const char *path, int lock, struct error *err)
 {
 	struct flow_keep *keep = &control->keep;
 	struct numbers *lists[LISTS];
@@ -34,7 +34,7 @@ int recover_open(struct control *control, const char *path, struct error *err)
 
 	if (!path)
 		return 0;
-	if (flow_keep_open(path, keep, err) < 0)
+	if (flow_keep_open(path, lock, keep, err) < 0)
 		return -1;
 	names_path(control, names);
 	lists_of(&control->numbers, lists);
@@ -82,10 +82,14 @@ void recover_connections(struct control *control)
 		log_info("connections recovered", log_number("recovered", adoption.adopted),
 			 log_number("dropped", adoption.dropped));
 	}
-	flow_keep_commit(keep);
 	if (keep->reason[0])
 		log_warning("connections end with this process", log_text("reason", keep->reason));
 	control->names_missing = !keep->reason[0] && keep->lock >= 0;
+}
+
+void recover_commit(struct control *control)
+{
+	flow_keep_commit(&control->keep);
 }
 
 void recover_write_names(struct control *control)

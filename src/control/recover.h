@@ -7,14 +7,17 @@
 
 struct control;
 
-// Before the engine is made. `path`: NULL: connections end with the process. -1: another process
-// has them.
-int recover_open(struct control *control, const char *path, struct error *err);
+// Before the engine is made. `path`: NULL: connections end with the process. `lock`: of the file,
+// from the process that uses it; taken over; -1: none. -1: another process has them.
+int recover_open(struct control *control, const char *path, int lock, struct error *err);
 void recover_close(struct control *control);
 
 // Takes over the connections that an earlier process has left. With the objects' numbers, and
 // before workers run.
 void recover_connections(struct control *control);
+
+// From now on the connections are in this process's table.
+void recover_commit(struct control *control);
 
 // Before tables are in force: from then on connections have their numbers.
 void recover_write_names(struct control *control);

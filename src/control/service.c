@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "control/control.h"
+#include "control/upgrade/upgrade.h"
 #include "model/transaction.h"
 #include "rpc/health.h"
 #include "rpc/reflection.h"
@@ -115,10 +116,12 @@ static const struct rpc_method methods[] = {
 	{"Trace", handle_trace, RPC_ROLE_READ},
 	{"Stats", handle_stats, RPC_ROLE_READ},
 	{"Version", handle_version, RPC_ROLE_READ},
+	{"Upgrade", upgrade_answer, RPC_ROLE_WRITE},
 	{NULL},
 };
 
-int control_serve(struct control *control, const struct control_options *options, struct error *err)
+int control_serve(struct control *control, const struct control_options *options, int listeners[],
+		  struct error *err)
 {
 	control->server = rpc_server_new(control->base, NULL);
 	if (!control->server)
@@ -130,10 +133,11 @@ int control_serve(struct control *control, const struct control_options *options
 			    &control->reflection, err) < 0)
 		return -1;
 	health_set(control->health, control->in_force == control->objects);
-	if (rpc_server_listen(control->server, options->api, err) < 0)
+	if (rpc_server_listen(control->server, options->api, &listeners[UPGRADE_API], err) < 0)
 		return -1;
-	if (options->listen && rpc_server_listen_tls(control->server, options->listen,
-						     &options->tls, options->roles, err) < 0)
+	if (options->listen &&
+	    rpc_server_listen_tls(control->server, options->listen, &listeners[UPGRADE_LISTEN],
+				  &options->tls, options->roles, err) < 0)
 		return error_prefix(err, "listen");
 	return 0;
 }

@@ -159,15 +159,20 @@ static bool is_in_memory(struct flow_keep *keep)
 	return false;
 }
 
-int flow_keep_open(const char *path, struct flow_keep *keep, struct error *err)
+int flow_keep_open(const char *path, int given, struct flow_keep *keep, struct error *err)
 {
 	char lock[PATH_MAX];
 
 	memset(keep, 0, sizeof(*keep));
-	keep->lock = keep->remains.fd = -1;
+	keep->lock = given;
+	keep->remains.fd = -1;
 	snprintf(keep->path, sizeof(keep->path), "%s", path);
 	if (!is_in_memory(keep))
 		return 0;
+	if (given >= 0) {
+		find_remains(keep);
+		return 0;
+	}
 	beside(keep, ".lock", lock);
 	keep->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (keep->lock < 0) {

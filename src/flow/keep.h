@@ -53,9 +53,10 @@ struct flow_keep {
 	struct flow_remains remains;
 };
 
-// Takes the path for this process, and looks at what is there. -1: another process uses it. That
-// there can be no such file is no error, but a `reason`.
-int flow_keep_open(const char *path, struct flow_keep *keep, struct error *err);
+// Takes the path for this process, and looks at what is there. `lock`: of a process that uses it
+// and has given that (it is taken over); -1: none. -1: another process uses it. That there can be
+// no such file is no error, but a `reason`.
+int flow_keep_open(const char *path, int lock, struct flow_keep *keep, struct error *err);
 void flow_keep_close(struct flow_keep *keep);
 
 // What was found can't be used.

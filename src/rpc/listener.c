@@ -23,6 +23,7 @@ struct listener {
 	struct evconnlistener *listener;
 	struct event *retry;	  // accepting goes on
 	struct listener_tls *tls; // NULL: a file
+	bool left;		  // another process has it now
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t device; // of the file
 	ino_t inode;
@@ -131,7 +132,7 @@ static struct listener *listener_new(struct rpc_server *server, int fd)
 	return listener;
 }
 
-int rpc_server_listen(struct rpc_server *server, const char *address, struct error *err)
+int rpc_server_listen(struct rpc_server *server, const char *address, int *given, struct error *err)
 {
 	struct listener *listener;
 	struct sockaddr_un socket_address;
@@ -140,7 +141,9 @@ int rpc_server_listen(struct rpc_server *server, const char *address, struct err
 
 	if (rpc_address_parse(address, &socket_address, err) < 0)
 		return -1;
-	fd = file_bind(&socket_address, err);
+	fd = given && *given >= 0 ? *given : file_bind(&socket_address, err);
+	if (given)
+		*given = -1;
 	if (fd < 0)
 		return -1;
 	listener = listener_new(server, fd);
@@ -155,7 +158,7 @@ int rpc_server_listen(struct rpc_server *server, const char *address, struct err
 	return 0;
 }
 
-int rpc_server_listen_tls(struct rpc_server *server, const char *address,
+int rpc_server_listen_tls(struct rpc_server *server, const char *address, int *given,
 			  const struct rpc_tls_files *files, const struct rpc_roles *roles,
 			  struct error *err)
 {
@@ -165,7 +168,9 @@ int rpc_server_listen_tls(struct rpc_server *server, const char *address,
 
 	if (!tls)
 		return -1;
-	fd = tcp_listen(address, BACKLOG, err);
+	fd = given && *given >= 0 ? *given : tcp_listen(address, BACKLOG, err);
+	if (given)
+		*given = -1;
 	listener = fd < 0 ? NULL : listener_new(server, fd);
 	if (!listener) {
 		listener_tls_free(tls);
@@ -176,6 +181,28 @@ int rpc_server_listen_tls(struct rpc_server *server, const char *address,
 		log_warning("nobody has a role over TLS: roles in --config give them",
 			    log_text("listen", address));
 	return 0;
+}
+
+int rpc_server_listener(const struct rpc_server *server, bool tls)
+{
+	const struct listener *listener;
+
+	TAILQ_FOREACH(listener, &server->listeners, entry)
+	if (tls == (listener->tls != NULL))
+		return evconnlistener_get_fd(listener->listener);
+	return -1;
+}
+
+void rpc_server_leave(struct rpc_server *server)
+{
+	struct listener *listener;
+
+	TAILQ_FOREACH(listener, &server->listeners, entry)
+	{
+		evconnlistener_disable(listener->listener);
+		evtimer_del(listener->retry);
+		listener->left = true;
+	}
 }
 
 time_t listeners_certificate_end(const struct rpc_server *server)
@@ -200,8 +227,8 @@ void listener_free(struct listener *listener)
 	TAILQ_REMOVE(&listener->server->listeners, listener, entry);
 	evconnlistener_free(listener->listener);
 	event_free(listener->retry);
-	// Another process may have put its own in this place.
-	if (!listener->tls && lstat(listener->path, &status) == 0 &&
+	// Another process may have put its own in this place, or have got this one.
+	if (!listener->left && !listener->tls && lstat(listener->path, &status) == 0 &&
 	    status.st_dev == listener->device && status.st_ino == listener->inode)
 		unlink(listener->path);
 	listener_tls_free(listener->tls);

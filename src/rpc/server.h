@@ -82,19 +82,27 @@ int rpc_server_add(struct rpc_server *server, const ProtobufCServiceDescriptor *
 		   const struct rpc_method *methods, void *context, struct error *err);
 
 // Listens on "unix:PATH". A socket file that nobody answers on is replaced; the directory is made;
-// mode 0660.
-int rpc_server_listen(struct rpc_server *server, const char *address, struct error *err);
+// mode 0660. `given`: such a socket that another process listened on, which is taken and set to -1;
+// NULL or -1: none.
+int rpc_server_listen(struct rpc_server *server, const char *address, int *given,
+		      struct error *err);
 
 // Listens on "HOST:PORT" (base/tcp.h) with TLS 1.3 and certificates on both sides. The files are
 // read anew when they change. A caller has the role that `roles` gives to its certificate. Both are
 // copied.
-int rpc_server_listen_tls(struct rpc_server *server, const char *address,
+int rpc_server_listen_tls(struct rpc_server *server, const char *address, int *given,
 			  const struct rpc_tls_files *files, const struct rpc_roles *roles,
 			  struct error *err);
 
 // Serves one connected socket (which it takes over); for tests, and for sockets that come from
 // elsewhere.
 int rpc_server_accept(struct rpc_server *server, int fd, struct error *err);
+
+// The socket that it listens on, by TLS or a file; stays the server's. -1: none.
+int rpc_server_listener(const struct rpc_server *server, bool tls);
+
+// Another process listens there now: no new connections, and files of sockets stay.
+void rpc_server_leave(struct rpc_server *server);
 
 // Connections that are open.
 size_t rpc_server_connections(const struct rpc_server *server);

@@ -1,5 +1,7 @@
 #include "sluiced/eal.h"
 
+#include "control/upgrade/upgrade.h"
+
 #include <linux/close_range.h>
 #include <sched.h>
 #include <stdio.h>
@@ -60,9 +62,10 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 	if (rte_eal_init(count, arguments) < 0) {
 		// Somebody else took the pages meanwhile. EAL can be initialised once in a process,
 		// so there is a second try only in a new one.
-		// What EAL holds open (a lock, too) must not go along.
+		// What EAL holds open (a lock, too) must not go along; the socket to the process
+		// whose place this one takes must.
 		if (!ordinary && setenv(EAL_ORDINARY_PAGES, "1", 1) == 0 &&
-		    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+		    close_range(getenv(UPGRADE_ENVIRONMENT) ? 4 : 3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
 			execv("/proc/self/exe", argv);
 		return error_set(err, "DPDK's environment can't be set up with %u MiB", memory);
 	}

@@ -1,18 +1,23 @@
 // sluiced: one Sluice node.
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/upgrade/upgrade.h"
 #include "sluiced/dpdk_log.h"
 #include "sluiced/eal.h"
 #include "sluiced/notify.h"
 #include "sluiced/options.h"
+#include "sluiced/waiter.h"
 
 #define MMAP_THRESHOLD (128 * 1024) // bytes
 
@@ -20,6 +25,17 @@ static void on_signal(evutil_socket_t fd, short what, void *base)
 {
 	log_info("stopping", log_text("signal", fd == SIGTERM ? "SIGTERM" : "SIGINT"));
 	event_base_loopbreak(base);
+}
+
+// Of this thread. Others never get SIGTERM and SIGINT: they are made while these are blocked.
+static void signals_block(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(how, &set, NULL);
 }
 
 // Whoever started it waits for this line, which is not like the others in text.
@@ -31,7 +47,19 @@ static void ready_say(const struct options *options)
 		fputs("ready\n", stderr);
 }
 
-static int serve(const struct options *options, struct event_base *base, struct error *err)
+// The socket to the process whose place this one takes; -1: there is none.
+static int take_over_socket(void)
+{
+	const char *text = getenv(UPGRADE_ENVIRONMENT);
+	int fd = text ? atoi(text) : -1;
+
+	unsetenv(UPGRADE_ENVIRONMENT);
+	return fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
+}
+
+// `successor`: the process that has taken our place; 0: none.
+static int serve(const struct options *options, char **argv, struct event_base *base,
+		 pid_t *successor, struct error *err)
 {
 	struct control_options control_options = {
 		.node = options->node,
@@ -44,6 +72,8 @@ static int serve(const struct options *options, struct event_base *base, struct 
 		.tls = {options->tls_cert, options->tls_key, options->tls_ca},
 		.roles = &options->roles,
 		.engine = options->engine,
+		.arguments = argv,
+		.take_over = take_over_socket(),
 	};
 	struct event *terminate = evsignal_new(base, SIGTERM, on_signal, base);
 	struct event *interrupt = evsignal_new(base, SIGINT, on_signal, base);
@@ -57,8 +87,14 @@ static int serve(const struct options *options, struct event_base *base, struct 
 	} else if (control_open(&control_options, base, &control, err) == 0) {
 		ready_say(options);
 		notify = notify_ready(base, options->node);
+		waiter_follow(base);
+		signals_block(SIG_UNBLOCK);
 		event_base_dispatch(base);
-		notify_stopping(notify);
+		*successor = upgrade_successor(control);
+		if (*successor)
+			notify_successor(notify, *successor);
+		else
+			notify_stopping(notify);
 		control_close(control);
 		result = 0;
 	}
@@ -73,9 +109,12 @@ int main(int argc, char **argv)
 {
 	struct event_base *base;
 	struct options options;
+	pid_t successor = 0;
 	struct error err;
 	int result;
 
+	if (waiter_is_wanted())
+		return waiter_run();
 	if (options_parse(argc, argv, &options, &err) < 0) {
 		fprintf(stderr, "sluiced: %s\n", err.text);
 		options_clear(&options);
@@ -90,6 +129,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signals_block(SIG_BLOCK);
 	// Tables come and go whole: what is large goes back to the kernel at once. Otherwise glibc
 	// takes their size as a reason to keep ever more.
 	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
@@ -101,15 +141,19 @@ int main(int argc, char **argv)
 	}
 	log_info("starting", log_text("node", options.node), log_text("version", SLUICE_VERSION));
 	base = event_base_new();
-	result = base ? serve(&options, base, &err) : error_set(&err, "no event loop");
+	result = base ? serve(&options, argv, base, &successor, &err)
+		      : error_set(&err, "no event loop");
 	if (result < 0)
 		log_error("cannot start", log_text("reason", err.text));
-	else
+	else if (!successor)
 		log_info("stopped");
 	if (base)
 		event_base_free(base);
 	options_clear(&options);
 	eal_close();
 	dpdk_log_close();
+	// A service manager knows the other one; else the first process of all waits.
+	if (successor && !getenv("NOTIFY_SOCKET") && !getenv(UPGRADE_WAITED))
+		waiter_become(argv);
 	return result < 0 ? 1 : 0;
 }

@@ -118,14 +118,32 @@ struct notify *notify_ready(struct event_base *base, const char *node)
 	return notify;
 }
 
-void notify_stopping(struct notify *notify)
+static void notify_free(struct notify *notify)
 {
-	if (!notify)
-		return;
-	message_send(notify, "STOPPING=1");
 	if (notify->watchdog)
 		event_free(notify->watchdog);
 	if (notify->fd >= 0)
 		close(notify->fd);
 	free(notify);
+}
+
+void notify_successor(struct notify *notify, pid_t successor)
+{
+	char message[64];
+
+	if (!notify)
+		return;
+	// Not ready for the first time: what it said itself was not heard, as it was not the main
+	// process then.
+	snprintf(message, sizeof(message), "MAINPID=%d\nREADY=1", successor);
+	message_send(notify, message);
+	notify_free(notify);
+}
+
+void notify_stopping(struct notify *notify)
+{
+	if (!notify)
+		return;
+	message_send(notify, "STOPPING=1");
+	notify_free(notify);
 }

@@ -155,8 +155,9 @@ static void keep_quiet(void *context, const char *format, va_list args)
 {
 }
 
-int http_server_open(struct event_base *base, const char *address, http_handler *handler,
-		     void *context, struct http_server **result, struct error *err)
+int http_server_open(struct event_base *base, const char *address, int *listener,
+		     http_handler *handler, void *context, struct http_server **result,
+		     struct error *err)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
 	const union MHD_DaemonInfo *info;
@@ -166,7 +167,8 @@ int http_server_open(struct event_base *base, const char *address, http_handler 
 		return error_set(err, "no memory");
 	server->handler = handler;
 	server->context = context;
-	fd = tcp_listen(address, BACKLOG, err);
+	fd = *listener >= 0 ? *listener : tcp_listen(address, BACKLOG, err);
+	*listener = -1;
 	if (fd < 0) {
 		free(server);
 		return -1;
@@ -193,6 +195,14 @@ int http_server_open(struct event_base *base, const char *address, http_handler 
 	}
 	*result = server;
 	return 0;
+}
+
+int http_server_listener(const struct http_server *server)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+
+	return info ? info->listen_fd : -1;
 }
 
 void http_server_close(struct http_server *server)

@@ -46,9 +46,13 @@ const char *http_header(const struct http_request *request, const char *name);
 bool http_address_split(const char *address, char *host, size_t size, const char **port);
 
 // Listens on "HOST:PORT": an address, an IPv6 one in brackets, or a name; an empty HOST is all
-// addresses. Names are looked up here, once. At most 16 connections at a time, each of which ends
-// after 5 seconds without anything.
-int http_server_open(struct event_base *base, const char *address, http_handler *handler,
-		     void *context, struct http_server **server, struct error *err);
+// addresses. Names are looked up here, once. `listener`: such a socket from another process, taken
+// and set to -1; -1: none. At most 16 connections at a time, each of which ends after 5 seconds
+// without anything.
+int http_server_open(struct event_base *base, const char *address, int *listener,
+		     http_handler *handler, void *context, struct http_server **server,
+		     struct error *err);
+// The socket that it listens on, which stays its own.
+int http_server_listener(const struct http_server *server);
 // NULL does nothing.
 void http_server_close(struct http_server *server);

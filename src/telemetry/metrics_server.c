@@ -54,7 +54,7 @@ static bool answer(void *context, const struct http_request *request, struct htt
 	return server->page && page_answer(server->page, request, result);
 }
 
-int metrics_server_open(struct control *control, const char *address, bool with_page,
+int metrics_server_open(struct control *control, const char *address, int *listener, bool with_page,
 			struct metrics_server **result, struct error *err)
 {
 	struct metrics_server *server = calloc(1, sizeof(*server));
@@ -69,13 +69,19 @@ int metrics_server_open(struct control *control, const char *address, bool with_
 			return error_set(err, "no memory");
 		}
 	}
-	if (http_server_open(control->base, address, answer, server, &server->http, err) < 0) {
+	if (http_server_open(control->base, address, listener, answer, server, &server->http, err) <
+	    0) {
 		page_free(server->page);
 		free(server);
 		return error_prefix(err, "metrics");
 	}
 	*result = server;
 	return 0;
+}
+
+int metrics_server_listener(const struct metrics_server *server)
+{
+	return server ? http_server_listener(server->http) : -1;
 }
 
 void metrics_server_close(struct metrics_server *server)

@@ -57,8 +57,10 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 // metrics_server.c: answers GET /metrics and /healthz at "HOST:PORT", on the control thread, and
 // `with_page` all that belongs to the page (src/page). The error is a whole line for the user.
 struct metrics_server;
-int metrics_server_open(struct control *control, const char *address, bool with_page,
+int metrics_server_open(struct control *control, const char *address, int *listener, bool with_page,
 			struct metrics_server **server, struct error *err);
+// As rpc_server_listener; NULL: -1.
+int metrics_server_listener(const struct metrics_server *server);
 // NULL does nothing.
 void metrics_server_close(struct metrics_server *server);
 

@@ -44,6 +44,30 @@ void delays_close(struct worker *worker)
 	delays->slots = NULL;
 }
 
+// Gives a slot's packets to their ports.
+static uint32_t release(struct worker *worker, uint64_t slot)
+{
+	struct delays *delays = &worker->delays;
+	struct rte_mbuf *mbuf = take(delays, slot), *next;
+	uint32_t released = 0;
+
+	for (; mbuf; mbuf = next) {
+		struct packet_context *context = packet_context(mbuf);
+
+		next = context->next_fragment;
+		delays->count -= mbuf->nb_segs;
+		qos_send(worker, mbuf, context->port, context->peer);
+		released++;
+	}
+	return released;
+}
+
+void delays_flush(struct worker *worker)
+{
+	for (uint64_t i = 1; worker->delays.count && i <= DELAY_SLOTS; i++)
+		release(worker, worker->delays.slot + i);
+}
+
 uint32_t delays_turn(struct worker *worker, uint64_t now)
 {
 	struct delays *delays = &worker->delays;
@@ -54,19 +78,8 @@ uint32_t delays_turn(struct worker *worker, uint64_t now)
 	// After a long time each slot once.
 	if (end - slot > DELAY_SLOTS)
 		slot = end - DELAY_SLOTS;
-	while (delays->count && slot < end) {
-		struct rte_mbuf *next;
-
-		slot++;
-		for (struct rte_mbuf *mbuf = take(delays, slot); mbuf; mbuf = next) {
-			struct packet_context *context = packet_context(mbuf);
-
-			next = context->next_fragment;
-			delays->count -= mbuf->nb_segs;
-			qos_send(worker, mbuf, context->port, context->peer);
-			released++;
-		}
-	}
+	while (delays->count && slot < end)
+		released += release(worker, ++slot);
 	delays->slot = end;
 	return released;
 }

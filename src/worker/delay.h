@@ -31,6 +31,9 @@ void delays_close(struct worker *worker);
 // A turn begins: what may go by now is given to its ports. Returns how many.
 uint32_t delays_turn(struct worker *worker, uint64_t now);
 
+// The worker ends: all go now.
+void delays_flush(struct worker *worker);
+
 // The slot of a packet that may go `cycles` after the turn's time. 0: at once.
 static inline uint64_t delays_slot(const struct delays *delays, uint64_t cycles)
 {

@@ -144,6 +144,10 @@ static void run(struct worker *worker)
 		}
 	}
 	hold_free(worker);
+	// What was only to go later is not lost.
+	delays_flush(worker);
+	uplink_queues_flush(worker);
+	transmit_flush_all(worker);
 }
 
 static void *worker_main(void *argument)

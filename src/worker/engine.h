@@ -76,6 +76,10 @@ int engine_start(struct engine *engine, struct error *err);
 int engine_open(const struct engine_options *options, struct tables *tables, struct engine **engine,
 		struct error *err);
 
+// Stops the workers: when it returns nothing touches ports or connections any more, until
+// engine_start has them go on. What waited for its turn has left.
+void engine_pause(struct engine *engine);
+
 // Ends the workers and frees what is the engine's. The tables in force and the ports are the
 // caller's to free and close, afterwards.
 void engine_close(struct engine *engine);

@@ -116,6 +116,22 @@ void uplink_queue_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t por
 	queues->count += mbuf->nb_segs;
 }
 
+void uplink_queues_flush(struct worker *worker)
+{
+	struct uplink_queues *queues = &worker->uplink_queues;
+
+	while (queues->first) {
+		struct uplink_queue *queue = &queues->ports[queues->first];
+		struct rte_mbuf *mbuf = queue->first;
+
+		queue->bytes -= wire_bytes(mbuf);
+		queue->first = packet_context(mbuf)->next_fragment;
+		queues->count -= mbuf->nb_segs;
+		transmit_add(worker, mbuf, PORT_UPLINK);
+		rotate(queues, queue->first);
+	}
+}
+
 uint32_t uplink_queues_turn(struct worker *worker, uint64_t now)
 {
 	struct uplink_queues *queues = &worker->uplink_queues;

@@ -25,5 +25,8 @@ void uplink_queues_close(struct worker *worker);
 // A packet that `port` sends by the uplink. Takes the mbuf over.
 void uplink_queue_add(struct worker *worker, struct rte_mbuf *mbuf, uint16_t port);
 
+// The worker ends: all go now, in turn.
+void uplink_queues_flush(struct worker *worker);
+
 // Sends what may go by now. Returns how many packets.
 uint32_t uplink_queues_turn(struct worker *worker, uint64_t now);

@@ -230,6 +230,33 @@ def test_sluice_starts_anew(lab, guest_port, guests, vlan):
         wait_down(lab, "sub")
 
 
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_sluice_is_upgraded(lab, guest_port, guests, mode):
+    """Another process has the guest's rings, where they were; the guest hears of nothing."""
+    port = guest_port(mode=mode)
+    port.path.unlink(missing_ok=True)
+    if mode == "server":
+        lab.nodes["a"].delete("port", "guest")
+        lab.apply(port.object)
+        eventually(port.path.exists)
+    guest = guests(port.path, server=mode == "client")
+    wait_up(lab, guest)
+    echoed(lab, port, flows=40)
+    lines = len(lab.nodes["a"].events("workload disconnected"))
+    for _ in range(2):
+        lab.nodes["a"].json("upgrade")
+        assert state(lab) == "up"
+        echoed(lab, port, flows=40)
+    assert len(lab.nodes["a"].events("workload disconnected")) == lines
+    guest.stop()
+    wait_down(lab)
+    if mode == "client":
+        port.path.unlink(missing_ok=True)
+    guest = guests(port.path, server=mode == "client")
+    wait_up(lab, guest)
+    echoed(lab, port)
+
+
 def tagged_echo(lab, sub):
     """A packet to the sub-port comes back: testpmd leaves the tag where it is."""
     raw, number = lab["raw"], fresh_port()

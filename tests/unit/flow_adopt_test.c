@@ -46,7 +46,7 @@ static void open_kept(struct flow_fixture *fixture, struct flow_keep *keep, uint
 {
 	struct error err;
 
-	if (flow_keep_open(path, keep, &err) < 0)
+	if (flow_keep_open(path, -1, keep, &err) < 0)
 		fail_msg("%s", err.text);
 	fixture_open_kept(fixture, max, workers, keep);
 	assert_string_equal(keep->reason, "");
@@ -185,11 +185,11 @@ static void test_one_process(void **state)
 	struct flow_keep first, second;
 	struct error err;
 
-	assert_int_equal(flow_keep_open(path, &first, &err), 0);
-	assert_int_equal(flow_keep_open(path, &second, &err), -1);
+	assert_int_equal(flow_keep_open(path, -1, &first, &err), 0);
+	assert_int_equal(flow_keep_open(path, -1, &second, &err), -1);
 	assert_non_null(strstr(err.text, path));
 	flow_keep_close(&first);
-	assert_int_equal(flow_keep_open(path, &second, &err), 0);
+	assert_int_equal(flow_keep_open(path, -1, &second, &err), 0);
 	flow_keep_close(&second);
 }
 
@@ -213,7 +213,7 @@ static void check_lost(const char *why)
 	struct flow_keep keep;
 	struct error err;
 
-	assert_int_equal(flow_keep_open(path, &keep, &err), 0);
+	assert_int_equal(flow_keep_open(path, -1, &keep, &err), 0);
 	assert_null(keep.remains.header);
 	assert_string_equal(keep.lost, why);
 	flow_keep_close(&keep);

@@ -204,10 +204,10 @@ static void test_unix_socket(void **state)
 	snprintf(address, sizeof(address), "unix:%s", path);
 	assert_int_equal(rpc_client_open(address, NULL, &client, &err), -1);
 	assert_non_null(strstr(err.text, ": No such file or directory (is it running?)"));
-	assert_int_equal(rpc_server_listen(service->server, address, &err), 0);
+	assert_int_equal(rpc_server_listen(service->server, address, NULL, &err), 0);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0660);
-	assert_int_equal(rpc_server_listen(second->server, address, &err), -1);
+	assert_int_equal(rpc_server_listen(second->server, address, NULL, &err), -1);
 	assert_non_null(strstr(err.text, "in use by another process"));
 	service_start(service);
 	assert_int_equal(rpc_client_open(address, NULL, &client, &err), 0);
@@ -223,16 +223,17 @@ static void test_unix_socket(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
 	close(fd);
 	assert_int_equal(rpc_client_open(address, NULL, &client, &err), -1);
-	assert_int_equal(rpc_server_listen(second->server, address, &err), 0);
+	assert_int_equal(rpc_server_listen(second->server, address, NULL, &err), 0);
 	service_free(second);
 	// What is no socket stays.
 	second = service_new(NULL);
 	fclose(fopen(path, "w"));
-	assert_int_equal(rpc_server_listen(second->server, address, &err), -1);
+	assert_int_equal(rpc_server_listen(second->server, address, NULL, &err), -1);
 	assert_non_null(strstr(err.text, "is no socket"));
-	assert_int_equal(rpc_server_listen(second->server, "tcp:1", &err), -1);
-	assert_int_equal(rpc_server_listen(second->server, "unix:", &err), -1);
-	assert_int_equal(rpc_server_listen(second->server, "unix:/nonexistent/a/b", &err), -1);
+	assert_int_equal(rpc_server_listen(second->server, "tcp:1", NULL, &err), -1);
+	assert_int_equal(rpc_server_listen(second->server, "unix:", NULL, &err), -1);
+	assert_int_equal(rpc_server_listen(second->server, "unix:/nonexistent/a/b", NULL, &err),
+			 -1);
 	service_free(second);
 	unlink(path);
 	*strrchr(path, '/') = 0;

@@ -1,0 +1,690 @@
+// The process that runs, and gives its place to another one.
+//
+//	the other: starts            this one: forwards
+//	Hello                   ->   Hello, Prepare
+//	compiles the tables
+//	Prepared                ->   stops its workers; Port, Part, …, End
+//	opens, forwards
+//	Taken                   ->   ends
+//
+// Whatever goes wrong before the last step: the other ends, and this one goes on with all that it
+// has, which it has not let go of.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/control.h"
+#include "control/upgrade/frame.h"
+#include "control/upgrade/upgrade.h"
+#include "telemetry/telemetry.h"
+
+#define FRAME(name) SLUICE__HANDOVER__V1__FRAME__CONTENT_##name
+
+// In the new process; all above are closed.
+#define CHILD_CHANNEL 3
+
+#define PREPARE_SECONDS 120
+// To forward, from when this one has stopped.
+#define TAKE_SECONDS 20
+// For the answer to leave, in milliseconds.
+#define FAREWELL 200
+
+extern char **environ;
+
+struct upgrade {
+	struct control *control;
+	struct rpc_call *call;
+	char binary[PATH_MAX];
+	pid_t child;
+	int channel;
+	bool prepared; // it was told all that can be told before
+	struct event *readable;
+	struct event *late;
+	char version[64];
+	bool done; // the other one has our place
+};
+
+const char *const upgrade_listener_names[UPGRADE_LISTENERS] = {"api", "metrics", "listen"};
+
+bool upgrade_is_begun(const struct control *control)
+{
+	return control->upgrade;
+}
+
+pid_t upgrade_successor(const struct control *control)
+{
+	return control->upgrade && control->upgrade->done ? control->upgrade->child : 0;
+}
+
+static void child_end(struct upgrade *upgrade)
+{
+	if (upgrade->child <= 0 || upgrade->done)
+		return;
+	kill(upgrade->child, SIGKILL);
+	while (waitpid(upgrade->child, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	upgrade->child = 0;
+}
+
+void upgrade_close(struct upgrade *upgrade)
+{
+	if (!upgrade)
+		return;
+	child_end(upgrade);
+	if (upgrade->readable)
+		event_free(upgrade->readable);
+	if (upgrade->late)
+		event_free(upgrade->late);
+	if (upgrade->channel >= 0)
+		close(upgrade->channel);
+	free(upgrade);
+}
+
+// It was closed for the other process.
+static void store_reopen(struct control *control)
+{
+	struct error err;
+
+	if (store_open(control->state, &control->store, &err) == 0)
+		return;
+	control->store = NULL;
+	log_error("the store can't be opened again", log_text("reason", err.text));
+}
+
+void upgrade_check(struct control *control)
+{
+	if (!control->upgrade && !control->store)
+		store_reopen(control);
+}
+
+static void fail(struct upgrade *upgrade, const char *reason)
+{
+	struct control *control = upgrade->control;
+
+	log_warning("the upgrade failed; this process goes on", log_text("binary", upgrade->binary),
+		    log_text("reason", reason));
+	rpc_call_fail(upgrade->call, RPC_ABORTED, NULL, "this process goes on: %s", reason);
+	control->upgrade = NULL;
+	upgrade_close(upgrade);
+}
+
+// ---- starting it
+
+static char **environment_new(char waited[static 64])
+{
+	size_t count = 0, used = 0;
+	char **list;
+
+	while (environ[count])
+		count++;
+	list = calloc(count + 3, sizeof(*list));
+	if (!list)
+		return NULL;
+	// Who has no service manager that would hear of another process waits for it; and the first
+	// of all goes on waiting.
+	snprintf(waited, 64, "%s=%d", UPGRADE_WAITED, getpid());
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(environ[i], "WATCHDOG_PID=", 13) != 0 &&
+		    strncmp(environ[i], UPGRADE_ENVIRONMENT "=", sizeof(UPGRADE_ENVIRONMENT)) != 0)
+			list[used++] = environ[i];
+	list[used] = (char *)(uintptr_t)UPGRADE_ENVIRONMENT "=3";
+	if (!getenv("NOTIFY_SOCKET") && !getenv(UPGRADE_WAITED))
+		list[used + 1] = waited;
+	return list;
+}
+
+static int start(struct upgrade *upgrade, struct error *err)
+{
+	char waited[64], **environment = environment_new(waited);
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	int pair[2], result;
+
+	_Static_assert(CHILD_CHANNEL == 3, "in the environment as text");
+	if (!environment)
+		return error_set(err, "no memory");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(environment);
+		return error_errno(err, "socket");
+	}
+	// Not forked: that would have workers wait for copies of their pages.
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pair[1], CHILD_CHANNEL);
+	posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_CHANNEL + 1);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	result = posix_spawn(&upgrade->child, upgrade->binary, &actions, &attributes,
+			     upgrade->control->arguments, environment);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	free(environment);
+	close(pair[1]);
+	upgrade->channel = pair[0];
+	if (result == 0)
+		return 0;
+	upgrade->child = 0;
+	return error_set(err, "%s: %s", upgrade->binary, strerror(result));
+}
+
+// ---- while this one forwards
+
+static int send_frame(const struct upgrade *upgrade, Sluice__Handover__V1__Frame *frame,
+		      const int *fds, uint32_t count, struct error *err)
+{
+	return upgrade_frame_send(upgrade->channel, frame, fds, count, err);
+}
+
+// All objects; the list is the caller's, they stay the set's.
+static bool objects_list(const struct object_set *set, Sluice__V1__GetResponse *all)
+{
+	const ProtobufCMessageDescriptor *kinds = &sluice__v1__object__descriptor;
+	size_t count = 0;
+
+	for (unsigned int i = 0; i < kinds->n_fields; i++)
+		count += object_set_count(set, kinds->fields[i].id);
+	all->objects = malloc((count + 1) * sizeof(*all->objects));
+	if (!all->objects)
+		return false;
+	for (unsigned int i = 0; i < kinds->n_fields; i++)
+		for (size_t j = 0; j < object_set_count(set, kinds->fields[i].id); j++)
+			all->objects[all->n_objects++] =
+				(Sluice__V1__Object *)(uintptr_t)object_set_at(
+					set, kinds->fields[i].id, j);
+	return true;
+}
+
+// A file of memory with them.
+static int objects_file(const struct control *control, uint64_t *size, struct error *err)
+{
+	Sluice__V1__GetResponse all = SLUICE__V1__GET_RESPONSE__INIT;
+	uint8_t *bytes = MAP_FAILED;
+	int fd;
+
+	if (!objects_list(control->objects, &all))
+		return error_set(err, "no memory");
+	*size = sluice__v1__get_response__get_packed_size(&all);
+	fd = memfd_create("sluice-objects", MFD_CLOEXEC);
+	if (fd >= 0 && *size && ftruncate(fd, (off_t)*size) == 0)
+		bytes = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (bytes != MAP_FAILED) {
+		sluice__v1__get_response__pack(&all, bytes);
+		munmap(bytes, *size);
+	} else if (*size || fd < 0) {
+		error_errno(err, "memory for the objects");
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
+	free(all.objects);
+	return fd;
+}
+
+static int prepare(struct upgrade *upgrade, struct error *err)
+{
+	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+	Sluice__Handover__V1__Hello hello;
+	Sluice__Handover__V1__Prepare prepared = SLUICE__HANDOVER__V1__PREPARE__INIT;
+	const struct control *control = upgrade->control;
+	int fds[2], result;
+
+	sluice__handover__v1__hello__init(&hello);
+	hello.format = HANDOVER_FORMAT;
+	hello.version = (char *)(uintptr_t)SLUICE_VERSION;
+	hello.node = (char *)(uintptr_t)control->node;
+	frame.content_case = FRAME(HELLO);
+	frame.hello = &hello;
+	if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
+		return -1;
+	fds[0] = objects_file(control, &prepared.objects_size, err);
+	if (fds[0] < 0)
+		return -1;
+	fds[1] = control->keep.lock;
+	prepared.revision = control->revision;
+	prepared.has_lock = true;
+	frame.content_case = FRAME(PREPARE);
+	frame.prepare = &prepared;
+	result = send_frame(upgrade, &frame, fds, 2, err);
+	close(fds[0]);
+	return result;
+}
+
+// ---- while nobody forwards
+
+static int say_parts(const struct upgrade *upgrade, const struct port_parts *parts,
+		     struct error *err)
+{
+	for (uint32_t i = 0; i < parts->count; i++) {
+		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+		Sluice__Handover__V1__Part part = SLUICE__HANDOVER__V1__PART__INIT;
+
+		part.kind = parts->part[i].kind;
+		part.data = (ProtobufCBinaryData){parts->part[i].size, parts->part[i].data};
+		frame.content_case = FRAME(PART);
+		frame.part = &part;
+		if (send_frame(upgrade, &frame, parts->part[i].fds, parts->part[i].fd_count, err) <
+		    0)
+			return -1;
+	}
+	return 0;
+}
+
+static int say_port(const struct upgrade *upgrade, const char *name,
+		    const struct port_counters *counters, const uint64_t errors[3],
+		    const struct port_parts *parts, struct error *err)
+{
+	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+	Sluice__Handover__V1__Port port;
+	Sluice__Handover__V1__Drop drops[DROP_REASON_COUNT], *list[DROP_REASON_COUNT];
+
+	sluice__handover__v1__port__init(&port);
+	port.name = (char *)(uintptr_t)name;
+	port.rx_packets = counters->rx_packets;
+	port.rx_bytes = counters->rx_bytes;
+	port.tx_packets = counters->tx_packets;
+	port.tx_bytes = counters->tx_bytes;
+	port.drops = list;
+	for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++) {
+		if (!counters->drops[reason])
+			continue;
+		list[port.n_drops] = &drops[port.n_drops];
+		sluice__handover__v1__drop__init(&drops[port.n_drops]);
+		drops[port.n_drops].reason = (char *)(uintptr_t)drop_reason_name(reason);
+		drops[port.n_drops++].packets = counters->drops[reason];
+	}
+	port.send_errors = errors[0];
+	port.receive_errors = errors[1];
+	port.offload_errors = errors[2];
+	frame.content_case = FRAME(PORT);
+	frame.port = &port;
+	if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
+		return -1;
+	return parts ? say_parts(upgrade, parts, err) : 0;
+}
+
+static void sum(const struct control *control, const struct port_counters *counters,
+		struct port_counters *total)
+{
+	memset(total, 0, sizeof(*total));
+	for (uint32_t i = 0; counters && i < control->engine->options.worker_count; i++)
+		port_counters_add(total, &counters[i]);
+}
+
+// Of a device that only one process can have: the other one opens it.
+static void device_close(struct control_port *entry)
+{
+	entry->send_errors += entry->port->send_errors;
+	entry->receive_errors += entry->port->receive_errors;
+	entry->offload_errors += entry->port->offload_errors;
+	port_close(entry->port);
+	entry->port = NULL;
+}
+
+static int say_ports(struct upgrade *upgrade, struct error *err)
+{
+	struct control *control = upgrade->control;
+	uint64_t none[3] = {0};
+	struct port_counters total;
+
+	sum(control, control->ended, &total);
+	if (say_port(upgrade, "", &total, none, NULL, err) < 0)
+		return -1;
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		struct control_port *entry = control->ports[number];
+		struct port_parts parts = {0};
+		uint64_t errors[3];
+		int result;
+
+		if (!entry)
+			continue;
+		if (entry->port && entry->port->driver->hand_over &&
+		    !entry->port->driver->hand_over(entry->port, &parts)) {
+			port_parts_clear(&parts, false);
+			return error_set(err, "no memory");
+		}
+		if (entry->port && !entry->port->driver->hand_over)
+			device_close(entry);
+		sum(control, entry->counters, &total);
+		errors[0] = entry->send_errors + (entry->port ? entry->port->send_errors : 0);
+		errors[1] = entry->receive_errors + (entry->port ? entry->port->receive_errors : 0);
+		errors[2] = entry->offload_errors + (entry->port ? entry->port->offload_errors : 0);
+		result = say_port(upgrade, entry->name, &total, errors, &parts, err);
+		port_parts_clear(&parts, false);
+		if (result < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int say_neighbours(const struct upgrade *upgrade, struct error *err)
+{
+	const struct neighbours *neighbours = &upgrade->control->engine->neighbours;
+
+	for (uint32_t i = 0; i < neighbours->used; i++) {
+		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+		Sluice__Handover__V1__Neighbour said = SLUICE__HANDOVER__V1__NEIGHBOUR__INIT;
+		struct neighbour *neighbour = &neighbours->entries[i];
+		uint64_t mac = atomic_load(&neighbour->mac);
+		uint32_t mtu = atomic_load(&neighbour->path_mtu);
+
+		if (!neighbour->taken || (!mac && mtu == PATH_MTU_ANY))
+			continue;
+		said.network = neighbour->network;
+		said.address = (ProtobufCBinaryData){16, neighbour->address.bytes};
+		said.mac = (ProtobufCBinaryData){mac ? 6 : 0, (uint8_t *)&mac};
+		said.path_mtu = mtu == PATH_MTU_ANY ? 0 : mtu;
+		frame.content_case = FRAME(NEIGHBOUR);
+		frame.neighbour = &said;
+		if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int say_owners(const struct upgrade *upgrade, struct error *err)
+{
+	const struct address_owners *owners = &upgrade->control->numbers.owners;
+
+	for (uint32_t i = 0; i < owners->used; i++) {
+		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+		Sluice__Handover__V1__Owner said = SLUICE__HANDOVER__V1__OWNER__INIT;
+		struct address_owner *owner = &owners->entries[i];
+		uint64_t port = atomic_load(&owner->port);
+		struct ip_address address;
+
+		if (!owner->taken || !port)
+			continue;
+		said.domain = (uint32_t)owner->key.words[0];
+		address.halves[0] = owner->key.words[1];
+		address.halves[1] = owner->key.words[2];
+		said.address = (ProtobufCBinaryData){16, address.bytes};
+		said.network = (uint32_t)(port >> 48);
+		said.mac = (ProtobufCBinaryData){6, (uint8_t *)&port};
+		frame.content_case = FRAME(OWNER);
+		frame.owner = &said;
+		if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int say_listeners(const struct upgrade *upgrade, struct error *err)
+{
+	const struct control *control = upgrade->control;
+	const int fds[UPGRADE_LISTENERS] = {
+		[UPGRADE_API] = rpc_server_listener(control->server, false),
+		[UPGRADE_METRICS] = metrics_server_listener(control->metrics),
+		[UPGRADE_LISTEN] = rpc_server_listener(control->server, true),
+	};
+
+	for (unsigned int i = 0; i < UPGRADE_LISTENERS; i++) {
+		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+		Sluice__Handover__V1__Listener said;
+
+		if (fds[i] < 0)
+			continue;
+		sluice__handover__v1__listener__init(&said);
+		said.use = (char *)(uintptr_t)upgrade_listener_names[i];
+		frame.content_case = FRAME(LISTENER);
+		frame.listener = &said;
+		if (send_frame(upgrade, &frame, &fds[i], 1, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int say_all(struct upgrade *upgrade, uint64_t *connections, struct error *err)
+{
+	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+	Sluice__Handover__V1__End end = SLUICE__HANDOVER__V1__END__INIT;
+	struct upgrade_frame answer = {0};
+
+	if (say_ports(upgrade, err) < 0 || say_neighbours(upgrade, err) < 0 ||
+	    say_owners(upgrade, err) < 0 || say_listeners(upgrade, err) < 0)
+		return -1;
+	frame.content_case = FRAME(END);
+	frame.end = &end;
+	if (send_frame(upgrade, &frame, NULL, 0, err) < 0 ||
+	    upgrade_frame_expect(upgrade->channel, &answer, FRAME(TAKEN), TAKE_SECONDS, err) < 0)
+		return -1;
+	*connections = answer.content->taken->connections;
+	upgrade_frame_clear(&answer);
+	return 0;
+}
+
+// As if nothing had been.
+static void go_on(struct control *control)
+{
+	struct error err;
+
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		struct control_port *entry = control->ports[number];
+
+		if (entry && entry->port && entry->port->driver->hand_over_undo)
+			entry->port->driver->hand_over_undo(entry->port);
+	}
+	store_reopen(control);
+	if (engine_start(control->engine, &err) < 0) {
+		log_error("cannot go on", log_text("reason", err.text));
+		abort();
+	}
+	control->heartbeat = heartbeat_open(control->engine);
+	// What had to be closed is opened.
+	control_retry(control);
+}
+
+static void answer(struct upgrade *upgrade, uint64_t connections, uint64_t microseconds)
+{
+	Sluice__V1__UpgradeResponse response;
+
+	sluice__v1__upgrade_response__init(&response);
+	response.version = upgrade->version;
+	response.pid = (uint32_t)upgrade->child;
+	response.connections = connections;
+	response.gap_microseconds = microseconds;
+	log_info("another process has taken over", log_text("version", upgrade->version),
+		 log_number("pid", upgrade->child), log_number("connections", connections),
+		 log_number("microseconds", microseconds));
+	rpc_call_reply(upgrade->call, &response.base);
+}
+
+// This process has no part in it any more: it leaves all as it is, and ends.
+static void leave(struct control *control)
+{
+	struct timeval soon = {.tv_usec = FAREWELL * 1000};
+	sigset_t set;
+
+	// They are meant for the other process, and wait for who passes them on (sluiced/waiter.c).
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	for (uint32_t number = 1; number < control->port_count; number++)
+		if (control->ports[number] && control->ports[number]->port)
+			control->ports[number]->port->handed_over = true;
+	rpc_server_leave(control->server);
+	metrics_server_close(control->metrics);
+	control->metrics = NULL;
+	if (control->retry)
+		event_del(control->retry);
+	event_base_loopexit(control->base, &soon);
+}
+
+static uint64_t now_microseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void switch_over(struct upgrade *upgrade)
+{
+	struct control *control = upgrade->control;
+	uint64_t begun = now_microseconds(), connections = 0;
+	struct error err;
+
+	impact_end_all(control);
+	// It would take workers that stand for workers that hang.
+	heartbeat_close(control->heartbeat);
+	control->heartbeat = NULL;
+	engine_pause(control->engine);
+	store_close(control->store);
+	control->store = NULL;
+	if (say_all(upgrade, &connections, &err) < 0) {
+		child_end(upgrade);
+		go_on(control);
+		fail(upgrade, err.text);
+		return;
+	}
+	upgrade->done = true;
+	answer(upgrade, connections, now_microseconds() - begun);
+	leave(control);
+}
+
+// ---- what it says
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+	struct upgrade *upgrade = context;
+	struct upgrade_frame frame = {0};
+	struct error err;
+
+	if (upgrade->done) {
+		event_del(upgrade->readable);
+		return;
+	}
+	if (upgrade_frame_receive(upgrade->channel, &frame, 1, &err) < 0) {
+		fail(upgrade, err.text);
+		return;
+	}
+	if (!upgrade->prepared && frame.content->content_case == FRAME(HELLO)) {
+		const Sluice__Handover__V1__Hello *hello = frame.content->hello;
+
+		snprintf(upgrade->version, sizeof(upgrade->version), "%s", hello->version);
+		upgrade->prepared = true;
+		if (hello->format != HANDOVER_FORMAT)
+			error_set(&err, "%s hands over in format %u, this one in %u",
+				  hello->version, hello->format, HANDOVER_FORMAT);
+		else if (strcmp(hello->node, upgrade->control->node) != 0)
+			error_set(&err, "it is node %s, not %s", hello->node,
+				  upgrade->control->node);
+		else if (prepare(upgrade, &err) == 0)
+			err.text[0] = 0;
+	} else if (upgrade->prepared && frame.content->content_case == FRAME(PREPARED)) {
+		upgrade_frame_clear(&frame);
+		switch_over(upgrade);
+		return;
+	} else {
+		error_set(&err, "it says something else than it should");
+	}
+	upgrade_frame_clear(&frame);
+	if (err.text[0])
+		fail(upgrade, err.text);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *context)
+{
+	fail(context, "it does not get ready");
+}
+
+// The program that runs, or what was put in its place.
+static void own_binary(char path[PATH_MAX])
+{
+	static const char deleted[] = " (deleted)";
+	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	size_t end = sizeof(deleted) - 1;
+
+	if (size < 0)
+		size = 0;
+	path[size] = 0;
+	if ((size_t)size > end && strcmp(path + size - end, deleted) == 0)
+		path[(size_t)size - end] = 0;
+}
+
+// It runs with all that this process may do, so it must be the system's, and who asks for it on the
+// system.
+static int binary_check(const char *path, const struct rpc_peer *peer, struct error *err)
+{
+	struct stat is;
+
+	if (strcmp(peer->from, "unix") != 0)
+		return error_set(err, "a program is named on its own node only");
+	if (*path != '/' || strlen(path) >= PATH_MAX)
+		return error_set(err, "'%.200s' is no absolute path", path);
+	if (stat(path, &is) < 0)
+		return error_errno(err, "%.200s", path);
+	if (!S_ISREG(is.st_mode) || is.st_uid != 0 || is.st_mode & (S_IWGRP | S_IWOTH) ||
+	    !(is.st_mode & S_IXUSR))
+		return error_set(err, "%.200s is no program that only root can write", path);
+	return 0;
+}
+
+void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *message)
+{
+	const Sluice__V1__UpgradeRequest *request = (const Sluice__V1__UpgradeRequest *)message;
+	struct timeval limit = {.tv_sec = PREPARE_SECONDS};
+	struct control *control = context;
+	struct upgrade *upgrade;
+	struct error err;
+
+	if (control->upgrade) {
+		rpc_call_fail(call, RPC_FAILED_PRECONDITION, NULL, "an upgrade is under way");
+		return;
+	}
+	if (control->waiting.revision) {
+		rpc_call_fail(call, RPC_FAILED_PRECONDITION, NULL,
+			      "revision %llu waits to be confirmed",
+			      (unsigned long long)control->waiting.revision);
+		return;
+	}
+	if (control->keep.lock < 0 || control->keep.reason[0] || control->names_missing) {
+		rpc_call_fail(call, RPC_FAILED_PRECONDITION, NULL,
+			      "connections would end with this process: %s",
+			      control->keep.reason[0] ? control->keep.reason : "no --flows");
+		return;
+	}
+	if (*request->binary && binary_check(request->binary, rpc_call_peer(call), &err) < 0) {
+		rpc_call_fail(call, RPC_INVALID_ARGUMENT, NULL, "%s", err.text);
+		return;
+	}
+	upgrade = calloc(1, sizeof(*upgrade));
+	if (!upgrade) {
+		rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "no memory");
+		return;
+	}
+	upgrade->control = control;
+	upgrade->call = call;
+	upgrade->channel = -1;
+	if (*request->binary)
+		snprintf(upgrade->binary, sizeof(upgrade->binary), "%s", request->binary);
+	else
+		own_binary(upgrade->binary);
+	control->upgrade = upgrade;
+	log_info("upgrade begins", log_text("binary", upgrade->binary),
+		 log_text("user", rpc_call_peer(call)->name));
+	if (start(upgrade, &err) < 0) {
+		fail(upgrade, err.text);
+		return;
+	}
+	upgrade->readable = event_new(control->base, upgrade->channel, EV_READ | EV_PERSIST,
+				      on_readable, upgrade);
+	upgrade->late = evtimer_new(control->base, on_late, upgrade);
+	if (!upgrade->readable || !upgrade->late || event_add(upgrade->readable, NULL) < 0 ||
+	    event_add(upgrade->late, &limit) < 0)
+		fail(upgrade, "no memory");
+}
