@@ -57,6 +57,8 @@ extern const struct command audit_command;
 extern const struct command capture_command;
 extern const struct command completion_command;
 extern const struct command confirm_command;
+extern const struct command drain_command;
+extern const struct command undrain_command;
 extern const struct command delete_command;
 extern const struct command diff_command;
 extern const struct command doctor_command;

@@ -68,6 +68,7 @@ static void open_port(struct tables *tables, uint32_t number, uint32_t workers)
 
 	require(fake != NULL, "no memory for a port");
 	fake->port.driver = &driver;
+	fake->port.sender = &fake->port;
 	fake->port.queues = (uint16_t)workers;
 	fake->port.mac = uplink_mac;
 	binding->port = &fake->port;

@@ -28,7 +28,7 @@ static void compare(const struct control *control, uint32_t number, const uint32
 		differences_add(differences, "%s: no device is kept for it", name);
 		return;
 	}
-	if (strcmp(name, entry->name) != 0 || memcmp(&device, &entry->device, sizeof(device)) != 0)
+	if (strcmp(name, entry->name) != 0 || !port_device_same(&device, &entry->device))
 		differences_add(differences, "%s: its device is not as the object says", name);
 	if (entry->parent != binding->parent)
 		differences_add(differences, "%s: it uses another port's device", name);

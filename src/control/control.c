@@ -16,7 +16,8 @@
 
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
-	control_retry(context);
+	control_tidy(context);
+	control_look(context);
 	upgrade_check(context);
 	control_nat_log(context);
 	control_conflicts(context);
@@ -92,6 +93,10 @@ static int start(struct control *control, const struct control_options *options,
 	else
 		log_warning("external networks are not reached by kernel interfaces",
 			    log_text("reason", why.text));
+	control->events = device_events_open(control, &why);
+	if (!control->events)
+		log_warning("devices are looked at once a second only",
+			    log_text("reason", why.text));
 	if (control->engine->offload)
 		control->environment.programs = flow_offload_programs(control->engine->offload);
 	control->state = options->state;
@@ -142,7 +147,8 @@ int control_open(const struct control_options *options, struct event_base *base,
 	control->objects = object_set_new();
 	TAILQ_INIT(&control->impacts);
 	control->keep.lock = control->keep.remains.fd = -1;
-	if (!compile_numbers_open(&control->numbers)) {
+	control->uplink_devices = calloc(PORT_MEMBERS_MAX, sizeof(*control->uplink_devices));
+	if (!control->uplink_devices || !compile_numbers_open(&control->numbers)) {
 		control_close(control);
 		return error_set(err, "no memory");
 	}
@@ -167,6 +173,7 @@ void control_close(struct control *control)
 	impact_end_all(control);
 	audit_close(control->audit);
 	members_close(control->members);
+	drains_end(control);
 	if (control->server)
 		rpc_server_free(control->server);
 	confirmation_end(control);
@@ -186,8 +193,7 @@ void control_close(struct control *control)
 		if (control->ports[number]->port)
 			control->ports[number]->port->stays = true;
 		port_close(control->ports[number]->port);
-		free(control->ports[number]->counters);
-		free(control->ports[number]);
+		control_port_free(control->ports[number]);
 	}
 	tables_free(control->tables);
 	nat_mappings_close(control->numbers.mappings);
@@ -198,6 +204,8 @@ void control_close(struct control *control)
 	object_set_free(control->objects);
 	claims_close(control->claims);
 	recover_close(control);
+	device_events_close(control->events);
 	free(control->ended);
+	free(control->uplink_devices);
 	free(control);
 }

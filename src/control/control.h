@@ -23,14 +23,12 @@
 // A device that should be open: the uplink or a Port of this node.
 struct control_port {
 	char name[PORT_NAME_SIZE];
-	struct port_device device;
+	struct port_device device;	 // its members are the entry's own
 	struct port *port;		 // NULL while it can't be opened
 	struct port_counters *counters;	 // one a worker, and one for tracing
 	struct router_schedule schedule; // the workers'
 	// Of devices that were open before; the present one's are in `port`.
-	uint64_t send_errors;
-	uint64_t receive_errors;
-	uint64_t offload_errors;
+	struct port_errors errors;
 	// What the kernel had counted for its number before.
 	struct port_counters offloaded_before;
 	char problem[512]; // why it can't be opened
@@ -44,6 +42,8 @@ struct audit;
 struct upgrade;
 struct claims;
 struct members;
+struct drain;
+struct device_events;
 struct watch;
 
 #define ADDRESS_CONFLICTS_MAX 64
@@ -62,6 +62,8 @@ struct control {
 	const char *node;
 	struct event_base *base;
 	struct event *retry;
+	struct drain *drains;	      // calls that wait
+	struct device_events *events; // NULL: nothing is heard of devices
 	struct engine *engine;
 	struct audit *audit; // NULL: not yet
 	const char *state;   // path of the store
@@ -95,6 +97,7 @@ struct control {
 	struct members *members;	     // NULL: not yet
 	struct watch *watch;		     // NULL: nobody can yet
 	struct mac_address uplink_mac;	     // of the device that was open last
+	struct port_device *uplink_devices;  // PORT_MEMBERS_MAX, those that were asked for last
 	struct port_environment environment; // drivers keep a pointer to it
 	struct upgrade *upgrade;	     // to another process; NULL: none is under way
 	char *const *arguments;		     // of this process
@@ -179,6 +182,16 @@ void watch_objects(struct control *control, const struct object_set *before);
 // Something else may be: looks at what the data plane has.
 void watch_statuses(struct control *control);
 
+// Of one device of an uplink with several, freed with its free_unpacked.
+Sluice__V1__DeviceStatus *status_device_new(const struct port *uplink, uint16_t index);
+// The port of an uplink with several devices, or NULL.
+struct port *control_failover(const struct control *control);
+
+// drain.c: has other devices of the uplink carry its traffic. The call is answered when it is done.
+rpc_handler drain_answer, undrain_answer;
+// Before the server: calls that wait are answered.
+void drains_end(struct control *control);
+
 // claims.c: tells the kernel which addresses on the uplink are Sluice's by these tables.
 void control_claim(struct control *control, const struct tables *tables);
 
@@ -208,8 +221,21 @@ bool members_visit(const struct control *control, uint32_t index,
 // Entries for what the tables want open; none is opened.
 void control_want_ports(struct control *control, const struct tables *tables);
 
-// Once a second: devices that could not be opened or have gone.
-void control_retry(struct control *control);
+// Once a second, and when something has happened to a device: those that could not be opened or
+// have gone.
+void control_look(struct control *control);
+// Once a second: gives back what is not needed any more.
+void control_tidy(struct control *control);
+
+// Has the uplink another MTU or MAC address than those in the tables in force?
+bool control_uplink_differs(const struct control *control);
+
+void control_port_free(struct control_port *entry);
+
+// events.c: hears what becomes of devices. Without it they are looked at once a second. NULL: that
+// is so.
+struct device_events *device_events_open(struct control *control, struct error *err);
+void device_events_close(struct device_events *events);
 
 // Says which blocks of ports Nats have given and got back. Once a second.
 void control_nat_log(struct control *control);
@@ -268,6 +294,8 @@ int control_serve(struct control *control, const struct control_options *options
 
 // device.c: what to open for an object of this node.
 void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device);
-void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device);
+// With several devices they are in `members`, which has room for PORT_MEMBERS_MAX.
+void device_of_uplink(const Sluice__V1__Node *object, struct port_device *members,
+		      struct port_device *device);
 void device_of_host(const Sluice__V1__Node *object, const struct mac_address *mac,
 		    struct port_device *device);

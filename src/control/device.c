@@ -59,21 +59,75 @@ void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_de
 	}
 }
 
-void device_of_uplink(const Sluice__V1__Node *object, struct port_device *device)
+static void set_uplink(const Sluice__V1__Node *object, bool netdev, struct port_device *device)
 {
-	const Sluice__V1__Uplink *from = object->uplink;
 	struct ip_prefix vtep;
 
 	memset(device, 0, sizeof(*device));
 	device->queues = 1;
 	// 0: what the interface has.
-	if (from->has_mtu_case)
-		device->mtu = (uint16_t)from->mtu;
-	else if (from->device_case != SLUICE__V1__UPLINK__DEVICE_NETDEV)
+	if (object->uplink->has_mtu_case)
+		device->mtu = (uint16_t)object->uplink->mtu;
+	else if (!netdev)
 		device->mtu = UPLINK_MTU;
 	device->uplink = true;
 	if (prefix_parse(object->vtep, &vtep))
 		device->vtep = vtep.address;
+}
+
+static void set_member(const Sluice__V1__Node *object, const Sluice__V1__UplinkDevice *from,
+		       struct port_device *device)
+{
+	bool netdev = from->device_case == SLUICE__V1__UPLINK_DEVICE__DEVICE_NETDEV;
+
+	set_uplink(object, netdev, device);
+	switch (from->device_case) {
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_NETDEV:
+		set_name(device, PORT_DEVICE_NETDEV, from->netdev);
+		break;
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_PCI:
+		set_name(device, PORT_DEVICE_PCI, from->pci);
+		break;
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_VHOST_USER:
+		set_vhost_user(device, from->vhost_user);
+		break;
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_DEVARGS:
+	default:
+		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);
+		break;
+	}
+}
+
+// What they are called together, as far as there is room.
+static void set_names(struct port_device *device)
+{
+	size_t used = 0;
+
+	for (uint16_t i = 0; i < device->member_count && used < sizeof(device->name); i++)
+		used += (size_t)snprintf(device->name + used, sizeof(device->name) - used, "%s%s",
+					 i ? " " : "", device->members[i].name);
+}
+
+void device_of_uplink(const Sluice__V1__Node *object, struct port_device *members,
+		      struct port_device *device)
+{
+	const Sluice__V1__Uplink *from = object->uplink;
+
+	if (from->n_devices == 1) {
+		set_member(object, from->devices[0], device);
+		return;
+	}
+	set_uplink(object, from->device_case == SLUICE__V1__UPLINK__DEVICE_NETDEV, device);
+	if (from->n_devices) {
+		device->kind = PORT_DEVICE_FAILOVER;
+		device->mtu = from->has_mtu_case ? (uint16_t)from->mtu : 0;
+		device->members = members;
+		device->member_count = (uint16_t)RTE_MIN(from->n_devices, (size_t)PORT_MEMBERS_MAX);
+		for (uint16_t i = 0; i < device->member_count; i++)
+			set_member(object, from->devices[i], &members[i]);
+		set_names(device);
+		return;
+	}
 	switch (from->device_case) {
 	case SLUICE__V1__UPLINK__DEVICE_NETDEV:
 		set_name(device, PORT_DEVICE_NETDEV, from->netdev);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "control/recover.h"
+#include "model/memory.h"
 #include "rpc/health.h"
 
 int control_compile(struct control *control, const struct object_set *objects,
@@ -28,6 +29,25 @@ const struct control_port *control_device(const struct control *control,
 	if (!entry->parent)
 		return entry;
 	return entry->parent < control->port_count ? control->ports[entry->parent] : NULL;
+}
+
+// Its members are the entry's then.
+static void device_keep(struct control_port *entry, const struct port_device *device)
+{
+	size_t size = device->member_count * sizeof(*device->members);
+
+	free((void *)(uintptr_t)entry->device.members);
+	entry->device = *device;
+	if (!device->member_count)
+		return;
+	entry->device.members = memcpy(memory_new(size), device->members, size);
+}
+
+void control_port_free(struct control_port *entry)
+{
+	free((void *)(uintptr_t)entry->device.members);
+	free(entry->counters);
+	free(entry);
 }
 
 static struct control_port *want_port(struct control *control, uint32_t number, const char *name,
@@ -49,7 +69,7 @@ static struct control_port *want_port(struct control *control, uint32_t number, 
 		}
 		memset(entry->counters, 0, workers * sizeof(*entry->counters));
 		snprintf(entry->name, sizeof(entry->name), "%s", name);
-		entry->device = *device;
+		device_keep(entry, device);
 		if (control->engine->offload)
 			flow_offload_count(control->engine->offload, number,
 					   &entry->offloaded_before);
@@ -73,7 +93,7 @@ bool control_wants_device(const struct control *control, const struct tables *ta
 		if (!object || !object->node->uplink || !tables->underlay.present)
 			return false;
 		*name = "uplink";
-		device_of_uplink(object->node, device);
+		device_of_uplink(object->node, control->uplink_devices, device);
 		return true;
 	}
 	if (number == PORT_HOST) {
@@ -150,15 +170,36 @@ static void close_device(struct control_port *entry)
 	const char *reason = entry->port->gone ? "the device has gone"
 			     : entry->wanted   ? "another device is wanted"
 					       : "no longer wanted";
+	struct port_errors errors;
 
 	log_info("port closed", log_text("port", entry->name),
 		 log_text("device", entry->device.name), log_text("reason", reason));
-	entry->send_errors += entry->port->send_errors;
-	entry->receive_errors += entry->port->receive_errors;
-	entry->offload_errors += entry->port->offload_errors;
+	errors = port_errors(entry->port);
+	entry->errors.send += errors.send;
+	entry->errors.receive += errors.receive;
+	entry->errors.offload += errors.offload;
 	port_close(entry->port);
 	entry->port = NULL;
 	entry->closing = false;
+}
+
+// Its MAC address stays that of the last device while there is none.
+static void uplink_learn(struct control *control)
+{
+	const struct control_port *entry = control->ports[PORT_UPLINK];
+	static const struct mac_address none;
+
+	if (entry && entry->port && !mac_equal(&entry->port->mac, &none))
+		control->uplink_mac = entry->port->mac;
+}
+
+bool control_uplink_differs(const struct control *control)
+{
+	const struct control_port *entry = control->ports[PORT_UPLINK];
+	const struct underlay *underlay = &control->tables->underlay;
+
+	return entry && entry->port && !entry->closing &&
+	       (!mac_equal(&entry->port->mac, &underlay->mac) || entry->port->mtu != underlay->mtu);
 }
 
 static bool try_open(struct control *control, struct control_port *entry)
@@ -183,7 +224,7 @@ static bool try_open(struct control *control, struct control_port *entry)
 		log_info("port opened", log_text("port", entry->name),
 			 log_text("device", entry->device.name));
 		if (entry == control->ports[PORT_UPLINK])
-			control->uplink_mac = entry->port->mac;
+			uplink_learn(control);
 		return true;
 	}
 	// Said once, not with every try.
@@ -230,10 +271,9 @@ void control_reconcile(struct control *control, struct tables *tables)
 		if (!entry)
 			continue;
 		same = control_wants_device(control, tables, number, &name, &device) &&
-		       strcmp(name, entry->name) == 0 &&
-		       memcmp(&device, &entry->device, sizeof(device)) == 0;
+		       strcmp(name, entry->name) == 0 && port_device_same(&device, &entry->device);
 		if (!same && entry->wanted)
-			entry->device = device;
+			device_keep(entry, &device);
 		entry->parent = number < tables->port_count ? tables->ports[number].parent : 0;
 		entry->closing = entry->port && (!same || entry->port->gone);
 	}
@@ -249,8 +289,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 			continue;
 		for (uint32_t i = 0; i < control->engine->options.worker_count; i++)
 			port_counters_add(&control->ended[i], &entry->counters[i]);
-		free(entry->counters);
-		free(entry);
+		control_port_free(entry);
 		control->ports[number] = NULL;
 	}
 	// Step 2: with what is new.
@@ -266,12 +305,8 @@ void control_reconcile(struct control *control, struct tables *tables)
 	publish(control, tables);
 }
 
-void control_retry(struct control *control)
+void control_tidy(struct control *control)
 {
-	struct tables *tables;
-	struct error err;
-	bool opened = false, gone = false;
-
 	load_copy(control);
 	if (control->engine->offload)
 		flow_offload_tidy(control->engine->offload);
@@ -279,6 +314,14 @@ void control_retry(struct control *control)
 	if (control->untidy)
 		malloc_trim(0);
 	control->untidy = false;
+}
+
+void control_look(struct control *control)
+{
+	struct tables *tables;
+	struct error err;
+	bool opened = false, gone = false;
+
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 
@@ -286,6 +329,8 @@ void control_retry(struct control *control)
 			continue;
 		if (entry->port && entry->port->driver->check)
 			entry->port->driver->check(entry->port);
+		if (number == PORT_UPLINK)
+			uplink_learn(control);
 		if (!entry->port)
 			opened |= try_open(control, entry);
 		else
@@ -293,7 +338,7 @@ void control_retry(struct control *control)
 				(number == PORT_HOST &&
 				 !mac_equal(&entry->device.mac, &control->uplink_mac));
 	}
-	if (!opened && !gone)
+	if (!opened && !gone && !control_uplink_differs(control))
 		return;
 	if (control_compile(control, control->objects, &tables, &err) < 0) {
 		log_error("tables cannot be compiled", log_text("reason", err.text));

@@ -112,6 +112,8 @@ static const struct rpc_method methods[] = {
 	{"Get", handle_get, RPC_ROLE_READ},
 	{"Watch", handle_watch, RPC_ROLE_READ},
 	{"Audit", handle_audit, RPC_ROLE_OPERATE},
+	{"Drain", drain_answer, RPC_ROLE_OPERATE},
+	{"Undrain", undrain_answer, RPC_ROLE_OPERATE},
 	{"Flows", handle_flows, RPC_ROLE_READ},
 	{"Trace", handle_trace, RPC_ROLE_READ},
 	{"Stats", handle_stats, RPC_ROLE_READ},

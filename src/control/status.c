@@ -10,6 +10,7 @@
 #include "layer/nat/tables.h"
 #include "model/memory.h"
 #include "model/object.h"
+#include "port/failover/failover.h"
 #include "telemetry/telemetry.h"
 
 #define PENDING SLUICE__V1__OBJECT_STATE__OBJECT_STATE_PENDING
@@ -45,6 +46,80 @@ static void device_status(const struct control *control, uint32_t port,
 	}
 }
 
+struct port *control_failover(const struct control *control)
+{
+	const struct control_port *entry =
+		PORT_UPLINK < control->port_count ? control->ports[PORT_UPLINK] : NULL;
+
+	return entry && !entry->closing && failover_count(entry->port) ? entry->port : NULL;
+}
+
+static Sluice__V1__DeviceState device_state(enum failover_state state)
+{
+	static const Sluice__V1__DeviceState states[] = {
+		[FAILOVER_CARRIES] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_CARRIES,
+		[FAILOVER_STANDBY] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_STANDBY,
+		[FAILOVER_HELD] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_HELD,
+		[FAILOVER_DOWN] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_DOWN,
+		[FAILOVER_DRAINING] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_DRAINING,
+		[FAILOVER_DRAINED] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_DRAINED,
+		[FAILOVER_MISSING] = SLUICE__V1__DEVICE_STATE__DEVICE_STATE_MISSING,
+	};
+
+	return states[state];
+}
+
+Sluice__V1__DeviceStatus *status_device_new(const struct port *uplink, uint16_t index)
+{
+	Sluice__V1__DeviceStatus *status = memory_new(sizeof(*status));
+	struct failover_view view;
+
+	failover_view(uplink, index, &view);
+	sluice__v1__device_status__init(status);
+	status->name = memory_text(view.name);
+	status->state = device_state(view.state);
+	status->reason = memory_text(view.problem);
+	status->failures = view.failures;
+	return status;
+}
+
+// Says of each, and in a line which of them don't work.
+static void devices_status(const struct port *uplink, Sluice__V1__ObjectStatus *status)
+{
+	uint16_t count = failover_count(uplink);
+	char wrong[512] = "";
+	size_t used = 0;
+
+	status->devices = memory_new(count * sizeof(*status->devices));
+	for (uint16_t i = 0; i < count; i++) {
+		struct failover_view view;
+
+		failover_view(uplink, i, &view);
+		status->devices[status->n_devices++] = status_device_new(uplink, i);
+		if (view.state != FAILOVER_CARRIES && view.state != FAILOVER_STANDBY &&
+		    used < sizeof(wrong))
+			used += (size_t)snprintf(wrong + used, sizeof(wrong) - used, "%s%s is %s",
+						 used ? ", " : "", view.name,
+						 failover_state_name(view.state));
+	}
+	if (*wrong && (!status->reason || !*status->reason))
+		status->reason = memory_text(wrong);
+}
+
+// Another number as soon as one of them is in another state.
+static uint64_t devices_mark(const struct port *uplink)
+{
+	uint64_t mark = 4;
+
+	for (uint16_t i = 0; i < failover_count(uplink); i++) {
+		struct failover_view view;
+
+		failover_view(uplink, i, &view);
+		mark = mark * 8 + view.state;
+	}
+	return mark;
+}
+
 static const struct peer *peer_find(const struct tables *tables, const char *name)
 {
 	for (uint32_t i = 0; i < tables->peer_count; i++)
@@ -59,6 +134,8 @@ uint64_t status_mark(const struct control *control, const struct control_port *e
 	const struct port *port = device && !device->closing ? device->port : NULL;
 	uint64_t mark = 0xcbf29ce484222325; // FNV-1a
 
+	if (port && failover_count(port))
+		return devices_mark(port) * 2 + port->driver->up(port);
 	if (port)
 		return port->gone ? 1 : port->driver->up(port) ? 2 : 3;
 	for (const char *c = device ? device->problem : ""; *c; c++)
@@ -75,6 +152,8 @@ static void node_status(const struct control *control, const Sluice__V1__Node *n
 	if (strcmp(node->name, control->node) == 0) {
 		if (node->uplink)
 			device_status(control, PORT_UPLINK, status);
+		if (control_failover(control))
+			devices_status(control_failover(control), status);
 		return;
 	}
 	peer = peer_find(control->tables, node->name);

@@ -106,6 +106,9 @@ static void oneof_check(struct check *check, const Sluice__V1__Object *object,
 	size_t length = 0;
 	char name[FIELD_NAME_SIZE];
 
+	if (type == &sluice__v1__uplink__descriptor &&
+	    ((const Sluice__V1__Uplink *)message)->n_devices)
+		return; // a list of them
 	for (unsigned i = 0; i < type->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &type->fields[i];
 
@@ -122,7 +125,8 @@ static void oneof_check(struct check *check, const Sluice__V1__Object *object,
 			length +=
 				(size_t)snprintf(members + length, sizeof(members) - length, "%s%s",
 						 length ? ", " : "", field_name(field, name));
-	problems_add(check->problems, object, PLACE_PATH(place), "needs one of %s", members);
+	problems_add(check->problems, object, PLACE_PATH(place), "needs one of %s%s", members,
+		     type == &sluice__v1__uplink__descriptor ? ", devices" : "");
 }
 
 static void message_check(struct check *check, const Sluice__V1__Object *object,

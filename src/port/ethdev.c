@@ -1,7 +1,12 @@
 // Any DPDK poll mode driver: a PCI device by its address, or a virtual device by devargs. There is
 // no kernel network stack beside it.
 
+// rte_dev_event_callback_register, unchanged since DPDK 18.05.
+#define ALLOW_EXPERIMENTAL_API
+
 #include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -37,6 +42,9 @@ struct ethdev_port {
 	bool chains;   // sends mbuf chains as they are
 	bool prepares; // finishes something by itself, and wants to see packets before
 	struct rte_device *device;
+	const struct port_environment *environment;
+	char device_name[256];
+	bool watched; // the following are registered: link, removal; removal seen by its bus
 	struct ethdev_queue queues[PORT_QUEUES_MAX];
 };
 
@@ -163,10 +171,59 @@ static bool ethdev_up(const struct port *base)
 	       link.link_status == RTE_ETH_LINK_UP;
 }
 
+// From DPDK's thread of interrupts.
+static int on_event(uint16_t id, enum rte_eth_event_type event, void *context, void *result)
+{
+	struct ethdev_port *port = context;
+
+	if (event == RTE_ETH_EVENT_INTR_RMV)
+		port_set_gone(&port->port);
+	port_changed(port->environment);
+	return 0;
+}
+
+static void on_removal(const char *name, enum rte_dev_event_type event, void *context)
+{
+	struct ethdev_port *port = context;
+
+	if (event != RTE_DEV_EVENT_REMOVE)
+		return;
+	port_set_gone(&port->port);
+	port_changed(port->environment);
+}
+
+static void ethdev_watch(struct ethdev_port *port)
+{
+	port->watched = true;
+	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_LSC, on_event, port);
+	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, on_event, port);
+	rte_dev_event_callback_register(port->device_name, on_removal, port);
+}
+
+static void ethdev_unwatch(struct ethdev_port *port)
+{
+	if (!port->watched)
+		return;
+	rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_LSC, on_event, port);
+	rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, on_event, port);
+	rte_dev_event_callback_unregister(port->device_name, on_removal, port);
+}
+
+// Where a kernel's interface is behind it, it goes with that.
+static void ethdev_check(struct port *base)
+{
+	char name[IF_NAMESIZE];
+
+	if (base->interface_index && !if_indextoname(base->interface_index, name))
+		port_set_gone(base);
+}
+
 static void ethdev_close(struct port *base)
 {
 	struct ethdev_port *port = (struct ethdev_port *)base;
 	int i;
+
+	ethdev_unwatch(port);
 
 	for (i = 0; i < PORT_QUEUES_MAX; i++) {
 		if (port->queues[i].stashed)
@@ -191,6 +248,7 @@ static const struct port_driver ethdev_driver = {
 	.arm = ethdev_arm,
 	.disarm = ethdev_disarm,
 	.up = ethdev_up,
+	.check = ethdev_check,
 	.close = ethdev_close,
 };
 
@@ -312,6 +370,11 @@ static int device_start(struct ethdev_port *port, const struct port_device *devi
 	if (result < 0)
 		return failed(err, device, "information", result);
 	port->device = information.device;
+	port->port.interface_index = information.if_index;
+	if (interrupts && information.dev_flags) {
+		configuration.intr_conf.lsc = !!(*information.dev_flags & RTE_ETH_DEV_INTR_LSC);
+		configuration.intr_conf.rmv = !!(*information.dev_flags & RTE_ETH_DEV_INTR_RMV);
+	}
 	port->port.queues = RTE_MIN(device->queues, information.max_rx_queues);
 	port->port.queues = RTE_MIN(port->port.queues, information.max_tx_queues);
 	if (port->port.queues == 0)
@@ -392,6 +455,8 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 	}
 	port_init(&port->port, &ethdev_driver, name, device->queues);
 	port->id = id;
+	port->environment = environment;
+	snprintf(port->device_name, sizeof(port->device_name), "%s", device->name);
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->queues[i].epoll_fd = -1;
 	// Drivers without receive interrupts ignore the wish or refuse it.
@@ -401,6 +466,11 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 		port->port.needs_polling = true;
 	else
 		goto fail;
+	ethdev_watch(port);
+	// A device that sends in another one's place.
+	memcpy(mac.addr_bytes, device->mac.bytes, sizeof(mac));
+	if (device->uplink && !rte_is_zero_ether_addr(&mac))
+		rte_eth_dev_default_mac_addr_set(id, &mac);
 	if (rte_eth_macaddr_get(id, &mac) == 0)
 		memcpy(port->port.mac.bytes, mac.addr_bytes, sizeof(port->port.mac));
 	// A port receives for MAC addresses that are not the device's. Drivers that can't filter

@@ -108,6 +108,24 @@ out:
 	return result;
 }
 
+bool interface_has_link(unsigned int index, bool *gone)
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool link = false;
+
+	*gone = false;
+	if (fd < 0)
+		return true;
+	request.ifr_ifindex = (int)index;
+	if (ioctl(fd, SIOCGIFNAME, &request) < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		*gone = errno == ENODEV || errno == ENXIO;
+	else
+		link = (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+	close(fd);
+	return link;
+}
+
 int interface_set_up(const struct interface *interface, struct error *err)
 {
 	struct ifreq request;

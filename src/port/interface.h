@@ -23,6 +23,10 @@ bool interface_name_valid(const char *name, struct error *err);
 // Fails if there is no such interface.
 int interface_get(const char *name, struct interface *interface, struct error *err);
 
+// Is it up, with somebody at the other end of the cable? `*gone`: there is none with this index any
+// more.
+bool interface_has_link(unsigned int index, bool *gone);
+
 // Sets it up. Does nothing else to it.
 int interface_set_up(const struct interface *interface, struct error *err);
 

@@ -52,6 +52,7 @@ int netdev_port_open(const char *name, const struct port_device *device,
 	}
 	if (method_open(name, device, &interface, environment, parts, port, err) < 0)
 		return -1;
+	(*port)->interface_index = interface.index;
 	(*port)->mtu = interface.mtu < UINT16_MAX ? (uint16_t)interface.mtu : UINT16_MAX;
 	if (device->mtu && device->mtu < (*port)->mtu)
 		(*port)->mtu = device->mtu;

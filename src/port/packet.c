@@ -355,7 +355,7 @@ int packet_port_open(const char *name, const struct port_device *device,
 	if (port->promiscuous_fd < 0)
 		goto fail;
 	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
-	if (environment->programs)
+	if (environment->programs && !device->member)
 		programs_attach(port, interface->name, environment->programs, &filter);
 	if (environment->programs && port->uplink)
 		tunnel_attach(port, environment->programs);

@@ -18,6 +18,7 @@ void port_init(struct port *port, const struct port_driver *driver, const char *
 	port->driver = driver;
 	snprintf(port->name, sizeof(port->name), "%s", name);
 	port->queues = queues;
+	atomic_store(&port->sender, port);
 	port->send_queues = UINT32_MAX;
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->wake_fds[i] = -1;
@@ -45,6 +46,8 @@ static int device_open(const char *name, const struct port_device *device,
 	case PORT_DEVICE_PCI:
 	case PORT_DEVICE_DEVARGS:
 		return ethdev_port_open(name, device, environment, port, err);
+	case PORT_DEVICE_FAILOVER:
+		return failover_port_open(name, device, environment, port, err);
 	}
 	return error_set(err, "device: unknown kind %d", (int)device->kind);
 }
@@ -75,6 +78,39 @@ bool kernel_has_uso(void)
 
 	return uname(&kernel) == 0 && sscanf(kernel.release, "%d.%d", &major, &minor) == 2 &&
 	       (major > 6 || (major == 6 && minor >= 2));
+}
+
+bool port_device_same(const struct port_device *a, const struct port_device *b)
+{
+	struct port_device left = *a, right = *b;
+
+	left.members = right.members = NULL;
+	return memcmp(&left, &right, sizeof(left)) == 0 &&
+	       (!a->member_count ||
+		memcmp(a->members, b->members, a->member_count * sizeof(*a->members)) == 0);
+}
+
+struct port_errors port_errors(const struct port *port)
+{
+	struct port_errors errors = {
+		.send = __atomic_load_n(&port->send_errors, __ATOMIC_RELAXED),
+		.receive = __atomic_load_n(&port->receive_errors, __ATOMIC_RELAXED),
+		.offload = __atomic_load_n(&port->offload_errors, __ATOMIC_RELAXED),
+	};
+
+	if (port->driver->errors_add)
+		port->driver->errors_add(port, &errors);
+	return errors;
+}
+
+void port_changed(const struct port_environment *environment)
+{
+	uint64_t one = 1;
+
+	// A counter that is full is readable already.
+	if (environment->changed_fd > 0 && write(environment->changed_fd, &one, sizeof(one)) < 0 &&
+	    errno != EAGAIN)
+		return;
 }
 
 void port_close(struct port *port)

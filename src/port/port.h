@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,10 +25,11 @@ struct port_landing;
 struct port_parts;
 struct claims;
 
-#define PORT_NAME_SIZE	64
-#define PORT_QUEUES_MAX 16
-#define PORT_BURST	32
-#define PORT_MODE_NONE	UINT32_MAX
+#define PORT_NAME_SIZE	 64
+#define PORT_QUEUES_MAX	 16
+#define PORT_BURST	 32
+#define PORT_MODE_NONE	 UINT32_MAX
+#define PORT_MEMBERS_MAX 8
 
 enum port_device_kind {
 	PORT_DEVICE_VHOST_USER,
@@ -35,6 +37,7 @@ enum port_device_kind {
 	PORT_DEVICE_NETDEV,
 	PORT_DEVICE_PCI,
 	PORT_DEVICE_DEVARGS,
+	PORT_DEVICE_FAILOVER, // several, of which the best one that works carries all
 };
 
 // How a PORT_DEVICE_NETDEV is taken. Tests and measurements choose; everybody else leaves it at
@@ -64,14 +67,23 @@ struct port_device {
 	// Largest IP packet in bytes. For an interface of the kernel's the lesser of this and what
 	// that has; 0: what that has.
 	uint16_t mtu;
-	// MAC address given to a tap's kernel side. All zero: left alone.
+	// MAC address given to a tap's kernel side, and to a DPDK device that is an uplink. All
+	// zero: left alone.
 	struct mac_address mac;
 	// The device leads to the underlay and is shared with the host's kernel: only tunnel
 	// packets, ARP and ND for `vtep` are Sluice's; the rest must reach the kernel.
 	bool uplink;
 	struct ip_address vtep;
 	enum port_netdev_method method;
+	// It is one of several: nothing is left to the kernel that would go on by this one alone.
+	bool member;
+	// PORT_DEVICE_FAILOVER: 1 to PORT_MEMBERS_MAX, best first. `name` lists them for people.
+	const struct port_device *members;
+	uint16_t member_count;
 };
+
+// Zero what is not set: all bytes are compared.
+bool port_device_same(const struct port_device *a, const struct port_device *b);
 
 // Programs that forward connections in the kernel, by file descriptor (flow_offload/): at a packet
 // socket, at that of the uplink, and at the interface's ingress. What the one of the uplink does
@@ -93,6 +105,7 @@ struct port_environment {
 	const struct port_programs *programs; // NULL: there are none
 	const struct claims *claims;	      // of an uplink; NULL: its tunnel address alone
 	struct event_base *base;	      // the control thread's; for vhost-user
+	int changed_fd; // eventfd: a device has to be looked at; 0: nobody does (port_changed)
 };
 
 // What a port finishes by itself in packets that it sends (port/offload.h).
@@ -125,6 +138,12 @@ static inline void port_counters_add(struct port_counters *sum, const struct por
 	for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++)
 		sum->drops[reason] += one->drops[reason];
 }
+
+struct port_errors {
+	uint64_t send;
+	uint64_t receive;
+	uint64_t offload;
+};
 
 struct port_driver {
 	const char *name;
@@ -170,6 +189,16 @@ struct port_driver {
 	// it can't, so one process has to close the device before the other opens it.
 	bool (*hand_over)(struct port *port, struct port_parts *parts);
 	void (*hand_over_undo)(struct port *port); // NULL: there is nothing to do
+	// The following are of ports with several devices; NULL: it is one device.
+
+	// `sender` took nothing of what it was given. Who sends from now on: perhaps another one.
+	// Worker.
+	struct port *(*refused)(struct port *port, struct port *sender);
+	// wake_fds and landings of a queue are other ones now. Control thread, before workers see
+	// it.
+	void (*assigned)(struct port *port, uint16_t queue);
+	// Adds what was counted by its devices. Control thread.
+	void (*errors_add)(const struct port *port, struct port_errors *errors);
 
 	void (*close)(struct port *port);
 };
@@ -178,6 +207,13 @@ struct port {
 	const struct port_driver *driver;
 	char name[PORT_NAME_SIZE]; // of the Port object, or `uplink`
 	uint16_t queues;	   // queue pairs in use, at least 1
+	// The one that sends what is for this port: itself, or of several devices one. It may
+	// change at any time: a worker takes it once a burst, and what its fields say then counts.
+	_Atomic(struct port *) sender;
+	// Grows when another one sends. Written by any thread.
+	_Atomic uint32_t moves;
+	// Time stamp counter when send first took nothing; 0: it has since. Written by workers.
+	uint64_t stuck;
 	// Some queue's arm can return false with *fd -1: the worker then sleeps in short steps.
 	// Written by any thread, relaxed.
 	bool needs_polling;
@@ -206,6 +242,8 @@ struct port {
 	uint16_t mtu;
 	// Index of the kernel's interface, if the environment's programs are at it; else 0.
 	unsigned int offload_interface;
+	// Index of the kernel's interface behind it; 0: there is none.
+	unsigned int interface_index;
 	// Eventfd of the worker of each queue, or -1; set by the control thread before workers see
 	// the port.
 	int wake_fds[PORT_QUEUES_MAX];
@@ -224,6 +262,12 @@ int port_open(const char *name, const struct port_device *device,
 int port_take_over(const char *name, const struct port_device *device,
 		   const struct port_environment *environment, struct port_parts *parts,
 		   struct port **port, struct error *err);
+// What the devices refused or got broken.
+struct port_errors port_errors(const struct port *port);
+
+// Has the control thread look at the devices soon: one may have gone, or its link have changed. Any
+// thread.
+void port_changed(const struct port_environment *environment);
 
 // No worker may use it any more. Frees `port`.
 void port_close(struct port *port);

@@ -231,6 +231,37 @@ static void layers_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 	}
 }
 
+static void uplink_devices_write(FILE *file, const Sluice__V1__StatsResponse *stats)
+{
+	static const char up[] = "sluice_uplink_device_up";
+	static const char carries[] = "sluice_uplink_device_carries";
+	static const char failures[] = "sluice_uplink_device_failures_total";
+
+	family(file, up, "gauge",
+	       "1 where a device of an uplink with several works, 0 where it is down, drained or "
+	       "missing.");
+	for (size_t i = 0; i < stats->n_uplink_devices; i++) {
+		const Sluice__V1__DeviceStatus *device = stats->uplink_devices[i];
+
+		sample(file, up, "device", device->name, NULL, NULL);
+		count(file, device->state >= SLUICE__V1__DEVICE_STATE__DEVICE_STATE_CARRIES &&
+				    device->state <= SLUICE__V1__DEVICE_STATE__DEVICE_STATE_HELD);
+	}
+	family(file, carries, "gauge", "1 where what the uplink sends goes by the device, else 0.");
+	for (size_t i = 0; i < stats->n_uplink_devices; i++) {
+		const Sluice__V1__DeviceStatus *device = stats->uplink_devices[i];
+
+		sample(file, carries, "device", device->name, NULL, NULL);
+		count(file, device->state == SLUICE__V1__DEVICE_STATE__DEVICE_STATE_CARRIES);
+	}
+	family(file, failures, "counter",
+	       "How many times a device of an uplink with several has failed.");
+	for (size_t i = 0; i < stats->n_uplink_devices; i++) {
+		sample(file, failures, "device", stats->uplink_devices[i]->name, NULL, NULL);
+		count(file, stats->uplink_devices[i]->failures);
+	}
+}
+
 static void next_hops_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 {
 	static const char name[] = "sluice_next_hop_up";
@@ -450,6 +481,7 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	nats_write(file, stats);
 	qos_write(file, stats);
 	members_write(file, stats);
+	uplink_devices_write(file, stats);
 	audit_write(file, stats->audit);
 	api_write(file, stats->api);
 	process_write(file, stats->process);

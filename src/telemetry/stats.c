@@ -6,6 +6,8 @@
 #include "control/control.h"
 #include "layer/external/external.h"
 #include "layer/load_balancer/load_balancer.h"
+#include "model/memory.h"
+#include "port/failover/failover.h"
 #include "telemetry/telemetry.h"
 
 // What went on in the kernel.
@@ -26,18 +28,29 @@ struct port_counters stats_port_counters(const struct control *control, uint32_t
 {
 	const struct control_port *entry = control->ports[number];
 	struct port_counters sum = {0};
+	struct port_errors errors = {0};
 
 	add_offloaded(control, number, &sum);
 
 	for (uint32_t i = 0; i < control->engine->options.worker_count; i++)
 		port_counters_add(&sum, &entry->counters[i]);
-	sum.drops[DROP_SEND_ERROR] +=
-		entry->send_errors + (entry->port ? entry->port->send_errors : 0);
-	sum.drops[DROP_RECEIVE_ERROR] +=
-		entry->receive_errors + (entry->port ? entry->port->receive_errors : 0);
-	sum.drops[DROP_OFFLOAD] +=
-		entry->offload_errors + (entry->port ? entry->port->offload_errors : 0);
+	if (entry->port)
+		errors = port_errors(entry->port);
+	sum.drops[DROP_SEND_ERROR] += entry->errors.send + errors.send;
+	sum.drops[DROP_RECEIVE_ERROR] += entry->errors.receive + errors.receive;
+	sum.drops[DROP_OFFLOAD] += entry->errors.offload + errors.offload;
 	return sum;
+}
+
+static void uplink_devices_add(const struct control *control, Sluice__V1__StatsResponse *response)
+{
+	const struct port *uplink = control_failover(control);
+	uint16_t count = failover_count(uplink);
+
+	response->uplink_devices = memory_new(count * sizeof(*response->uplink_devices));
+	for (uint16_t i = 0; i < count; i++)
+		response->uplink_devices[response->n_uplink_devices++] =
+			status_device_new(uplink, i);
 }
 
 static bool add_drops(Sluice__V1__PortStats *stats, const struct port_counters *sum)
@@ -324,6 +337,7 @@ static bool collect(const struct control *control, bool with_ports,
 	response->process = process_stats_collect();
 	response->audit = audit_stats(control);
 	response->api = api_entry(control);
+	uplink_devices_add(control, response);
 	return response->process && response->audit && response->api &&
 	       add_layers(control, response) && add_next_hops(control, response) &&
 	       nat_stats_add(control->tables, response) &&

@@ -453,6 +453,8 @@ static bool assign_queues(struct engine *engine, struct tables *tables)
 
 			binding->port->wake_fds[queue] = engine->workers[worker]->event_fd;
 			binding->port->landings[queue] = &engine->workers[worker]->landing;
+			if (binding->port->driver->assigned)
+				binding->port->driver->assigned(binding->port, queue);
 			if (!poll_add(&tables->polls[worker], entry))
 				return false;
 		}

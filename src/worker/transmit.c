@@ -8,7 +8,8 @@
 // Where a burst goes.
 struct way_out {
 	struct worker *worker;
-	struct port *port;
+	struct port *port;  // who sends
+	struct port *whole; // the port that it is of
 	struct port_counters *counters;
 	uint16_t number; // of the port
 	uint16_t parent; // which has the device, where it is a VLAN; else 0
@@ -20,19 +21,19 @@ struct way_out {
 // Finds the queue of `binding` that this worker sends on. Where it has none that the other end
 // takes packets on: -1, and whose one is.
 static int own_queue(const struct worker *worker, const struct port_binding *binding,
-		     uint32_t *owner)
+		     const struct port *port, uint32_t *owner)
 {
 	uint32_t workers = worker->engine->options.worker_count;
 	uint32_t queue = (worker->index + workers - binding->first_worker) % workers;
-	uint32_t all = UINT32_MAX >> (32 - binding->port->queues);
-	uint32_t used = __atomic_load_n(&binding->port->send_queues, __ATOMIC_RELAXED) & all;
+	uint32_t all = UINT32_MAX >> (32 - port->queues);
+	uint32_t used = __atomic_load_n(&port->send_queues, __ATOMIC_RELAXED) & all;
 	uint32_t next;
 
 	if (likely(used == all || !used)) {
 		*owner = binding->first_worker;
-		return queue < binding->port->queues ? (int)queue : -1;
+		return queue < port->queues ? (int)queue : -1;
 	}
-	for (next = queue; next < binding->port->queues; next += workers)
+	for (next = queue; next < port->queues; next += workers)
 		if (used & 1U << next)
 			return (int)next;
 	// Spread over those that there are.
@@ -49,6 +50,24 @@ static void refuse(struct way_out *way, const struct rte_mbuf *packet, enum drop
 	way->counters->drops[reason] += count;
 	if (unlikely(way->worker->captures))
 		capture_dropped(way->worker, packet, way->number, reason);
+}
+
+static void send_unfinished(struct way_out *way, struct rte_mbuf **packets, uint32_t count);
+
+// The device takes nothing. Where the port has another one, that sends these packets: it may have
+// more left to do in them than the one before.
+static bool change_sender(struct way_out *way, struct rte_mbuf **packets, uint32_t count)
+{
+	struct port *before = way->port, *next;
+
+	if (likely(!way->whole->driver->refused))
+		return false;
+	next = way->whole->driver->refused(way->whole, before);
+	if (next == before || next == way->whole || way->queue >= next->queues)
+		return false;
+	way->port = next;
+	send_unfinished(way, packets, count);
+	return true;
 }
 
 // Sends what the port can take as it is. What it does not take is dropped and counted.
@@ -70,19 +89,30 @@ static void send_finished(struct way_out *way, struct rte_mbuf **packets, uint32
 			break;
 		sent += taken;
 	}
+	if (unlikely(port->stuck && sent))
+		port->stuck = 0;
 	for (uint32_t i = sent; i < count; i++)
 		bytes -= packets[i]->pkt_len - way->tag;
 	if (unlikely(way->worker->captures))
 		capture_sent(way->worker, sent);
 	if (unlikely(sent < count)) {
-		// Asked only now: that a port is up again may be seen by sending alone.
-		way->blocked = port->driver->up(port) ? DROP_QUEUE_FULL : DROP_PORT_DOWN;
+		if (change_sender(way, packets + sent, count - sent)) {
+			count = sent;
+		} else {
+			// Asked only now: that a port is up again may be seen by sending alone.
+			way->blocked = port->driver->up(port) ? DROP_QUEUE_FULL : DROP_PORT_DOWN;
+		}
 		for (uint32_t i = sent; i < count; i++)
 			refuse(way, packets[i], way->blocked, 1);
 		rte_pktmbuf_free_bulk(packets + sent, count - sent);
 	}
 	way->counters->tx_packets += sent;
 	way->counters->tx_bytes += bytes;
+}
+
+static uint32_t sender_offloads(const struct way_out *way)
+{
+	return __atomic_load_n(&way->port->offloads, __ATOMIC_RELAXED);
 }
 
 // Packets that gather behind others for a port.
@@ -93,6 +123,13 @@ struct finished {
 
 static void finished_add(struct way_out *way, struct finished *finished, struct rte_mbuf *packet)
 {
+	// Where another device sends than the one that it was finished for.
+	if (unlikely(!offload_suffices(packet->ol_flags, sender_offloads(way))) &&
+	    !packet_complete_checksum(packet)) {
+		refuse(way, packet, DROP_OFFLOAD, 1);
+		rte_pktmbuf_free(packet);
+		return;
+	}
 	finished->packets[finished->count++] = packet;
 	if (finished->count == PORT_BURST) {
 		send_finished(way, finished->packets, finished->count);
@@ -130,11 +167,11 @@ static void send_segments(struct way_out *way, struct finished *finished, struct
 // Sends packets of which some are unfinished.
 static void send_unfinished(struct way_out *way, struct rte_mbuf **packets, uint32_t count)
 {
-	uint32_t offloads = __atomic_load_n(&way->port->offloads, __ATOMIC_RELAXED);
 	struct finished finished = {0};
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct rte_mbuf *packet = packets[i];
+		uint32_t offloads = sender_offloads(way);
 
 		if (way->blocked) {
 			refuse(way, packet, way->blocked, 1);
@@ -174,15 +211,16 @@ void transmit_flush(struct worker *worker, struct transmit_buffer *buffer)
 		return;
 	}
 	way.number = buffer->port;
-	way.port = binding->port;
+	way.whole = binding->port;
 	way.counters = &binding->counters[worker->index];
-	if (unlikely(!way.port)) {
+	if (unlikely(!way.whole)) {
 		for (uint32_t i = 0; i < count; i++)
 			refuse(&way, buffer->packets[i], DROP_PORT_DOWN, 1);
 		rte_pktmbuf_free_bulk(buffer->packets, count);
 		return;
 	}
-	queue = own_queue(worker, binding, &owner);
+	way.port = atomic_load_explicit(&way.whole->sender, memory_order_acquire);
+	queue = own_queue(worker, binding, way.port, &owner);
 	if (unlikely(queue < 0)) {
 		hand_over_transmit(worker, buffer->packets, count, buffer->port, owner);
 		return;

@@ -10,6 +10,9 @@
 // For so long after a large send there may be errors about it.
 #define WHOLE_SECONDS 2
 
+// Announcements of the tunnel address where another device sends.
+#define UPLINK_ROUNDS 2
+
 void underlay_learn(struct worker *worker, uint16_t network,
 		    const struct address_resolution *message)
 {
@@ -212,6 +215,13 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 	ask(worker, neighbour);
 }
 
+static uint32_t uplink_moves(const struct worker *worker)
+{
+	const struct port *port = worker->tables->ports[PORT_UPLINK].port;
+
+	return port ? atomic_load_explicit(&port->moves, memory_order_relaxed) : 0;
+}
+
 // Does this worker receive from the uplink, and so speak on it?
 static bool is_mine(const struct worker *worker)
 {
@@ -220,13 +230,41 @@ static bool is_mine(const struct worker *worker)
 	return binding->port && binding->first_worker == worker->index;
 }
 
+// Another device has begun to send, perhaps at another place: switches are to know it at once, also
+// where this node has nothing to send. Twice, for the first may be lost.
+static bool announce(struct worker *worker, uint32_t moves, bool new_second)
+{
+	const struct underlay *underlay = &worker->tables->underlay;
+	const struct ip_address *vtep = &underlay->vtep.address;
+	struct rte_mbuf *mbuf;
+
+	if (moves != worker->uplink_moves) {
+		worker->uplink_moves = moves;
+		worker->uplink_rounds = UPLINK_ROUNDS;
+		// All that were announced are so again.
+		worker->announced = worker->tables->generation - INT32_MAX;
+		worker->announce_rounds = 0;
+	} else if (!worker->uplink_rounds || !new_second) {
+		return false;
+	}
+	worker->uplink_rounds--;
+	mbuf = rte_pktmbuf_alloc(worker->engine->pool);
+	if (mbuf && (ip_is_v4(vtep) ? arp_request(mbuf, &underlay->mac, vtep, vtep)
+				    : nd_announcement(mbuf, &underlay->mac, vtep)))
+		transmit_add(worker, mbuf, PORT_UPLINK);
+	else
+		rte_pktmbuf_free(mbuf);
+	return true;
+}
+
 void underlay_turn(struct worker *worker, bool new_second)
 {
 	struct neighbours *neighbours = &worker->engine->neighbours;
 	const struct underlay *underlay = &worker->tables->underlay;
 	uint32_t wanted = atomic_load_explicit(&neighbours->wanted, memory_order_relaxed);
+	uint32_t moves = uplink_moves(worker);
 
-	if (likely(wanted == worker->wanted_seen && !new_second))
+	if (likely(wanted == worker->wanted_seen && !new_second && moves == worker->uplink_moves))
 		return;
 	if (!is_mine(worker)) {
 		// Whoever waits has only told the set: pass it on.
@@ -236,8 +274,10 @@ void underlay_turn(struct worker *worker, bool new_second)
 		    atomic_load(&worker->engine->workers[binding->first_worker]->sleeping))
 			worker_wake(worker->engine->workers[binding->first_worker]);
 		worker->wanted_seen = wanted;
+		worker->uplink_moves = moves;
 		return;
 	}
+	new_second |= announce(worker, moves, new_second);
 	external_announce(worker, new_second);
 	worker->wanted_seen = wanted;
 	atomic_store_explicit(&neighbours->now, worker->now, memory_order_relaxed);

@@ -113,6 +113,8 @@ struct worker {
 	uint32_t announce_to;	  // likewise, when this is done
 	uint32_t announce_from;	  // of them, the next one
 	uint32_t announce_rounds; // that are still to come
+	uint32_t uplink_moves;	  // up to which the tunnel address was announced
+	uint32_t uplink_rounds;	  // of that, still to come
 	uint32_t wanted_seen;	  // neighbours.wanted when questions were sent last
 
 	struct rate_limit *reject_limits; // by port number

@@ -235,6 +235,7 @@ int LLVMFuzzerInitialize(int *count, char ***argument_list)
 	rte_rcu_qsbr_thread_online(engine->readers, 0);
 	driver = plane_driver(check_sent);
 	fake.driver = &driver;
+	fake.sender = &fake;
 	fake.queues = 1;
 	fake.mac = uplink;
 	for (size_t i = 0; i < POLICIES; i++)

@@ -64,7 +64,7 @@ static const struct {
 	{NODE("vtep: 192.0.2.2/24, uplink: {netdev: a, mtu: 9217}"),
 	 "Node/n: uplink.mtu: 9217 is not 1280 to 9216\n"},
 	{NODE("vtep: 192.0.2.2/24, uplink: {}"),
-	 "Node/n: uplink: needs one of netdev, pci, devargs, vhostUser\n"},
+	 "Node/n: uplink: needs one of netdev, pci, devargs, vhostUser, devices\n"},
 	{NODE("vtep: 192.0.2.2/24, uplink: {netdev: ''}"), "Node/n: uplink.netdev: missing\n"},
 	{NODE("vtep: 192.0.2.2/24, uplink: {netdev: a/b}"),
 	 "Node/n: uplink.netdev: 'a/b' is no interface name (1 to 15 characters, no space, slash, "

@@ -73,6 +73,7 @@ static int set_up(void **state)
 	driver = plane_driver(send_none);
 	fake.driver = &driver;
 	fake.queues = 1;
+	fake.sender = &fake;
 	any = compiled(ANY);
 	tcp_only = compiled(TCP_ONLY);
 	if (engine_open(&options, any, &engine, &err) < 0)

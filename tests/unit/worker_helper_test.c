@@ -59,6 +59,7 @@ static int set_up(void **state)
 	driver = plane_driver(send_one);
 	fake.driver = &driver;
 	fake.queues = 1;
+	fake.sender = &fake;
 	tables = tables_from_yaml(node, strlen(node), "a", 1);
 	assert_non_null(tables);
 	for (uint32_t port = PORT_HOST + 1; port < tables->port_count; port++) {

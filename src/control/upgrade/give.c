@@ -284,7 +284,7 @@ static int say_parts(const struct upgrade *upgrade, const struct port_parts *par
 }
 
 static int say_port(const struct upgrade *upgrade, const char *name,
-		    const struct port_counters *counters, const uint64_t errors[3],
+		    const struct port_counters *counters, const struct port_errors *errors,
 		    const struct port_parts *parts, struct error *err)
 {
 	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
@@ -306,9 +306,9 @@ static int say_port(const struct upgrade *upgrade, const char *name,
 		drops[port.n_drops].reason = (char *)(uintptr_t)drop_reason_name(reason);
 		drops[port.n_drops++].packets = counters->drops[reason];
 	}
-	port.send_errors = errors[0];
-	port.receive_errors = errors[1];
-	port.offload_errors = errors[2];
+	port.send_errors = errors->send;
+	port.receive_errors = errors->receive;
+	port.offload_errors = errors->offload;
 	frame.content_case = FRAME(PORT);
 	frame.port = &port;
 	if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
@@ -324,12 +324,23 @@ static void sum(const struct control *control, const struct port_counters *count
 		port_counters_add(total, &counters[i]);
 }
 
+static struct port_errors errors_of(const struct control_port *entry)
+{
+	struct port_errors errors = {0};
+
+	if (entry->port)
+		errors = port_errors(entry->port);
+	return (struct port_errors){
+		.send = entry->errors.send + errors.send,
+		.receive = entry->errors.receive + errors.receive,
+		.offload = entry->errors.offload + errors.offload,
+	};
+}
+
 // Of a device that only one process can have: the other one opens it.
 static void device_close(struct control_port *entry)
 {
-	entry->send_errors += entry->port->send_errors;
-	entry->receive_errors += entry->port->receive_errors;
-	entry->offload_errors += entry->port->offload_errors;
+	entry->errors = errors_of(entry);
 	port_close(entry->port);
 	entry->port = NULL;
 }
@@ -337,16 +348,15 @@ static void device_close(struct control_port *entry)
 static int say_ports(struct upgrade *upgrade, struct error *err)
 {
 	struct control *control = upgrade->control;
-	uint64_t none[3] = {0};
+	struct port_errors none = {0}, errors;
 	struct port_counters total;
 
 	sum(control, control->ended, &total);
-	if (say_port(upgrade, "", &total, none, NULL, err) < 0)
+	if (say_port(upgrade, "", &total, &none, NULL, err) < 0)
 		return -1;
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 		struct port_parts parts = {0};
-		uint64_t errors[3];
 		int result;
 
 		if (!entry)
@@ -359,10 +369,8 @@ static int say_ports(struct upgrade *upgrade, struct error *err)
 		if (entry->port && !entry->port->driver->hand_over)
 			device_close(entry);
 		sum(control, entry->counters, &total);
-		errors[0] = entry->send_errors + (entry->port ? entry->port->send_errors : 0);
-		errors[1] = entry->receive_errors + (entry->port ? entry->port->receive_errors : 0);
-		errors[2] = entry->offload_errors + (entry->port ? entry->port->offload_errors : 0);
-		result = say_port(upgrade, entry->name, &total, errors, &parts, err);
+		errors = errors_of(entry);
+		result = say_port(upgrade, entry->name, &total, &errors, &parts, err);
 		port_parts_clear(&parts, false);
 		if (result < 0)
 			return -1;
@@ -484,7 +492,7 @@ static void go_on(struct control *control)
 	}
 	control->heartbeat = heartbeat_open(control->engine);
 	// What had to be closed is opened.
-	control_retry(control);
+	control_look(control);
 }
 
 static void answer(struct upgrade *upgrade, uint64_t connections, uint64_t microseconds)

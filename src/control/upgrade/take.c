@@ -295,9 +295,7 @@ static int port_take(struct control *control, struct control_port *entry, struct
 		     struct error *err)
 {
 	count_on(taken, &entry->counters[0]);
-	entry->send_errors = taken->errors[0];
-	entry->receive_errors = taken->errors[1];
-	entry->offload_errors = taken->errors[2];
+	entry->errors = taken->errors;
 	if (!taken->parts.count)
 		return 0;
 	if (port_take_over(entry->name, &entry->device, &control->environment, &taken->parts,

@@ -8,6 +8,7 @@
 
 #include "base/drop.h"
 #include "port/parts.h"
+#include "port/port.h"
 #include "rpc/server.h"
 
 struct control;
@@ -61,7 +62,7 @@ struct take_over {
 		struct port_parts parts;
 		uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 		uint64_t drops[DROP_REASON_COUNT];
-		uint64_t errors[3]; // send, receive, offload
+		struct port_errors errors;
 	} * ports;
 	uint32_t port_count;
 	int listeners[UPGRADE_LISTENERS]; // -1: none, or taken

@@ -60,7 +60,9 @@ static void device_use(struct check *check, const Sluice__V1__Object *object, co
 		length += part;
 	}
 	const Sluice__V1__Object *other = key_map_add(check->devices, key, length, object);
-	if (other)
+	if (other == object)
+		problems_add(check->problems, object, field, "is in the list already");
+	else if (other)
 		problem_other(problems_add(check->problems, object, field,
 					   "%s/%s has this device already", object_kind_name(other),
 					   object_name(other)),

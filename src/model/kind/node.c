@@ -59,8 +59,60 @@ static void vtep_check(struct check *check, const Sluice__V1__Object *object, st
 	gateway_check(check, object, &vtep, &link);
 }
 
-#define UPLINK_MTU_MIN 1280
-#define UPLINK_MTU_MAX 9216
+#define UPLINK_MTU_MIN	   1280
+#define UPLINK_MTU_MAX	   9216
+#define UPLINK_DEVICES_MAX 8
+
+static void device_check(struct check *check, const Sluice__V1__Object *object, size_t index)
+{
+	const Sluice__V1__UplinkDevice *device = object->node->uplink->devices[index];
+	const char *node = object->node->name;
+
+	switch (device->device_case) {
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_NETDEV:
+		check_interface(check, object, CHECK_PATH("uplink.devices[%zu].netdev", index),
+				node, "", device->netdev);
+		break;
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_PCI:
+		check_pci(check, object, CHECK_PATH("uplink.devices[%zu].pci", index), node,
+			  device->pci);
+		break;
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_DEVARGS:
+		check_devargs(check, object, CHECK_PATH("uplink.devices[%zu].devargs", index), node,
+			      device->devargs);
+		break;
+	case SLUICE__V1__UPLINK_DEVICE__DEVICE_VHOST_USER:
+		check_vhost_user(check, object, CHECK_PATH("uplink.devices[%zu].vhostUser", index),
+				 node, device->vhost_user, 1);
+		break;
+	default:
+		break;
+	}
+}
+
+static void devices_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__Uplink *uplink = object->node->uplink;
+
+	if (!uplink->n_devices)
+		return;
+	if (uplink->device_case != SLUICE__V1__UPLINK__DEVICE__NOT_SET)
+		problems_add(check->problems, object, "uplink.devices",
+			     "is a list instead of the one device that is named beside it");
+	if (uplink->n_devices > UPLINK_DEVICES_MAX)
+		problems_add(check->problems, object, "uplink.devices", "more than %d",
+			     UPLINK_DEVICES_MAX);
+	for (size_t i = 0; i < uplink->n_devices; i++)
+		device_check(check, object, i);
+}
+
+static bool has_netdev(const Sluice__V1__Uplink *uplink)
+{
+	for (size_t i = 0; i < uplink->n_devices; i++)
+		if (uplink->devices[i]->device_case == SLUICE__V1__UPLINK_DEVICE__DEVICE_NETDEV)
+			return true;
+	return uplink->device_case == SLUICE__V1__UPLINK__DEVICE_NETDEV;
+}
 
 static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 {
@@ -86,6 +138,7 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 	default: // reported by the check that all messages have
 		break;
 	}
+	devices_check(check, object);
 	if (uplink->has_mtu_case && (uplink->mtu < UPLINK_MTU_MIN || uplink->mtu > UPLINK_MTU_MAX))
 		problems_add(check->problems, object, "uplink.mtu", "%u is not %d to %d",
 			     uplink->mtu, UPLINK_MTU_MIN, UPLINK_MTU_MAX);
@@ -93,7 +146,7 @@ static void uplink_check(struct check *check, const Sluice__V1__Object *object)
 		check_rate(check, object, "uplink.rate", uplink->rate, &rate);
 	if (!*uplink->host_interface)
 		return;
-	if (uplink->device_case == SLUICE__V1__UPLINK__DEVICE_NETDEV)
+	if (has_netdev(uplink))
 		problems_add(check->problems, object, "uplink.hostInterface",
 			     "is of no use with netdev: the host has that interface already");
 	else

@@ -1,0 +1,49 @@
+// What the two halves of failover/ share: what workers do with it, and what the control thread
+// does.
+
+#pragma once
+
+#include "port/driver.h"
+#include "port/failover/failover.h"
+
+// Of a member, by whom it is known.
+#define MEMBER_LINK    1 // works, as far as can be seen
+#define MEMBER_HELD    2
+#define MEMBER_DRAINED 4
+#define MEMBER_FAILED  8 // a worker could not send; until the control thread has looked
+
+struct failover_member {
+	_Atomic(struct port *) port; // NULL: not open
+	_Atomic uint32_t bits;
+	struct port_device device;
+	char problem[512];
+	uint64_t failures;
+	uint64_t hold; // milliseconds, of the last time
+	uint64_t held_until;
+	uint64_t works_since;
+	uint64_t quiet_since; // while it drains
+	uint64_t drain_end;
+	uint64_t received_before;
+	uint64_t received[PORT_QUEUES_MAX]; // packets, by their workers
+	int armed_fds[PORT_QUEUES_MAX];	    // in the queue's epoll descriptor; -1: none
+};
+
+struct failover_port {
+	struct port port;
+	const struct port_environment *environment;
+	struct event *timer; // a device has been held for long enough; NULL: there is none
+	struct port *told;   // who sent when it was last looked at
+	int epoll_fds[PORT_QUEUES_MAX];
+	uint16_t first[PORT_QUEUES_MAX]; // whose turn it is to be received from
+	uint16_t count;
+	struct failover_member members[];
+};
+
+extern const struct port_driver failover_driver;
+
+// Finds out who is to send, and has it do so. Any thread.
+struct port *failover_choose(struct failover_port *port);
+
+// members.c
+void failover_check(struct port *base);
+void failover_close(struct port *base);
