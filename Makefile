@@ -15,7 +15,7 @@ SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_st
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitize.supp:print_suppressions=0
 
-.PHONY: all demo test test-unit test-system test-sanitize lab bench lint fuzz coverage deb test-deb arm64 \
+.PHONY: all demo test test-unit test-system test-sanitize lab bench bench-service lint fuzz coverage deb test-deb arm64 \
 	reference format clean
 
 all: $(BUILD)/build.ninja
@@ -64,6 +64,11 @@ bench: all
 	/usr/bin/python3 bench/run.py
 	/usr/bin/python3 bench/control.py
 	/usr/bin/python3 bench/summary.py --write
+
+# What servicing a node costs its connections: a minute.
+bench-service: all
+	scripts/install-packages bench
+	/usr/bin/python3 bench/service.py
 
 lint:
 	scripts/install-packages build lint

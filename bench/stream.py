@@ -35,7 +35,7 @@ def receive(port):
     box.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     box.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     box.bind(("", port))
-    delays, last, lost = [], None, 0
+    delays, last, lost, before, gap = [], None, 0, None, None
     print("ready", flush=True)
     while True:
         ready, _, _ = select.select([box, sys.stdin], [], [])
@@ -43,7 +43,10 @@ def receive(port):
             data, control, _flags, _peer = box.recvmsg(64, 64)
             number, sent = FORMAT.unpack(data)
             seconds, nanoseconds = struct.unpack("qq", control[0][2])
-            delays.append((seconds * 10**9 + nanoseconds - sent) / 1e6)
+            came = seconds * 10**9 + nanoseconds
+            delays.append((came - sent) / 1e6)
+            gap = max(gap or 0, (came - before) / 1e6) if before else gap
+            before = came
             lost += 0 if last is None else number - last - 1
             last = number
         if sys.stdin in ready:
@@ -53,8 +56,8 @@ def receive(port):
             count = len(delays)
             print(json.dumps({"received": count, "lost": lost,
                               "medianMs": delays[count // 2] if count else None,
-                              "longestMs": delays[-1] if count else None}), flush=True)
-            delays, lost = [], 0
+                              "longestMs": delays[-1] if count else None, "gapMs": gap}), flush=True)
+            delays, lost, gap = [], 0, None
 
 
 if __name__ == "__main__":
