@@ -84,6 +84,7 @@ static int doctor_run(const struct command *command, const struct invocation *in
 	doctor_kernel(&doctor);
 	doctor_clock(&doctor);
 	doctor_ports(&doctor);
+	doctor_uplink(&doctor);
 	doctor_mtu(&doctor);
 	doctor_reachability(&doctor);
 	if (invocation->output == OUTPUT_TABLE)

@@ -46,6 +46,9 @@ void doctor_workers(struct doctor *doctor);
 void doctor_kernel(struct doctor *doctor);
 void doctor_clock(struct doctor *doctor);
 void doctor_ports(struct doctor *doctor);
+void doctor_uplink(struct doctor *doctor);
+// The interface by which the uplink sends; NULL: it is none of the kernel's, or not known.
+const char *doctor_uplink_netdev(const struct doctor *doctor);
 void doctor_mtu(struct doctor *doctor);
 // Asks other nodes by ARP or ND. Enters the network namespace of sluiced, so it comes last.
 void doctor_reachability(struct doctor *doctor);

@@ -64,13 +64,22 @@ static void sockets_check(struct doctor *doctor)
 		close(fd);
 }
 
+static bool uplink_has_pci(const struct doctor *doctor)
+{
+	const Sluice__V1__Uplink *uplink = doctor->node ? doctor->node->uplink : NULL;
+
+	for (size_t i = 0; uplink && i < uplink->n_devices; i++)
+		if (uplink->devices[i]->device_case == SLUICE__V1__UPLINK_DEVICE__DEVICE_PCI)
+			return true;
+	return uplink && uplink->device_case == SLUICE__V1__UPLINK__DEVICE_PCI;
+}
+
 // Does this node have a device of this form?
 static bool device_used(const struct doctor *doctor, Sluice__V1__Device__DeviceCase wanted)
 {
 	const Sluice__V1__GetResponse *ports = doctor->ports;
 
-	if (wanted == SLUICE__V1__DEVICE__DEVICE_PCI && doctor->node && doctor->node->uplink &&
-	    doctor->node->uplink->device_case == SLUICE__V1__UPLINK__DEVICE_PCI)
+	if (wanted == SLUICE__V1__DEVICE__DEVICE_PCI && uplink_has_pci(doctor))
 		return true;
 	for (size_t i = 0; doctor->version && ports && i < ports->n_objects; i++) {
 		const Sluice__V1__Port *port = ports->objects[i]->port;

@@ -303,23 +303,23 @@ static void targets_report(struct doctor *doctor, const struct target *targets, 
 void doctor_reachability(struct doctor *doctor)
 {
 	static struct target targets[TARGETS_MAX];
+	const char *netdev;
 	struct link link;
 	size_t count;
 
 	if (!doctor->node || !doctor->nodes || !doctor->node->uplink)
 		return;
-	if (doctor->node->uplink->device_case != SLUICE__V1__UPLINK__DEVICE_NETDEV) {
+	netdev = doctor_uplink_netdev(doctor);
+	if (!netdev) {
 		finding_add(doctor, "underlay", FINDING_OK, "",
 			    "not asked: the uplink is no interface of the kernel's (sluice stats "
 			    "has its counters)");
 		return;
 	}
-	if (!doctor->pid || !namespace_enter(doctor) ||
-	    link_open(doctor->node->uplink->netdev, &link) < 0) {
+	if (!doctor->pid || !namespace_enter(doctor) || link_open(netdev, &link) < 0) {
 		finding_add(doctor, "underlay", FINDING_WARNING,
 			    "run sluice doctor as root on the node itself; is the interface there?",
-			    "not known: %s can't be opened (%s)", doctor->node->uplink->netdev,
-			    strerror(errno));
+			    "not known: %s can't be opened (%s)", netdev, strerror(errno));
 		return;
 	}
 	count = targets_find(doctor, targets);
@@ -333,13 +333,14 @@ void doctor_reachability(struct doctor *doctor)
 static uint32_t uplink_mtu(const struct doctor *doctor)
 {
 	const Sluice__V1__Uplink *uplink = doctor->node->uplink;
+	const char *netdev = doctor_uplink_netdev(doctor);
 	struct link link;
 
 	if (uplink->mtu)
 		return uplink->mtu;
-	if (uplink->device_case != SLUICE__V1__UPLINK__DEVICE_NETDEV)
+	if (!netdev)
 		return 1500;
-	if (!doctor->pid || !namespace_enter(doctor) || link_open(uplink->netdev, &link) < 0)
+	if (!doctor->pid || !namespace_enter(doctor) || link_open(netdev, &link) < 0)
 		return 0;
 	close(link.fd);
 	return link.mtu;
