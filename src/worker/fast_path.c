@@ -231,6 +231,15 @@ static void receive_beside(struct worker *worker, struct rte_mbuf *mbuf, enum dr
 	}
 }
 
+// With several devices on one link, what this node sends to everybody comes back by those that do
+// not send. A host would take it for another one with its addresses.
+static bool is_own_frame(const struct worker *worker, const struct rte_mbuf *mbuf)
+{
+	return rte_pktmbuf_data_len(mbuf) >= ETHERNET_HEADER_SIZE &&
+	       memcmp(rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, 6),
+		      worker->tables->underlay.mac.bytes, 6) == 0;
+}
+
 // From the underlay: outer headers off, then as any other.
 static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 {
@@ -284,20 +293,26 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 			reason = DROP_NOT_FOR_US;
 			break;
 		case TUNNEL_NEIGHBOUR:
-			underlay_receive(worker, mbuf, outer_packet);
+			if (is_own_frame(worker, mbuf))
+				worker_drop(worker, mbuf, PORT_UPLINK, DROP_NOT_FOR_US);
+			else
+				underlay_receive(worker, mbuf, outer_packet);
 			return;
 		case TUNNEL_DROP:
 			reason = outer.reason;
 			break;
 		}
-		if (reason != DROP_NOT_FOR_US) {
+		if (reason != DROP_NOT_FOR_US || is_own_frame(worker, mbuf)) {
 			worker_drop(worker, mbuf, PORT_UPLINK, reason);
 			return;
 		}
 		receive_beside(worker, mbuf, reason);
 		return;
 	}
-	underlay_to_host(worker, mbuf, reason);
+	if (is_own_frame(worker, mbuf))
+		worker_drop(worker, mbuf, PORT_UPLINK, DROP_NOT_FOR_US);
+	else
+		underlay_to_host(worker, mbuf, reason);
 }
 
 // ---- step 4: where to?

@@ -1,32 +1,33 @@
 """An uplink of several devices: the best one that works sends, all receive, and connections notice nothing."""
 
+import json
 import threading
 
 import pytest
 
 import netns
+import outside
 from node import eventually
 from packets import ARP, Ether, Wire, fresh_port, told
+from test_metrics import text
+from uplinks import cable, carries, mac, states
 
 DEVICES = ("up0", "up1")
 
 
-def cable(lab, device):
-    netns.ip(lab.nodes["a"].netns, f"link add {device} type veth peer name {device}-a netns {lab.switch}",
-             f"link set {device} up")
-    netns.ip(lab.switch, f"link set {device}-a master br0", f"link set {device}-a up")
-
-
-@pytest.fixture(scope="module", params=["v4", "v6"], ids=["underlay v4", "underlay v6"])
+@pytest.fixture(scope="module", params=[("v4", ("--metrics", "127.0.0.1:9177")), ("v6", ("--workers", "0,1"))],
+                ids=["underlay v4", "underlay v6, two workers"])
 def lab(make_lab, request):
     """Node a has two cables to the switch, node b one."""
-    lab = make_lab(nodes=("a", "b"), underlay=request.param)
+    underlay, options = request.param
+    lab = make_lab(nodes=("a", "b"), underlay=underlay, options=options)
     netns.ip(lab.nodes["a"].netns, "link del up0")
     for device in DEVICES:
         cable(lab, device)
     node = next(o for o in lab.objects if (o["kind"], o["name"]) == ("Node", "a"))
     node["uplink"] = {"devices": [{"netdev": device} for device in DEVICES]}
     lab.network("blue", 1)
+    lab.objects.append(outside.network("a"))
     lab.workload("one", "a", "blue", kernel=True)
     lab.workload("two", "b", "blue", kernel=True)
     lab.workload("raw", "a", "blue")
@@ -36,19 +37,6 @@ def lab(make_lab, request):
     assert lab["one"].ping(lab["two"])
     lab.mac = mac(lab, "up0")
     return lab
-
-
-def mac(lab, device):
-    return netns.run("ip", "-n", lab.nodes["a"].netns, "-o", "link", "show", device).split("link/ether ")[1].split()[0]
-
-
-def states(lab):
-    devices = lab.nodes["a"].json("get", "node", "a")["status"].get("devices", [])
-    return {device["name"]: device["state"].removeprefix("DEVICE_STATE_").lower() for device in devices}
-
-
-def carries(lab, device):
-    eventually(lambda: states(lab).get(device) == "carries", what=f"{device}: {states(lab)}")
 
 
 @pytest.fixture(autouse=True)
@@ -210,11 +198,14 @@ def announces(frame, address):
 
 
 def test_mac_address_stays(lab):
-    """Another device sends, with the same MAC address, and says so at once: switches learn where it is now."""
+    """Another device sends, with the same MAC address, and says so for all that is the node's: switches learn where it is."""
     wire = Wire(lab.switch, "up1-a")
     try:
         netns.ip(lab.switch, "link set up0-a down")
-        wire.wait_for(lambda frame: frame.src == lab.mac and announces(frame, lab.vtep["a"]))
+        missing = {lab.vtep["a"], *outside.own("a").values()}
+        while missing:
+            frame = wire.wait_for(lambda frame: frame.src == lab.mac and any(announces(frame, one) for one in missing))
+            missing -= {one for one in missing if announces(frame, one)}
     finally:
         wire.close()
 
@@ -242,6 +233,21 @@ def test_planned_servicing_loses_nothing(lab, sender, receiver):
         carries(lab, "up0")
         stream.progress()
     assert stream.lost() == 0
+
+
+def test_what_is_told_of_one_that_does_not_work(lab):
+    node = lab.nodes["a"]
+    netns.ip(lab.switch, "link set up1-a down")
+    eventually(lambda: states(lab)["up1"] == "down")
+    status = node.json("get", "node", "a")["status"]
+    assert status["reason"] == "up1 is down" and status["devices"][1]["reason"] == "no link"
+    assert "up1 is down" in node.ok("get", "nodes")
+    findings = [one for one in json.loads(node.run("doctor", "-o", "json").stdout) if one["check"] == "uplink"]
+    assert [(one["result"], one["text"]) for one in findings] == [("warning", "up1 does not work: no link")]
+    if "--metrics" in node.options:
+        told = text(node).splitlines()
+        assert {'sluice_uplink_device_up{device="up0"} 1', 'sluice_uplink_device_up{device="up1"} 0',
+                'sluice_uplink_device_carries{device="up0"} 1', 'sluice_uplink_device_carries{device="up1"} 0'} <= set(told)
 
 
 def test_what_can_not_be_drained(lab):

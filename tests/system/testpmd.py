@@ -30,6 +30,12 @@ class Testpmd:
         self.process.stdin.write(f"{text}\n")
         self.process.stdin.flush()
 
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self):
         """It is killed: a crash."""
         self.process.kill()
@@ -64,12 +70,6 @@ class Guest(Testpmd):
         self.command("show port summary all")
         eventually(lambda: self.text().count("Number of available ports") > seen or self.process.poll() is not None)
         assert self.process.poll() is None, self.text()
-
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.process.send_signal(signal.SIGCONT)
 
 
 class Wire(Testpmd):

@@ -137,7 +137,8 @@ static void member_close(struct failover_port *port, struct failover_member *mem
 	atomic_store(&member->port, NULL);
 	atomic_fetch_and(&member->bits, ~(uint32_t)(MEMBER_LINK | MEMBER_FAILED));
 	failover_choose(port);
-	if (port->environment->workers)
+	// Once for whoever chose by what was before, once for who saw that choice.
+	for (int i = 0; i < 2 && port->environment->workers; i++)
 		rte_rcu_qsbr_synchronize(port->environment->workers, RTE_QSBR_THRID_INVALID);
 	errors = port_errors(device);
 	port_count_send_error(&port->port, errors.send);

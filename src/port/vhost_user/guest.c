@@ -211,6 +211,8 @@ void vhost_guests_choose(struct vhost_port *port)
 		__atomic_store_n(&port->port.offloads, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&port->port.send_queues, UINT32_MAX, __ATOMIC_RELAXED);
 	}
+	if (port->active != best && port->uplink)
+		port_changed(port->environment);
 	__atomic_store_n(&port->active, best, __ATOMIC_RELEASE);
 	port_wake(&port->port);
 }
