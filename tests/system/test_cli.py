@@ -289,7 +289,8 @@ def test_diff(node):
 def test_stats(node):
     stats = node.stats()
     assert set(stats) == {"ports", "workers", "connections", "layers", "process", "revision", "audit", "api",
-                          "nextHops", "nats", "members", "qosPolicies", "uplinkDevices"}
+                          "nextHops", "nats", "members", "qosPolicies", "uplinkDevices",
+                          "addressConflicts"}
     assert set(stats["connections"]) == {"current", "max", "offloaded"}
     assert {"packets", "cycles", "busyCycles", "idlePercent"} <= set(stats["workers"][0])
     assert yaml.safe_load(node.ok("stats", "-o", "yaml")).keys() == stats.keys()
