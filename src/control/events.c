@@ -72,7 +72,7 @@ static void on_changed(evutil_socket_t fd, short what, void *context)
 }
 
 // Much else changes all the time: who opens an interface makes it promiscuous, for one.
-static bool link_matters(struct device_events *events, const struct nlmsghdr *header)
+static bool link_matters(struct device_events *events, struct nlmsghdr *header)
 {
 	const struct ifinfomsg *link = NLMSG_DATA(header);
 	struct link_seen *seen;
@@ -100,7 +100,7 @@ static void on_links(evutil_socket_t fd, short what, void *context)
 	ssize_t size;
 
 	while ((size = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
-		const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
+		struct nlmsghdr *header = (struct nlmsghdr *)buffer;
 		size_t left = (size_t)size;
 
 		for (; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left))

@@ -21,8 +21,8 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 		     const struct port_environment *environment, struct port **port,
 		     struct error *err);
 int failover_port_open(const char *name, const struct port_device *device,
-		       const struct port_environment *environment, struct port **port,
-		       struct error *err);
+		       const struct port_environment *environment, struct port_parts *parts,
+		       struct port **port, struct error *err);
 
 // The two ways to a netdev; the interface exists and is up.
 struct interface;

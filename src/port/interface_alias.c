@@ -22,7 +22,7 @@ struct link_request {
 static ssize_t ask(struct link_request *request, void *answer, size_t size)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	const struct nlmsghdr *header = answer;
+	struct nlmsghdr *header = answer;
 	ssize_t length = -1;
 
 	if (fd < 0)
@@ -72,8 +72,8 @@ bool interface_alias_is(const char *name, const char *alias)
 {
 	struct link_request request = request_make(name, RTM_GETLINK);
 	_Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
-	const struct nlmsghdr *header = (const void *)answer;
-	const struct rtattr *attribute;
+	struct nlmsghdr *header = (void *)answer;
+	struct rtattr *attribute;
 	int left;
 
 	if (!request.link.ifi_index || ask(&request, answer, sizeof(answer)) < 0 ||

@@ -20,6 +20,7 @@ enum port_part_kind {
 	PORT_PART_CONNECTION = 3,  // of a front-end; what follows is its
 	PORT_PART_MESSAGE = 4,	   // one of vhost-user's, as the front-end would say it
 	PORT_PART_PROMISCUOUS = 5, // keeps the interface so
+	PORT_PART_MEMBER = 6,	   // one of several devices; what follows is its
 };
 
 struct port_part {

@@ -47,7 +47,7 @@ static int device_open(const char *name, const struct port_device *device,
 	case PORT_DEVICE_DEVARGS:
 		return ethdev_port_open(name, device, environment, port, err);
 	case PORT_DEVICE_FAILOVER:
-		return failover_port_open(name, device, environment, port, err);
+		return failover_port_open(name, device, environment, parts, port, err);
 	}
 	return error_set(err, "device: unknown kind %d", (int)device->kind);
 }

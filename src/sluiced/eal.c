@@ -65,7 +65,8 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 		// What EAL holds open (a lock, too) must not go along; the socket to the process
 		// whose place this one takes must.
 		if (!ordinary && setenv(EAL_ORDINARY_PAGES, "1", 1) == 0 &&
-		    close_range(getenv(UPGRADE_ENVIRONMENT) ? 4 : 3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+		    close_range(getenv(UPGRADE_ENVIRONMENT) ? UPGRADE_PROGRAM + 1 : 3, ~0u,
+				CLOSE_RANGE_CLOEXEC) == 0)
 			execv("/proc/self/exe", argv);
 		return error_set(err, "DPDK's environment can't be set up with %u MiB", memory);
 	}

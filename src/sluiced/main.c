@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -54,6 +55,11 @@ static int take_over_socket(void)
 	int fd = text ? atoi(text) : -1;
 
 	unsetenv(UPGRADE_ENVIRONMENT);
+	if (text) {
+		// It was started by the descriptor's path, and would be called so.
+		prctl(PR_SET_NAME, "sluiced");
+		close(UPGRADE_PROGRAM);
+	}
 	return fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
 }
 

@@ -30,6 +30,7 @@ def lab(make_lab):
     lab.workload("near", "a", "blue", kernel=True, veth=True, securityGroups=["servers"])
     lab.workload("routed", "a", "red", kernel=True, securityGroups=["servers"])
     lab.workload("far", "b", "blue", kernel=True, veth=True, securityGroups=["servers"])
+    lab.workload("caller", "b", "red", kernel=True, securityGroups=["clients"])
     return lab.up()
 
 
@@ -88,10 +89,11 @@ def test_stream(lab, node, server):
         stream.end()
 
 
-def test_no_datagram_is_lost(lab, node, family):
+@pytest.mark.parametrize("source, to", [("client", "routed"), ("client", "far"), ("caller", "near")])
+def test_no_datagram_is_lost(lab, node, family, source, to):
     """Some thousand a second, each with its number: all arrive, once."""
-    server, client = lab["routed"].server(53, family, socket.SOCK_DGRAM), lab["client"].open_socket(family, socket.SOCK_DGRAM)
-    client.connect((lab["routed"].address[family], 53))
+    server, client = lab[to].server(53, family, socket.SOCK_DGRAM), lab[source].open_socket(family, socket.SOCK_DGRAM)
+    client.connect((lab[to].address[family], 53))
     seen, done = [], threading.Event()
 
     def receive():

@@ -235,6 +235,24 @@ def test_planned_servicing_loses_nothing(lab, sender, receiver):
     assert stream.lost() == 0
 
 
+@BOTH
+def test_an_upgrade_loses_nothing(lab, sender, receiver):
+    """Another process has both devices; what was drained stays so."""
+    node = lab.nodes["a"]
+    with Stream(lab, sender, receiver) as stream:
+        node.json("upgrade")
+        assert states(lab) == {"up0": "carries", "up1": "standby"}
+        stream.progress()
+        node.ok("drain", "uplink", "up0")
+        node.json("upgrade")
+        assert states(lab) == {"up0": "drained", "up1": "carries"}
+        stream.progress()
+        node.ok("undrain", "uplink", "up0")
+        carries(lab, "up0")
+        stream.progress()
+    assert stream.lost() == 0
+
+
 def test_what_is_told_of_one_that_does_not_work(lab):
     node = lab.nodes["a"]
     netns.ip(lab.switch, "link set up1-a down")

@@ -34,6 +34,9 @@
 
 // In the new process; all above are closed.
 #define CHILD_CHANNEL 3
+// The program, opened before it was looked at, so that it is the one that was.
+#define CHILD_PROGRAM	   UPGRADE_PROGRAM
+#define CHILD_PROGRAM_PATH "/proc/self/fd/4"
 
 #define PREPARE_SECONDS 120
 // To forward, from when this one has stopped.
@@ -47,6 +50,7 @@ struct upgrade {
 	struct control *control;
 	struct rpc_call *call;
 	char binary[PATH_MAX];
+	int program; // of it
 	pid_t child;
 	int channel;
 	bool prepared; // it was told all that can be told before
@@ -89,6 +93,7 @@ void upgrade_close(struct upgrade *upgrade)
 		event_free(upgrade->late);
 	if (upgrade->channel >= 0)
 		close(upgrade->channel);
+	close(upgrade->program);
 	free(upgrade);
 }
 
@@ -164,11 +169,12 @@ static int start(struct upgrade *upgrade, struct error *err)
 	sigemptyset(&none);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, pair[1], CHILD_CHANNEL);
-	posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_CHANNEL + 1);
+	posix_spawn_file_actions_adddup2(&actions, upgrade->program, CHILD_PROGRAM);
+	posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_PROGRAM + 1);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	result = posix_spawn(&upgrade->child, upgrade->binary, &actions, &attributes,
+	result = posix_spawn(&upgrade->child, CHILD_PROGRAM_PATH, &actions, &attributes,
 			     upgrade->control->arguments, environment);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
@@ -625,21 +631,43 @@ static void own_binary(char path[PATH_MAX])
 }
 
 // It runs with all that this process may do, so it must be the system's, and who asks for it on the
-// system.
-static int binary_check(const char *path, const struct rpc_peer *peer, struct error *err)
+// system. Returns a descriptor, or -1.
+static int program_open(const char *path, struct error *err)
 {
+	int fd = open(path, O_PATH | O_CLOEXEC);
 	struct stat is;
 
-	if (strcmp(peer->from, "unix") != 0)
+	if (fd < 0 || fstat(fd, &is) < 0) {
+		error_errno(err, "%.200s", path);
+	} else if (!S_ISREG(is.st_mode) || is.st_uid != 0 || is.st_mode & (S_IWGRP | S_IWOTH) ||
+		   !(is.st_mode & S_IXUSR)) {
+		error_set(err, "%.200s is no program that only root can write", path);
+	} else {
+		// Above those that the child is given.
+		int high = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_PROGRAM + 1);
+
+		if (high < 0)
+			error_errno(err, "%.200s", path);
+		close(fd);
+		return high;
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int binary_find(struct upgrade *upgrade, const char *path, struct error *err)
+{
+	if (*path && strcmp(rpc_call_peer(upgrade->call)->from, "unix") != 0)
 		return error_set(err, "a program is named on its own node only");
-	if (*path != '/' || strlen(path) >= PATH_MAX)
+	if (*path && (*path != '/' || strlen(path) >= PATH_MAX))
 		return error_set(err, "'%.200s' is no absolute path", path);
-	if (stat(path, &is) < 0)
-		return error_errno(err, "%.200s", path);
-	if (!S_ISREG(is.st_mode) || is.st_uid != 0 || is.st_mode & (S_IWGRP | S_IWOTH) ||
-	    !(is.st_mode & S_IXUSR))
-		return error_set(err, "%.200s is no program that only root can write", path);
-	return 0;
+	if (*path)
+		snprintf(upgrade->binary, sizeof(upgrade->binary), "%s", path);
+	else
+		own_binary(upgrade->binary);
+	upgrade->program = program_open(upgrade->binary, err);
+	return upgrade->program < 0 ? -1 : 0;
 }
 
 void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *message)
@@ -666,10 +694,6 @@ void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *mess
 			      control->keep.reason[0] ? control->keep.reason : "no --flows");
 		return;
 	}
-	if (*request->binary && binary_check(request->binary, rpc_call_peer(call), &err) < 0) {
-		rpc_call_fail(call, RPC_INVALID_ARGUMENT, NULL, "%s", err.text);
-		return;
-	}
 	upgrade = calloc(1, sizeof(*upgrade));
 	if (!upgrade) {
 		rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, NULL, "no memory");
@@ -678,10 +702,11 @@ void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *mess
 	upgrade->control = control;
 	upgrade->call = call;
 	upgrade->channel = -1;
-	if (*request->binary)
-		snprintf(upgrade->binary, sizeof(upgrade->binary), "%s", request->binary);
-	else
-		own_binary(upgrade->binary);
+	if (binary_find(upgrade, request->binary, &err) < 0) {
+		rpc_call_fail(call, RPC_INVALID_ARGUMENT, NULL, "%s", err.text);
+		free(upgrade);
+		return;
+	}
 	control->upgrade = upgrade;
 	log_info("upgrade begins", log_text("binary", upgrade->binary),
 		 log_text("user", rpc_call_peer(call)->name));

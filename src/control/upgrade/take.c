@@ -314,6 +314,8 @@ int take_over_ports(struct take_over *take_over, struct control *control, struct
 	if (before)
 		count_on(before, &control->ended[0]);
 	control_want_ports(control, tables);
+	// From when a socket is opened here on, what comes is held against these.
+	control_claim(control, tables);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 		struct taken_port *taken = entry ? find_port(take_over, entry->name) : NULL;

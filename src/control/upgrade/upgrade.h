@@ -19,6 +19,8 @@ struct upgrade;
 
 // In the new process's environment: the descriptor of the socket to the one that runs.
 #define UPGRADE_ENVIRONMENT "SLUICE_TAKE_OVER"
+// And its program's, which is of no more use.
+#define UPGRADE_PROGRAM 4
 // Likewise: the number of the first process of all, which waits for whoever is the node
 // (sluiced/waiter.h).
 #define UPGRADE_WAITED "SLUICE_WAITED"

@@ -103,6 +103,17 @@ static void hold(struct failover_member *member, uint64_t now)
 	atomic_fetch_or(&member->bits, MEMBER_HELD);
 }
 
+void failover_member_opened(struct failover_port *port, struct failover_member *member,
+			    struct port *opened)
+{
+	member->problem[0] = 0;
+	memcpy(opened->wake_fds, port->port.wake_fds, sizeof(opened->wake_fds));
+	memcpy(opened->landings, port->port.landings, sizeof(opened->landings));
+	atomic_store(&member->port, opened);
+	sizes_set(port);
+	say(port, "device opened", member, "");
+}
+
 static bool member_open(struct failover_port *port, struct failover_member *member)
 {
 	struct port *opened;
@@ -118,18 +129,12 @@ static bool member_open(struct failover_port *port, struct failover_member *memb
 		snprintf(member->problem, sizeof(member->problem), "%s", err.text);
 		return false;
 	}
-	member->problem[0] = 0;
-	memcpy(opened->wake_fds, port->port.wake_fds, sizeof(opened->wake_fds));
-	memcpy(opened->landings, port->port.landings, sizeof(opened->landings));
-	atomic_store(&member->port, opened);
-	sizes_set(port);
-	say(port, "device opened", member, "");
+	failover_member_opened(port, member, opened);
 	return true;
 }
 
-// Returns when no worker has it any more.
-static void member_close(struct failover_port *port, struct failover_member *member,
-			 const char *reason)
+void failover_member_close(struct failover_port *port, struct failover_member *member,
+			   const char *reason)
 {
 	struct port *device = member_port(member);
 	struct port_errors errors;
@@ -161,7 +166,7 @@ static void drain_go_on(struct failover_port *port, struct failover_member *memb
 		member->quiet_since = now;
 	member->received_before = count;
 	if (now - member->quiet_since >= DRAIN_QUIET || now >= member->drain_end)
-		member_close(port, member, "drained");
+		failover_member_close(port, member, "drained");
 }
 
 static void member_fail(struct failover_port *port, struct failover_member *member,
@@ -191,7 +196,7 @@ static void member_look(struct failover_port *port, struct failover_member *memb
 	if (port_is_gone(device)) {
 		if (had)
 			member_fail(port, member, "the device has gone");
-		member_close(port, member, "the device has gone");
+		failover_member_close(port, member, "the device has gone");
 		return;
 	}
 	if (had && !has)
@@ -286,8 +291,13 @@ void failover_close(struct port *base)
 
 	if (port->timer)
 		event_free(port->timer);
-	for (uint16_t i = 0; i < port->count; i++)
-		port_close(member_port(&port->members[i]));
+	for (uint16_t i = 0; i < port->count; i++) {
+		struct port *device = member_port(&port->members[i]);
+
+		if (device)
+			device->handed_over = base->handed_over;
+		port_close(device);
+	}
 	for (int i = 0; i < PORT_QUEUES_MAX; i++)
 		if (port->epoll_fds[i] >= 0)
 			close(port->epoll_fds[i]);
@@ -295,8 +305,8 @@ void failover_close(struct port *base)
 }
 
 int failover_port_open(const char *name, const struct port_device *device,
-		       const struct port_environment *environment, struct port **result,
-		       struct error *err)
+		       const struct port_environment *environment, struct port_parts *parts,
+		       struct port **result, struct error *err)
 {
 	struct failover_port *port;
 
@@ -328,6 +338,11 @@ int failover_port_open(const char *name, const struct port_device *device,
 	}
 	if (environment->base)
 		port->timer = evtimer_new(environment->base, on_timer, port);
+	if (parts && failover_take_over(port, parts, err) < 0) {
+		port->port.handed_over = true;
+		failover_close(&port->port);
+		return -1;
+	}
 	// One that can't be opened yet is no error: it is looked at again.
 	look(port, true);
 	*result = &port->port;

@@ -47,3 +47,16 @@ struct port *failover_choose(struct failover_port *port);
 // members.c
 void failover_check(struct port *base);
 void failover_close(struct port *base);
+
+// It is open: from now on it is used.
+void failover_member_opened(struct failover_port *port, struct failover_member *member,
+			    struct port *opened);
+// Returns when no worker has it any more.
+void failover_member_close(struct failover_port *port, struct failover_member *member,
+			   const char *reason);
+
+// hand_over.c
+struct port_parts;
+bool failover_hand_over(struct port *base, struct port_parts *parts);
+void failover_hand_over_undo(struct port *base);
+int failover_take_over(struct failover_port *port, struct port_parts *parts, struct error *err);

@@ -213,5 +213,7 @@ const struct port_driver failover_driver = {
 	.refused = failover_refused,
 	.assigned = failover_assigned,
 	.errors_add = failover_errors_add,
+	.hand_over = failover_hand_over,
+	.hand_over_undo = failover_hand_over_undo,
 	.close = failover_close,
 };
