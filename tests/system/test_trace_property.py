@@ -116,7 +116,9 @@ def is_advertisement(frame):
 
 def is_for_routers(frame):
     """Questions whether a router outside is there, and announcements of addresses there."""
-    return (ARP in frame and frame[ARP].op == 1 and frame[ARP].psrc.startswith("203.0.113.")) or \
+    # Who looks whether somebody else has an address does not say its own.
+    return (ARP in frame and frame[ARP].op == 1 and "203.0.113." in (frame[ARP].psrc[:10], frame[ARP].pdst[:10])
+            and frame[ARP].psrc.startswith(("203.0.113.", "0.0.0.0"))) or \
         (IPv6 in frame and frame[IPv6].src.startswith("2001:db8:f:") and (ICMPv6ND_NS in frame or
                                                                        frame[IPv6].dst == "ff02::1"))
 
