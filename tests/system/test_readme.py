@@ -41,7 +41,9 @@ def test_tour(no_demo, tmp_path):
         status = subprocess.run(["bash", "-c", script], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
                                 stderr=subprocess.STDOUT, timeout=300, check=False).returncode
     text = output.read_text()
-    assert status == 0, text[-3000:]
+    # What failed says so before logs are shown.
+    failed = "\n".join(line for line in text.splitlines() if line.startswith(("demo:", "make:", "#")))
+    assert status == 0, f"{failed}\n{text[-3000:]}"
     by_block = re.split(r"^#\d+$", text, flags=re.M)[1:]
     assert "client-1 in  IP 10.1.0.11 > 10.1.0.12: ICMP echo request" in by_block[3] and "uplink out" in by_block[3]
     assert "drop security-group-ingress" in by_block[4]
