@@ -6,6 +6,7 @@ another one back, while the event happens. See README.md."""
 
 import argparse
 import datetime
+import glob
 import json
 import os
 import signal
@@ -19,8 +20,11 @@ from children import Failure, Stage
 
 BUILD = os.path.join(machine.ROOT, "build", "bench")
 STREAM = os.path.join(machine.ROOT, "bench", "stream.py")
-ADDRESS = {"client": "10.1.0.11", "server": "10.1.0.12"}
+FILL = os.path.join(machine.ROOT, "bench", "fill.py")
+ADDRESS = {"client": "10.1.0.11", "server": "10.1.0.12", "silent": "10.1.0.13"}
+SILENT = "52:54:01:00:00:02"
 INTERVAL_US = 250
+MEMORY = "/dev/shm"
 DEVICES = ("up0", "up1")
 
 
@@ -31,14 +35,29 @@ def objects():
     yield node("a", 1, {"devices": [{"netdev": device} for device in DEVICES]})
     yield node("b", 2, {"netdev": "up0"})
     yield {"kind": "Network", "name": "blue", "vni": 5001, "subnets": [{"cidr": "10.1.0.0/24"}]}
-    for number, (name, where) in enumerate((("client", "a"), ("server", "b"))):
+    for number, (name, where) in enumerate((("client", "a"), ("server", "b"), ("silent", "b"))):
         yield {"kind": "Port", "name": name, "node": where, "network": "blue", "mac": f"52:54:01:00:00:0{number}",
                "addresses": [ADDRESS[name]], "device": {"tap": {"name": "eth0", "netns": PREFIX + name}}}
+
+
+class Flows:
+    """The nodes' connection tables, which outlive them."""
+
+    def __init__(self, stage):
+        self.pattern = os.path.join(MEMORY, os.path.basename(stage.directory) + "-*")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for path in glob.glob(self.pattern):
+            os.unlink(path)
 
 
 class Service:
     def __init__(self, stage, spaces):
         self.stage, self.spaces = stage, spaces
+        self.processes = {}  # of the nodes
         spaces.ip("wire", "link add br0 type bridge", "link set br0 up")
         for device in DEVICES:
             self.cable("a", device)
@@ -46,14 +65,35 @@ class Service:
         path = stage.path("objects.json")
         with open(path, "w", encoding="utf-8") as file:
             file.write("\n---\n".join(json.dumps(value) for value in objects()))
+        self.starts = 0
         for name in "ab":
-            daemon = stage.start(f"sluiced-{name}", spaces.command(
-                name, self.program("sluiced"), "--node", name, "--api", self.api(name), "--state",
-                stage.path(f"{name}.db"), "--connections", "65536", "--memory", "64"))
-            daemon.wait_for(lambda output: "ready" in output.splitlines(), 30, "ready")
+            self.daemon = self.start(name)
             self.call(name, "apply", "-f", path)
+            self.processes[name] = self.daemon.process.pid
+        self.switched = []  # milliseconds that upgrades took, as the daemon says
         self.receivers = [self.stream("client", "server"), self.stream("server", "client")]
         self.wait("up0")
+
+    def start(self, name):
+        self.starts += 1
+        daemon = self.stage.start(f"sluiced-{name}-{self.starts}", self.spaces.command(
+            name, self.program("sluiced"), "--node", name, "--api", self.api(name), "--state",
+            self.stage.path(f"{name}.db"), "--connections", "524288", "--memory", "64",
+            "--flows", os.path.join(MEMORY, f"{os.path.basename(self.stage.directory)}-{name}.flows")))
+        daemon.wait_for(lambda output: "ready" in output.splitlines(), 30, "ready")
+        return daemon
+
+    def fill(self, connections):
+        """So many more connections, of which nothing more is heard: to who does not answer."""
+        if not connections:
+            return
+        # A tap takes no more than it has room for.
+        for _ in range(10):
+            self.stage.run(self.spaces.command("client", sys.executable, FILL, ADDRESS["silent"], SILENT, str(connections)), 120)
+            found = int(json.loads(self.call("a", "stats", "-o", "json"))["connections"]["current"])
+            if found >= connections:
+                return
+        raise Failure(f"{found} connections of {connections}")
 
     @staticmethod
     def program(name):
@@ -124,6 +164,19 @@ class Service:
         self.spaces.ip("wire", "link set a-up0 down")
         self.wait("up1")
 
+    def upgraded(self):
+        answer = json.loads(self.call("a", "upgrade", "-o", "json"))
+        self.processes["a"] = int(answer["pid"])
+        self.switched.append(int(answer["gapMicroseconds"]) / 1000)
+        time.sleep(0.5)
+
+    def killed(self):
+        """And started again at once, as a supervisor would."""
+        os.kill(self.processes["a"], signal.SIGKILL)
+        daemon = self.start("a")
+        self.processes["a"] = daemon.process.pid
+        self.wait("up0")
+
     def restore(self):
         if "up0" not in self.carrying():
             try:
@@ -134,19 +187,22 @@ class Service:
 
 
 EVENTS = (("nothing happens", "nothing", None, None), ("planned move to the other device, and back", "planned", 0, 1),
-          ("device removed without warning", "removed", None, 10), ("its cable pulled", "unplugged", None, 10))
+          ("device removed without warning", "removed", None, 10), ("its cable pulled", "unplugged", None, 10),
+          ("live upgrade", "upgraded", 0, 20), ("SIGKILL, and started again", "killed", None, 500))
 
 
 def measure(options, logs):
     result = {name: [] for _, name, _, _ in EVENTS}
-    with Stage(logs) as stage, Namespaces("a", "b", "wire", "client", "server") as spaces:
+    with Stage(logs) as stage, Flows(stage), Namespaces("a", "b", "wire", "client", "server", "silent") as spaces:
         service = Service(stage, spaces)
         for _ in range(options.rounds):
             for _, name, _, _ in EVENTS:
+                service.fill(options.connections)
                 service.take()
                 getattr(service, name)()
                 result[name].append(service.take())
                 service.restore()
+        result["switchedMs"] = service.switched
     return result
 
 
@@ -167,6 +223,7 @@ def main():
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each event (5)")
+    parser.add_argument("--connections", type=int, default=100000, metavar="N", help="beside the streams' own (100000)")
     parser.add_argument("--output", default=os.path.join(BUILD, "service.json"), metavar="FILE",
                         help="where the JSON goes (build/bench/service.json)")
     options = parser.parse_args()
