@@ -103,8 +103,11 @@ static int start(struct control *control, const struct control_options *options,
 	if ((take_over ? load_given(control, take_over, err) : load_objects(control, err)) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
-	if (take_over && take_over_wait(take_over, control, err) < 0)
-		return -1;
+	if (take_over) {
+		recover_prepare(control);
+		if (take_over_wait(take_over, control, err) < 0)
+			return -1;
+	}
 	recover_connections(control);
 	if (take_over &&
 	    (load_store(control, err) < 0 || take_over_ports(take_over, control, tables, err) < 0))
@@ -116,8 +119,10 @@ static int start(struct control *control, const struct control_options *options,
 		return error_set(err, "no memory");
 	control_reconcile(control, tables);
 	recover_commit(control);
-	if (take_over)
+	if (take_over) {
 		take_over_end(take_over, control);
+		control_settle(control);
+	}
 	if (!watch_open(control) || !audit_open(control) || !members_open(control))
 		return error_set(err, "no memory");
 	log_info("stored objects are in force", log_number("revision", control->revision));

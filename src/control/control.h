@@ -36,6 +36,7 @@ struct control_port {
 	uint64_t told;	   // status_mark of what those who watch know
 	bool wanted;	   // in the present objects
 	bool closing;	   // the next tables are to be without it
+	bool given;	   // by another process, and not settled
 };
 
 struct audit;
@@ -224,6 +225,8 @@ void control_want_ports(struct control *control, const struct tables *tables);
 // Once a second, and when something has happened to a device: those that could not be opened or
 // have gone.
 void control_look(struct control *control);
+// Ports that another process gave get what could wait until they forward.
+void control_settle(struct control *control);
 // Once a second: gives back what is not needed any more.
 void control_tidy(struct control *control);
 

@@ -255,6 +255,28 @@ void control_want_ports(struct control *control, const struct tables *tables)
 	}
 }
 
+void control_settle(struct control *control)
+{
+	struct tables *tables;
+	bool changed = false;
+	struct error err;
+
+	for (uint32_t number = 1; number < control->port_count; number++) {
+		struct control_port *entry = control->ports[number];
+
+		if (entry && entry->given && entry->port && entry->port->driver->settle)
+			changed |= entry->port->driver->settle(entry->port);
+		if (entry)
+			entry->given = false;
+	}
+	if (!changed)
+		return;
+	if (control_compile(control, control->objects, &tables, &err) < 0)
+		log_error("tables cannot be compiled", log_text("reason", err.text));
+	else
+		publish(control, tables);
+}
+
 void control_reconcile(struct control *control, struct tables *tables)
 {
 	bool opened = false;

@@ -71,6 +71,12 @@ static bool belongs(void *context, const struct flow *flow, uint32_t now)
 	       nat_connection_adopted(control->numbers.mappings, flow, now);
 }
 
+void recover_prepare(struct control *control)
+{
+	if (control->keep.remains.header)
+		flow_table_adopt_prepare(control->engine->flows, &control->keep.remains);
+}
+
 void recover_connections(struct control *control)
 {
 	struct flow_keep *keep = &control->keep;

@@ -244,6 +244,11 @@ static uint64_t count_live(const struct flow_remains *remains)
 	return live;
 }
 
+void flow_table_adopt_prepare(struct flow_table *table, const struct flow_remains *remains)
+{
+	flow_table_prepare(table, count_live(remains));
+}
+
 void flow_table_adopt(struct flow_table *table, const struct flow_remains *remains, uint32_t now,
 		      struct flow_adoption *adoption)
 {
@@ -252,7 +257,7 @@ void flow_table_adopt(struct flow_table *table, const struct flow_remains *remai
 	struct span span = {.to = 1};
 	uint32_t count = 0;
 
-	flow_table_prepare(table, count_live(remains));
+	flow_table_adopt_prepare(table, remains);
 	while (next_span(remains, span.to, &span))
 		for (uint64_t i = span.from; i < span.to; i++) {
 			if (!flow_has(&flows[i].account, FLOW_LIVE))

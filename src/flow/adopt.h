@@ -22,6 +22,10 @@ struct flow_adoption {
 	uint64_t dropped;
 };
 
+// Brings memory in for as many connections as there are now: while another process still uses its
+// table, so that this need not be waited for later.
+void flow_table_adopt_prepare(struct flow_table *table, const struct flow_remains *remains);
+
 // `now`: of the table's clock, which is the earlier one's.
 void flow_table_adopt(struct flow_table *table, const struct flow_remains *remains, uint32_t now,
 		      struct flow_adoption *adoption);

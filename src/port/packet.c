@@ -111,6 +111,8 @@ static bool packet_hand_over(struct port *base, struct port_parts *parts)
 	return complete;
 }
 
+static bool packet_settle(struct port *base);
+
 static const struct port_driver packet_driver = {
 	.name = "AF_PACKET",
 	.receive = packet_receive,
@@ -120,6 +122,7 @@ static const struct port_driver packet_driver = {
 	.up = packet_up,
 	.check = packet_check,
 	.hand_over = packet_hand_over,
+	.settle = packet_settle,
 	.close = packet_close,
 };
 
@@ -197,11 +200,7 @@ static int queue_open(struct packet_queue **result, const struct interface *inte
 		queue->send_parts[i][0].iov_len = sizeof(queue->send_headers[i]);
 		queue->send_messages[i].msg_hdr.msg_iov = queue->send_parts[i];
 	}
-	if (fd < 0)
-		return socket_open(queue, interface, filter, err);
-	return filter_attach(fd, filter, err) < 0
-		       ? error_errno(err, "%s: packet filter", interface->name)
-		       : 0;
+	return fd < 0 ? socket_open(queue, interface, filter, err) : 0;
 }
 
 // Several sockets share an interface's packets by flow.
@@ -300,7 +299,7 @@ static int queues_open(struct packet_port *port, const struct interface *interfa
 }
 
 static int queues_take(struct packet_port *port, const struct interface *interface,
-		       const struct filter *filter, struct port_parts *parts, struct error *err)
+		       struct port_parts *parts, struct error *err)
 {
 	struct port_part *part = port_parts_take(parts, PORT_PART_PROMISCUOUS);
 	uint16_t count = 0;
@@ -313,7 +312,7 @@ static int queues_take(struct packet_port *port, const struct interface *interfa
 
 		if (fd < 0)
 			return error_set(err, "%s: a queue without its socket", interface->name);
-		if (queue_open(&port->queues[count], interface, filter, fd, err) < 0) {
+		if (queue_open(&port->queues[count], interface, &port->filter, fd, err) < 0) {
 			if (!port->queues[count])
 				close(fd);
 			return -1;
@@ -324,13 +323,44 @@ static int queues_take(struct packet_port *port, const struct interface *interfa
 	return count ? 0 : error_set(err, "%s: no queues", interface->name);
 }
 
+// What the kernel does with the interface's packets beside their copies for us: without it the host
+// would answer or forward what is Sluice's, too.
+static void kernel_attach(struct packet_port *port)
+{
+	struct error guard;
+
+	if (port->programs)
+		programs_attach(port, port->device, port->programs, &port->filter);
+	if (port->environment->programs && port->uplink)
+		tunnel_attach(port, port->environment->programs);
+	port->guard_fd = filter_keep_from_kernel(&port->filter, port->interface_index, &guard);
+	if (port->guard_fd < 0)
+		log_warning("the host's kernel sees Sluice's packets too",
+			    log_text("port", port->port.name), log_text("device", port->device),
+			    log_text("reason", guard.text));
+}
+
+// The sockets have the other process's filter still, which says the same by its own maps.
+static bool packet_settle(struct port *base)
+{
+	struct packet_port *port = (struct packet_port *)base;
+	struct error err;
+
+	kernel_attach(port);
+	for (int i = 0; !base->offload_interface && i < base->queues; i++)
+		if (filter_attach(port->queues[i]->fd, &port->filter, &err) < 0)
+			log_warning("the host's packets come to Sluice, too",
+				    log_text("port", base->name), log_text("device", port->device),
+				    log_text("reason", err.text));
+	return base->offload_interface;
+}
+
 int packet_port_open(const char *name, const struct port_device *device,
 		     const struct interface *interface, const struct port_environment *environment,
 		     struct port_parts *parts, struct port **result, struct error *err)
 {
 	struct packet_port *port = calloc(1, sizeof(*port));
-	struct filter filter;
-	struct error guard;
+	bool given = parts && parts->count;
 
 	if (!port)
 		return error_errno(err, "%s", interface->name);
@@ -346,23 +376,20 @@ int packet_port_open(const char *name, const struct port_device *device,
 	port->uplink = device->uplink;
 	port->guard_fd = port->forward_fd = port->tunnel_fd = -1;
 	port->promiscuous_fd = -1;
-	filter_init(&filter, device->uplink ? &device->vtep : NULL, environment->claims);
-	if (parts && parts->count ? queues_take(port, interface, &filter, parts, err)
-				  : queues_open(port, interface, &filter, err))
+	port->environment = environment;
+	port->programs = device->member ? NULL : environment->programs;
+	snprintf(port->device, sizeof(port->device), "%s", interface->name);
+	filter_init(&port->filter, device->uplink ? &device->vtep : NULL, environment->claims);
+	if (given ? queues_take(port, interface, parts, err)
+		  : queues_open(port, interface, &port->filter, err))
 		goto fail;
 	if (port->promiscuous_fd < 0)
 		port->promiscuous_fd = interface_hold_promiscuous(interface, err);
 	if (port->promiscuous_fd < 0)
 		goto fail;
-	// A packet socket gets copies: the host would answer or forward what is Sluice's, too.
-	if (environment->programs && !device->member)
-		programs_attach(port, interface->name, environment->programs, &filter);
-	if (environment->programs && port->uplink)
-		tunnel_attach(port, environment->programs);
-	port->guard_fd = filter_keep_from_kernel(&filter, interface->index, &guard);
-	if (port->guard_fd < 0)
-		log_warning("the host's kernel sees Sluice's packets too", log_text("port", name),
-			    log_text("device", interface->name), log_text("reason", guard.text));
+	// The other process's are still there, and these take long.
+	if (!given)
+		kernel_attach(port);
 	*result = &port->port;
 	return 0;
 fail:

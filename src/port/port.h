@@ -189,6 +189,10 @@ struct port_driver {
 	// it can't, so one process has to close the device before the other opens it.
 	bool (*hand_over)(struct port *port, struct port_parts *parts);
 	void (*hand_over_undo)(struct port *port); // NULL: there is nothing to do
+	// Of a port that was taken over, once it forwards and before the other process closes its
+	// own: what takes long, and what the other one still does. True: offload_interface is
+	// another one now. NULL: there is nothing to do.
+	bool (*settle)(struct port *port);
 	// The following are of ports with several devices; NULL: it is one device.
 
 	// `sender` took nothing of what it was given. Who sends from now on: perhaps another one.

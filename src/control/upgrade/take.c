@@ -301,6 +301,7 @@ static int port_take(struct control *control, struct control_port *entry, struct
 	if (port_take_over(entry->name, &entry->device, &control->environment, &taken->parts,
 			   &entry->port, err) < 0)
 		return -1;
+	entry->given = true;
 	// Until it is ours for good, closing it must leave it as it is.
 	entry->port->handed_over = true;
 	return 0;

@@ -57,6 +57,21 @@ void failover_hand_over_undo(struct port *base)
 	}
 }
 
+bool failover_settle(struct port *base)
+{
+	struct failover_port *port = (struct failover_port *)base;
+
+	for (uint16_t i = 0; i < port->count; i++) {
+		struct port *device = atomic_load(&port->members[i].port);
+
+		if (device && device->driver->settle && port->members[i].given)
+			device->driver->settle(device);
+		port->members[i].given = false;
+	}
+	// Connections through it are not left to the kernel.
+	return false;
+}
+
 static struct failover_member *member_named(struct failover_port *port, const char *name)
 {
 	for (uint16_t i = 0; i < port->count; i++)
@@ -89,6 +104,7 @@ int failover_take_over(struct failover_port *port, struct port_parts *parts, str
 		if (port_take_over(port->port.name, &member->device, port->environment, parts,
 				   &device, err) < 0)
 			return -1;
+		member->given = true;
 		failover_member_opened(port, member, device);
 	}
 	return 0;

@@ -17,6 +17,7 @@ struct failover_member {
 	_Atomic uint32_t bits;
 	struct port_device device;
 	char problem[512];
+	bool given; // by another process, and not settled
 	uint64_t failures;
 	uint64_t hold; // milliseconds, of the last time
 	uint64_t held_until;
@@ -59,4 +60,5 @@ void failover_member_close(struct failover_port *port, struct failover_member *m
 struct port_parts;
 bool failover_hand_over(struct port *base, struct port_parts *parts);
 void failover_hand_over_undo(struct port *base);
+bool failover_settle(struct port *base);
 int failover_take_over(struct failover_port *port, struct port_parts *parts, struct error *err);

@@ -215,5 +215,6 @@ const struct port_driver failover_driver = {
 	.errors_add = failover_errors_add,
 	.hand_over = failover_hand_over,
 	.hand_over_undo = failover_hand_over_undo,
+	.settle = failover_settle,
 	.close = failover_close,
 };

@@ -4,9 +4,11 @@
 
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include "port/driver.h"
+#include "port/filter.h"
 #include "port/landing.h"
 #include "port/segment.h"
 
@@ -43,6 +45,10 @@ struct packet_queue {
 
 struct packet_port {
 	struct port port;
+	const struct port_environment *environment;
+	const struct port_programs *programs; // at it; NULL: none
+	char device[IF_NAMESIZE];
+	struct filter filter;
 	struct rte_mempool *pool;
 	unsigned int interface_index;
 	bool uplink;
