@@ -164,6 +164,28 @@ def test_state_outlives_a_restart(node):
     pings(node, "w2", "10.1.0.13")
 
 
+def test_reload(node):
+    """Another process goes on, watched as the first one was, with what is installed and configured now."""
+    node.drop_in("[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+    node.ok("systemctl", "restart", "sluiced")
+    active(node)
+    pings(node, "w2", "10.1.0.13")
+    for _ in range(2):
+        before = node.unit("MainPID")
+        lost = node.shell("""
+            ip netns exec w2 ping -q -c 60 -i 0.02 10.1.0.13 > /run/pings & pinging=$!
+            systemctl reload sluiced; wait $pinging; cat /run/pings""")
+        assert " 0% packet loss" in lost, lost + node.log()
+        eventually(lambda before=before: node.unit("MainPID") not in (before, "0"), "the other process is the service's")
+        assert node.unit("ActiveState") == "active" and node.unit("NRestarts") == "0"
+    main = node.unit("MainPID")
+    assert node.ok("cat", f"/proc/{main}/comm").strip() == "sluiced"
+    # Longer than the watchdog waits.
+    node.shell("sleep 3")
+    assert node.unit("MainPID") == main and "Watchdog timeout" not in node.log()
+    active(node)
+
+
 def test_crash(node):
     """A daemon that is killed is there again, with all that was applied."""
     before = node.unit("MainPID")

@@ -271,8 +271,9 @@ static void test_take_now(void **state)
 	struct random random = {seed};
 
 	for (uint32_t round = 0; round < 200; round++) {
-		struct meter_profile profile = simple((uint64_t)1000000 << random_below(&random, 18),
-						      1500 + random_below(&random, 50000));
+		struct meter_profile profile =
+			simple((uint64_t)1000000 << random_below(&random, 18),
+			       1500 + random_below(&random, 50000));
 		struct meter meter = {0}, other = {0};
 		bool alone = random_below(&random, 2);
 		uint64_t now = at(1);
