@@ -96,6 +96,8 @@ static int serve(const struct options *options, char **argv, struct event_base *
 		waiter_follow(base);
 		signals_block(SIG_UNBLOCK);
 		event_base_dispatch(base);
+		// Who asks twice is not to cut the end short.
+		signals_block(SIG_BLOCK);
 		*successor = upgrade_successor(control);
 		if (*successor)
 			notify_successor(notify, *successor);

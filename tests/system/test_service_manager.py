@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -95,6 +96,18 @@ def test_watchdog_of_another(launch, tmp_path):
     node.json("version")
     node.process.send_signal(signal.SIGTERM)
     assert manager.next() == {"STOPPING": "1"}
+
+
+def test_asked_twice(place):
+    """Further SIGTERMs while it ends do not cut that short."""
+    node = Node("alone", *place)
+    node.start()
+    while node.process.poll() is None:
+        node.process.send_signal(signal.SIGTERM)
+        time.sleep(.0002)
+    assert node.process.returncode == 0
+    assert node.events("stopped")
+    node.process = None
 
 
 def test_nobody_listens(place):
