@@ -11,15 +11,11 @@
 // has, which it has not let go of.
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,24 +23,17 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "control/upgrade/frame.h"
+#include "control/upgrade/program.h"
 #include "control/upgrade/upgrade.h"
 #include "telemetry/telemetry.h"
 
 #define FRAME(name) SLUICE__HANDOVER__V1__FRAME__CONTENT_##name
-
-// In the new process; all above are closed.
-#define CHILD_CHANNEL 3
-// The program, opened before it was looked at, so that it is the one that was.
-#define CHILD_PROGRAM	   UPGRADE_PROGRAM
-#define CHILD_PROGRAM_PATH "/proc/self/fd/4"
 
 #define PREPARE_SECONDS 120
 // To forward, from when this one has stopped.
 #define TAKE_SECONDS 20
 // For the answer to leave, in milliseconds.
 #define FAREWELL 200
-
-extern char **environ;
 
 struct upgrade {
 	struct control *control;
@@ -59,8 +48,6 @@ struct upgrade {
 	char version[64];
 	bool done; // the other one has our place
 };
-
-const char *const upgrade_listener_names[UPGRADE_LISTENERS] = {"api", "metrics", "listen"};
 
 bool upgrade_is_begun(const struct control *control)
 {
@@ -123,68 +110,6 @@ static void fail(struct upgrade *upgrade, const char *reason)
 	rpc_call_fail(upgrade->call, RPC_ABORTED, NULL, "this process goes on: %s", reason);
 	control->upgrade = NULL;
 	upgrade_close(upgrade);
-}
-
-// ---- starting it
-
-static char **environment_new(char waited[static 64])
-{
-	size_t count = 0, used = 0;
-	char **list;
-
-	while (environ[count])
-		count++;
-	list = calloc(count + 3, sizeof(*list));
-	if (!list)
-		return NULL;
-	// Who has no service manager that would hear of another process waits for it; and the first
-	// of all goes on waiting.
-	snprintf(waited, 64, "%s=%d", UPGRADE_WAITED, getpid());
-	for (size_t i = 0; i < count; i++)
-		if (strncmp(environ[i], "WATCHDOG_PID=", 13) != 0 &&
-		    strncmp(environ[i], UPGRADE_ENVIRONMENT "=", sizeof(UPGRADE_ENVIRONMENT)) != 0)
-			list[used++] = environ[i];
-	list[used] = (char *)(uintptr_t)UPGRADE_ENVIRONMENT "=3";
-	if (!getenv("NOTIFY_SOCKET") && !getenv(UPGRADE_WAITED))
-		list[used + 1] = waited;
-	return list;
-}
-
-static int start(struct upgrade *upgrade, struct error *err)
-{
-	char waited[64], **environment = environment_new(waited);
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	int pair[2], result;
-
-	_Static_assert(CHILD_CHANNEL == 3, "in the environment as text");
-	if (!environment)
-		return error_set(err, "no memory");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		free(environment);
-		return error_errno(err, "socket");
-	}
-	// Not forked: that would have workers wait for copies of their pages.
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, pair[1], CHILD_CHANNEL);
-	posix_spawn_file_actions_adddup2(&actions, upgrade->program, CHILD_PROGRAM);
-	posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_PROGRAM + 1);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	result = posix_spawn(&upgrade->child, CHILD_PROGRAM_PATH, &actions, &attributes,
-			     upgrade->control->arguments, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	free(environment);
-	close(pair[1]);
-	upgrade->channel = pair[0];
-	if (result == 0)
-		return 0;
-	upgrade->child = 0;
-	return error_set(err, "%s: %s", upgrade->binary, strerror(result));
 }
 
 // ---- while this one forwards
@@ -271,204 +196,13 @@ static int prepare(struct upgrade *upgrade, struct error *err)
 
 // ---- while nobody forwards
 
-static int say_parts(const struct upgrade *upgrade, const struct port_parts *parts,
-		     struct error *err)
-{
-	for (uint32_t i = 0; i < parts->count; i++) {
-		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
-		Sluice__Handover__V1__Part part = SLUICE__HANDOVER__V1__PART__INIT;
-
-		part.kind = parts->part[i].kind;
-		part.data = (ProtobufCBinaryData){parts->part[i].size, parts->part[i].data};
-		frame.content_case = FRAME(PART);
-		frame.part = &part;
-		if (send_frame(upgrade, &frame, parts->part[i].fds, parts->part[i].fd_count, err) <
-		    0)
-			return -1;
-	}
-	return 0;
-}
-
-static int say_port(const struct upgrade *upgrade, const char *name,
-		    const struct port_counters *counters, const struct port_errors *errors,
-		    const struct port_parts *parts, struct error *err)
-{
-	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
-	Sluice__Handover__V1__Port port;
-	Sluice__Handover__V1__Drop drops[DROP_REASON_COUNT], *list[DROP_REASON_COUNT];
-
-	sluice__handover__v1__port__init(&port);
-	port.name = (char *)(uintptr_t)name;
-	port.rx_packets = counters->rx_packets;
-	port.rx_bytes = counters->rx_bytes;
-	port.tx_packets = counters->tx_packets;
-	port.tx_bytes = counters->tx_bytes;
-	port.drops = list;
-	for (unsigned int reason = 0; reason < DROP_REASON_COUNT; reason++) {
-		if (!counters->drops[reason])
-			continue;
-		list[port.n_drops] = &drops[port.n_drops];
-		sluice__handover__v1__drop__init(&drops[port.n_drops]);
-		drops[port.n_drops].reason = (char *)(uintptr_t)drop_reason_name(reason);
-		drops[port.n_drops++].packets = counters->drops[reason];
-	}
-	port.send_errors = errors->send;
-	port.receive_errors = errors->receive;
-	port.offload_errors = errors->offload;
-	frame.content_case = FRAME(PORT);
-	frame.port = &port;
-	if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
-		return -1;
-	return parts ? say_parts(upgrade, parts, err) : 0;
-}
-
-static void sum(const struct control *control, const struct port_counters *counters,
-		struct port_counters *total)
-{
-	memset(total, 0, sizeof(*total));
-	for (uint32_t i = 0; counters && i < control->engine->options.worker_count; i++)
-		port_counters_add(total, &counters[i]);
-}
-
-static struct port_errors errors_of(const struct control_port *entry)
-{
-	struct port_errors errors = {0};
-
-	if (entry->port)
-		errors = port_errors(entry->port);
-	return (struct port_errors){
-		.send = entry->errors.send + errors.send,
-		.receive = entry->errors.receive + errors.receive,
-		.offload = entry->errors.offload + errors.offload,
-	};
-}
-
-// Of a device that only one process can have: the other one opens it.
-static void device_close(struct control_port *entry)
-{
-	entry->errors = errors_of(entry);
-	port_close(entry->port);
-	entry->port = NULL;
-}
-
-static int say_ports(struct upgrade *upgrade, struct error *err)
-{
-	struct control *control = upgrade->control;
-	struct port_errors none = {0}, errors;
-	struct port_counters total;
-
-	sum(control, control->ended, &total);
-	if (say_port(upgrade, "", &total, &none, NULL, err) < 0)
-		return -1;
-	for (uint32_t number = 1; number < control->port_count; number++) {
-		struct control_port *entry = control->ports[number];
-		struct port_parts parts = {0};
-		int result;
-
-		if (!entry)
-			continue;
-		if (entry->port && entry->port->driver->hand_over &&
-		    !entry->port->driver->hand_over(entry->port, &parts)) {
-			port_parts_clear(&parts, false);
-			return error_set(err, "no memory");
-		}
-		if (entry->port && !entry->port->driver->hand_over)
-			device_close(entry);
-		sum(control, entry->counters, &total);
-		errors = errors_of(entry);
-		result = say_port(upgrade, entry->name, &total, &errors, &parts, err);
-		port_parts_clear(&parts, false);
-		if (result < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int say_neighbours(const struct upgrade *upgrade, struct error *err)
-{
-	const struct neighbours *neighbours = &upgrade->control->engine->neighbours;
-
-	for (uint32_t i = 0; i < neighbours->used; i++) {
-		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
-		Sluice__Handover__V1__Neighbour said = SLUICE__HANDOVER__V1__NEIGHBOUR__INIT;
-		struct neighbour *neighbour = &neighbours->entries[i];
-		uint64_t mac = atomic_load(&neighbour->mac);
-		uint32_t mtu = atomic_load(&neighbour->path_mtu);
-
-		if (!neighbour->taken || (!mac && mtu == PATH_MTU_ANY))
-			continue;
-		said.network = neighbour->network;
-		said.address = (ProtobufCBinaryData){16, neighbour->address.bytes};
-		said.mac = (ProtobufCBinaryData){mac ? 6 : 0, (uint8_t *)&mac};
-		said.path_mtu = mtu == PATH_MTU_ANY ? 0 : mtu;
-		frame.content_case = FRAME(NEIGHBOUR);
-		frame.neighbour = &said;
-		if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int say_owners(const struct upgrade *upgrade, struct error *err)
-{
-	const struct address_owners *owners = &upgrade->control->numbers.owners;
-
-	for (uint32_t i = 0; i < owners->used; i++) {
-		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
-		Sluice__Handover__V1__Owner said = SLUICE__HANDOVER__V1__OWNER__INIT;
-		struct address_owner *owner = &owners->entries[i];
-		uint64_t port = atomic_load(&owner->port);
-		struct ip_address address;
-
-		if (!owner->taken || !port)
-			continue;
-		said.domain = (uint32_t)owner->key.words[0];
-		address.halves[0] = owner->key.words[1];
-		address.halves[1] = owner->key.words[2];
-		said.address = (ProtobufCBinaryData){16, address.bytes};
-		said.network = (uint32_t)(port >> 48);
-		said.mac = (ProtobufCBinaryData){6, (uint8_t *)&port};
-		frame.content_case = FRAME(OWNER);
-		frame.owner = &said;
-		if (send_frame(upgrade, &frame, NULL, 0, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int say_listeners(const struct upgrade *upgrade, struct error *err)
-{
-	const struct control *control = upgrade->control;
-	const int fds[UPGRADE_LISTENERS] = {
-		[UPGRADE_API] = rpc_server_listener(control->server, false),
-		[UPGRADE_METRICS] = metrics_server_listener(control->metrics),
-		[UPGRADE_LISTEN] = rpc_server_listener(control->server, true),
-	};
-
-	for (unsigned int i = 0; i < UPGRADE_LISTENERS; i++) {
-		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
-		Sluice__Handover__V1__Listener said;
-
-		if (fds[i] < 0)
-			continue;
-		sluice__handover__v1__listener__init(&said);
-		said.use = (char *)(uintptr_t)upgrade_listener_names[i];
-		frame.content_case = FRAME(LISTENER);
-		frame.listener = &said;
-		if (send_frame(upgrade, &frame, &fds[i], 1, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int say_all(struct upgrade *upgrade, uint64_t *connections, struct error *err)
 {
 	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
 	Sluice__Handover__V1__End end = SLUICE__HANDOVER__V1__END__INIT;
 	struct upgrade_frame answer = {0};
 
-	if (say_ports(upgrade, err) < 0 || say_neighbours(upgrade, err) < 0 ||
-	    say_owners(upgrade, err) < 0 || say_listeners(upgrade, err) < 0)
+	if (upgrade_say(upgrade->control, upgrade->channel, err) < 0)
 		return -1;
 	frame.content_case = FRAME(END);
 	frame.end = &end;
@@ -616,46 +350,6 @@ static void on_late(evutil_socket_t fd, short what, void *context)
 	fail(context, "it does not get ready");
 }
 
-// The program that runs, or what was put in its place.
-static void own_binary(char path[PATH_MAX])
-{
-	static const char deleted[] = " (deleted)";
-	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	size_t end = sizeof(deleted) - 1;
-
-	if (size < 0)
-		size = 0;
-	path[size] = 0;
-	if ((size_t)size > end && strcmp(path + size - end, deleted) == 0)
-		path[(size_t)size - end] = 0;
-}
-
-// It runs with all that this process may do, so it must be the system's, and who asks for it on the
-// system. Returns a descriptor, or -1.
-static int program_open(const char *path, struct error *err)
-{
-	int fd = open(path, O_PATH | O_CLOEXEC);
-	struct stat is;
-
-	if (fd < 0 || fstat(fd, &is) < 0) {
-		error_errno(err, "%.200s", path);
-	} else if (!S_ISREG(is.st_mode) || is.st_uid != 0 || is.st_mode & (S_IWGRP | S_IWOTH) ||
-		   !(is.st_mode & S_IXUSR)) {
-		error_set(err, "%.200s is no program that only root can write", path);
-	} else {
-		// Above those that the child is given.
-		int high = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_PROGRAM + 1);
-
-		if (high < 0)
-			error_errno(err, "%.200s", path);
-		close(fd);
-		return high;
-	}
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 static int binary_find(struct upgrade *upgrade, const char *path, struct error *err)
 {
 	if (*path && strcmp(rpc_call_peer(upgrade->call)->from, "unix") != 0)
@@ -665,8 +359,8 @@ static int binary_find(struct upgrade *upgrade, const char *path, struct error *
 	if (*path)
 		snprintf(upgrade->binary, sizeof(upgrade->binary), "%s", path);
 	else
-		own_binary(upgrade->binary);
-	upgrade->program = program_open(upgrade->binary, err);
+		upgrade_program_own(upgrade->binary);
+	upgrade->program = upgrade_program_open(upgrade->binary, err);
 	return upgrade->program < 0 ? -1 : 0;
 }
 
@@ -710,7 +404,10 @@ void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *mess
 	control->upgrade = upgrade;
 	log_info("upgrade begins", log_text("binary", upgrade->binary),
 		 log_text("user", rpc_call_peer(call)->name));
-	if (start(upgrade, &err) < 0) {
+	upgrade->child = upgrade_program_start(upgrade->program, control->arguments,
+					       &upgrade->channel, &err);
+	if (upgrade->child < 0) {
+		error_prefix(&err, "%s", upgrade->binary);
 		fail(upgrade, err.text);
 		return;
 	}

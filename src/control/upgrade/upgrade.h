@@ -51,6 +51,9 @@ void upgrade_close(struct upgrade *upgrade);
 // The process that has this one's place now; 0: there is none.
 pid_t upgrade_successor(const struct control *control);
 
+// say.c: with the workers stopped, all but End. -1: there is no memory, or the other has ended.
+int upgrade_say(struct control *control, int channel, struct error *err);
+
 // ---- take.c
 
 // What the new process has been given.
