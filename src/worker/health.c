@@ -118,6 +118,16 @@ static void ask(struct worker *worker, const struct member_probe *probe)
 		send_tcp(worker, probe, question, 0, TCP_SYN, "");
 }
 
+// Live connections stay where they are, but UDP's (layer/load_balancer/judge.c); new ones look by
+// themselves. So a member that comes and goes is no matter of all others' connections.
+void health_changed(struct worker *worker, const struct member_probe *probe)
+{
+	const struct load_balancers *balancers = worker->tables->load_balancers;
+
+	if (balancers->balancer[probe->balancer].has_datagrams)
+		engine_judge_anew(worker->engine, worker->now);
+}
+
 static void count(struct worker *worker, const struct member_probe *probe, bool good)
 {
 	struct member_health *health = probe->health;
@@ -130,7 +140,7 @@ static void count(struct worker *worker, const struct member_probe *probe, bool 
 		return;
 	atomic_store(&health->down, !down);
 	health->tell = HEALTH_TOLD;
-	engine_judge_anew(worker->engine, worker->now);
+	health_changed(worker, probe);
 }
 
 static void look_after(struct worker *worker, const struct member_probe *probe)

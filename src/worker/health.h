@@ -32,6 +32,8 @@ bool health_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 bool health_heard(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		  struct ingress ingress);
 void health_tell(struct worker *worker);
+// The probe's member is healthy or not any more.
+void health_changed(struct worker *worker, const struct member_probe *probe);
 
 // Is it worth a look?
 static inline bool health_concerns(const struct tables *tables, const struct packet *packet,

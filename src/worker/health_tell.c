@@ -105,7 +105,7 @@ static void hear(struct worker *worker, const uint8_t *item, uint16_t peer)
 	    member_is_down(probe->health) == down)
 		return;
 	atomic_store(&probe->health->down, down);
-	engine_judge_anew(worker->engine, worker->now);
+	health_changed(worker, probe);
 }
 
 bool health_heard(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,

@@ -33,8 +33,8 @@ static bool spread_equal(const struct balancer_spread *a, const struct balancer_
 static bool balancer_equal(const struct load_balancer *a, const struct load_balancer *b)
 {
 	if (strncmp(a->name, b->name, sizeof(a->name)) != 0 || a->by_client != b->by_client ||
-	    strcmp(a->health_path, b->health_path) != 0 || a->member_count != b->member_count ||
-	    !lookup_equal(&a->by_address, &b->by_address))
+	    a->has_datagrams != b->has_datagrams || strcmp(a->health_path, b->health_path) != 0 ||
+	    a->member_count != b->member_count || !lookup_equal(&a->by_address, &b->by_address))
 		return false;
 	for (uint32_t i = 0; i < b->member_count; i++)
 		if (!member_equal(&a->members[i], &b->members[i]))

@@ -108,6 +108,18 @@ static bool compile_spread(struct load_balancer *balancer, const struct load_bal
 	return maglev_fill(spread->members, size, shares, balancer->member_count);
 }
 
+static uint8_t protocol_of(const Sluice__V1__BalancedPort *port)
+{
+	switch (port->protocol) {
+	case SLUICE__V1__BALANCED_PROTOCOL__BALANCED_PROTOCOL_UDP:
+		return IPPROTO_UDP;
+	case SLUICE__V1__BALANCED_PROTOCOL__BALANCED_PROTOCOL_SCTP:
+		return IPPROTO_SCTP;
+	default:
+		return IPPROTO_TCP;
+	}
+}
+
 static bool compile_balancer(const struct compile *compile, size_t place,
 			     struct load_balancer *balancer)
 {
@@ -121,6 +133,8 @@ static bool compile_balancer(const struct compile *compile, size_t place,
 
 	snprintf(balancer->name, sizeof(balancer->name), "%s", object->name);
 	balancer->by_client = object->affinity == SLUICE__V1__AFFINITY__AFFINITY_CLIENT_ADDRESS;
+	for (uint32_t i = 0; i < object->n_ports; i++)
+		balancer->has_datagrams |= protocol_of(object->ports[i]) == IPPROTO_UDP;
 	snprintf(balancer->health_path, sizeof(balancer->health_path), "%s",
 		 object->health_check && *object->health_check->path ? object->health_check->path
 								     : "/");
@@ -144,18 +158,6 @@ static bool compile_balancer(const struct compile *compile, size_t place,
 		made = compile_spread(balancer, before, family, shares);
 	free(shares);
 	return made;
-}
-
-static uint8_t protocol_of(const Sluice__V1__BalancedPort *port)
-{
-	switch (port->protocol) {
-	case SLUICE__V1__BALANCED_PROTOCOL__BALANCED_PROTOCOL_UDP:
-		return IPPROTO_UDP;
-	case SLUICE__V1__BALANCED_PROTOCOL__BALANCED_PROTOCOL_SCTP:
-		return IPPROTO_SCTP;
-	default:
-		return IPPROTO_TCP;
-	}
 }
 
 // With all ports.

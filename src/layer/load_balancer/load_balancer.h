@@ -45,6 +45,7 @@ struct load_balancer {
 	uint16_t domain;		// of the members
 	bool serves[BALANCER_FAMILIES]; // has virtual addresses of the family
 	bool by_client;
+	bool has_datagrams;    // services of UDP, whose connections leave an unhealthy member
 	char health_path[256]; // of HTTP
 	struct balancer_member *members;
 	uint32_t member_count;
