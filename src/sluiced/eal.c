@@ -30,6 +30,22 @@ static unsigned long free_huge_pages(void)
 	return pages;
 }
 
+// EAL says why it gives up twice: through its log, which is ours, and on standard error, where it
+// would stand between the lines of ours in no form of theirs.
+static int init(int count, char **arguments)
+{
+	FILE *standard_error = stderr, *nothing = fopen("/dev/null", "we");
+	int ret;
+
+	if (nothing)
+		stderr = nothing;
+	ret = rte_eal_init(count, arguments);
+	stderr = standard_error;
+	if (nothing)
+		fclose(nothing);
+	return ret;
+}
+
 int eal_open(const struct engine_options *options, char **argv, struct error *err)
 {
 	uint32_t memory = options->packet_memory + EAL_MEMORY_EXTRA;
@@ -59,7 +75,7 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 		arguments[count - 1] = "--no-shconf";
 		arguments[count++] = "--no-huge";
 	}
-	if (rte_eal_init(count, arguments) < 0) {
+	if (init(count, arguments) < 0) {
 		// Somebody else took the pages meanwhile. EAL can be initialised once in a process,
 		// so there is a second try only in a new one.
 		// What EAL holds open (a lock, too) must not go along; the socket to the process

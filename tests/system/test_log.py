@@ -1,6 +1,7 @@
 """The daemon's log: a line a change and an event, as text or as JSON, and whatever names hold, no other lines."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -186,6 +187,20 @@ def test_cannot_start(start, tmp_path):
     other.process = None
     last = json.loads(other.lines()[-1])
     assert (last["level"], last["message"]) == ("error", "cannot start") and "a.flows" in last["reason"]
+
+
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="a sanitizer takes more address space than is left here")
+def test_no_memory_for_buffers(start):
+    """EAL writes to standard error past its own log; nothing of that stands between the lines."""
+    node = start("--log-format", "json", "--memory", "2048", "--connections", "16384")
+    node.stop()
+    node.prefix = ["env", "SLUICE_ORDINARY_PAGES=1", "prlimit", f"--as={10**9}"]
+    node.launch()
+    assert node.process.wait(60) == 1
+    node.process = None
+    events = [json.loads(line) for line in node.lines()]
+    assert [event["text"] for event in events if event["message"] == "from DPDK"][-1] == "Cannot init memory"
+    assert events[-1]["message"] == "cannot start"
 
 
 def test_configuration_file(start, tmp_path):
