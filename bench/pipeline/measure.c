@@ -6,14 +6,11 @@
 
 #define fast_path_receive staged_receive
 #define fast_path_again	  staged_again
-#define fast_path_forward staged_forward
 #define LOOK_UP_BEHIND	  ((uint32_t)PORT_BURST)
 
 void staged_receive(struct worker *worker, const struct poll_entry *from, struct rte_mbuf **mbufs,
 		    uint32_t count);
 void staged_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
-void staged_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-		    const struct passage *passage);
 
 #include "worker/fast_path.c"
 

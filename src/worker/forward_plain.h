@@ -1,6 +1,6 @@
 // The usual packet of a connection that is routed, translated, limited or marked: from its action
 // to the port's others, with each thing looked at once. Whatever is not usual about it is left to
-// fast_path.c's forward(), which knows of all.
+// forward_any, which knows of all.
 
 #pragma once
 

@@ -2,6 +2,7 @@
 // until it is sent.
 //
 // fast_path.c   later packets: parse, look up, apply, send
+// forward.c     how they leave
 // slow_path.c   all that is no plain packet of a connection
 // connection.c  first packets, and those that are judged anew
 // limits.c      how many connections who may open
@@ -264,6 +265,11 @@ struct passage {
 void fast_path_receive(struct worker *worker, const struct poll_entry *from,
 		       struct rte_mbuf **mbufs, uint32_t count);
 void fast_path_again(struct worker *worker, struct rte_mbuf **mbufs, uint32_t count);
+
+// forward.c: take the mbuf over. Whatever the passage says is done, with the second one also to a
+// datagram in fragments.
+void forward_any(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
+		 const struct passage *passage);
 void fast_path_forward(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		       const struct passage *passage);
 
