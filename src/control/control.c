@@ -17,6 +17,7 @@
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_tidy(context);
+	recover_check(context);
 	control_look(context);
 	upgrade_check(context);
 	control_nat_log(context);

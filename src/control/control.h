@@ -77,6 +77,7 @@ struct control {
 	struct compile_numbers numbers;
 	struct flow_keep keep;		   // where connections outlive the process
 	bool names_missing;		   // what their numbers mean is to be written there
+	bool pages_missing;		   // some of the table found no room there
 	struct tables *tables;		   // in force
 	bool untidy;			   // after a change there is memory to give back
 	const struct object_set *in_force; // what they were compiled from; NULL: gone

@@ -6,8 +6,10 @@
 #include "base/log.h"
 #include "base/numbers_file.h"
 #include "control/control.h"
+#include "control/upgrade/upgrade.h"
 #include "flow/adopt.h"
 #include "layer/nat/nat.h"
+#include "port/bus_error.h"
 
 #define LISTS 5
 
@@ -41,6 +43,9 @@ int recover_open(struct control *control, const char *path, int lock, struct err
 	if (keep->remains.header &&
 	    numbers_file_read(names, keep->remains.header->id, lists, LISTS, &why) < 0)
 		flow_keep_forget(keep, why.text);
+	// Where it has no memory, looking at it asks for some.
+	if (keep->remains.header)
+		bus_error_keep(keep->remains.header, keep->remains.header->size);
 	if (keep->lost[0])
 		log_warning("connections of an earlier process are lost",
 			    log_text("file", keep->path), log_text("reason", keep->lost));
@@ -95,7 +100,23 @@ void recover_connections(struct control *control)
 
 void recover_commit(struct control *control)
 {
+	if (control->keep.remains.header)
+		bus_error_keep_end(control->keep.remains.header);
 	flow_keep_commit(&control->keep);
+}
+
+void recover_check(struct control *control)
+{
+	size_t pages = bus_error_kept();
+
+	if (pages && !control->pages_missing)
+		log_warning("some connections would end with this process",
+			    log_text("reason", "no room is left for the table's file"),
+			    log_text("file", control->keep.path));
+	control->pages_missing = pages != 0;
+	// There may be room again.
+	if (control->names_missing && !upgrade_is_begun(control))
+		recover_write_names(control);
 }
 
 void recover_write_names(struct control *control)

@@ -24,3 +24,7 @@ void recover_commit(struct control *control);
 
 // Before tables are in force: from then on connections have their numbers.
 void recover_write_names(struct control *control);
+
+// Once a second: says where memory of the table has found no room in its file, and tries again what
+// could not be written.
+void recover_check(struct control *control);

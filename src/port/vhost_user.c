@@ -7,7 +7,7 @@
 // vhost_user/guest.c       from what messages said of rings to what workers use
 // vhost_user/mapping.c     a guest's memory, as files (memory.c: addresses in it)
 // vhost_user/ring.h        a ring's frames
-// vhost_user/bus_error.c   a guest that takes its memory away
+// bus_error.c   a guest that takes its memory away
 // vhost_user/hand_over.c   another process goes on
 
 #include <stdlib.h>
@@ -19,8 +19,8 @@
 #include <rte_mbuf.h>
 
 #include "base/log.h"
+#include "port/bus_error.h"
 #include "port/offload.h"
-#include "port/vhost_user/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
 
 // The front-end asked for it after a migration: the guest is here now.

@@ -14,8 +14,8 @@
 #include "flow/keep.h"
 #include "layer/compile.h"
 #include "layer/nat/nat.h"
+#include "port/bus_error.h"
 #include "port/offload.h"
-#include "port/vhost_user/bus_error.h"
 #include "worker/health.h"
 #include "worker/worker.h"
 
@@ -291,7 +291,8 @@ static int open_shared(struct engine *engine, struct error *err)
 			    engine->readers, engine->options.keep, &engine->flows, err) < 0)
 		return -1;
 	set_clock(engine);
-	bus_error_spare(engine->flows->memory.start, engine->flows->memory.size);
+	bus_error_guard();
+	bus_error_keep(engine->flows->memory.start, engine->flows->memory.size);
 	if (engine->options.flow_offload &&
 	    flow_offload_open(engine->flows, &engine->offload, &why) < 0)
 		log_warning("no connection goes on in the kernel", log_text("reason", why.text));

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "port/vhost_user/bus_error.h"
+#include "port/bus_error.h"
 #include "port/vhost_user/features.h"
 #include "port/vhost_user/vhost_user.h"
 

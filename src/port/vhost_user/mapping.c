@@ -8,7 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "port/vhost_user/bus_error.h"
+#include "port/bus_error.h"
 #include "port/vhost_user/vhost_user.h"
 
 #ifndef XFS_SUPER_MAGIC

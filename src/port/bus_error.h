@@ -2,6 +2,9 @@
 // is gone gets SIGBUS, and all other guests would go down with this one. So the lost memory is
 // replaced by empty pages in the moment of the fault, and the port is closed soon after.
 //
+// Memory of our own may be a file, too, of a file system that others fill: a page that finds no
+// room there is one of the process alone from then on.
+//
 // The state is the process's, as signal handlers are.
 
 #pragma once
@@ -12,8 +15,11 @@
 // Takes the signal over, once. Before guests' memory is mapped.
 void bus_error_guard(void);
 
-// Shared memory of the process's own: where this is lost, nothing can go on.
-void bus_error_spare(const void *start, size_t size);
+// Shared memory of our own, until it is unmapped. Few at a time.
+void bus_error_keep(const void *start, size_t size);
+void bus_error_keep_end(const void *start);
+// How many pages of it have found no room. Any thread.
+size_t bus_error_kept(void);
 
-// Has something of this mapping been replaced? Said once. Any thread.
+// Has something of this mapping of a guest's been replaced? Said once. Any thread.
 bool bus_error_hit(const void *start, size_t size);

@@ -1,8 +1,9 @@
-#include "port/vhost_user/bus_error.h"
+#include "port/bus_error.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -11,7 +12,7 @@
 
 #include <rte_memory.h>
 
-#define SPARED_MAX   8
+#define KEPT_MAX     8
 #define REPLACED_MAX 64
 
 struct range {
@@ -19,9 +20,12 @@ struct range {
 	_Atomic uintptr_t end; // 0: none
 };
 
-static struct range spared[SPARED_MAX];
+static struct range kept[KEPT_MAX];
 static struct range replaced[REPLACED_MAX];
-static _Atomic uint32_t spared_count, replaced_count;
+static _Atomic uint32_t kept_count, replaced_count;
+static _Atomic size_t kept_pages;
+static atomic_flag keeping = ATOMIC_FLAG_INIT;
+static uintptr_t page_size;
 static struct sigaction previous;
 
 // Where nobody asks any more, the oldest makes room.
@@ -36,9 +40,21 @@ static void range_add(struct range *ranges, uint32_t size, _Atomic uint32_t *cou
 	atomic_store(&range->end, end);
 }
 
-void bus_error_spare(const void *start, size_t size)
+void bus_error_keep(const void *start, size_t size)
 {
-	range_add(spared, SPARED_MAX, &spared_count, (uintptr_t)start, (uintptr_t)start + size);
+	range_add(kept, KEPT_MAX, &kept_count, (uintptr_t)start, (uintptr_t)start + size);
+}
+
+void bus_error_keep_end(const void *start)
+{
+	for (unsigned int i = 0; i < KEPT_MAX; i++)
+		if (atomic_load(&kept[i].start) == (uintptr_t)start)
+			atomic_store(&kept[i].end, 0);
+}
+
+size_t bus_error_kept(void)
+{
+	return atomic_load(&kept_pages);
 }
 
 bool bus_error_hit(const void *start, size_t size)
@@ -116,21 +132,41 @@ static bool find_mapping(uintptr_t address, uintptr_t *start, uintptr_t *end)
 	return found && c == 's';
 }
 
-static bool is_own(uintptr_t address)
+static bool is_kept(uintptr_t address)
 {
-	for (unsigned int i = 0; i < SPARED_MAX; i++)
-		if (address >= atomic_load(&spared[i].start) &&
-		    address < atomic_load(&spared[i].end))
+	for (unsigned int i = 0; i < KEPT_MAX; i++)
+		if (address >= atomic_load(&kept[i].start) && address < atomic_load(&kept[i].end))
 			return true;
-	return rte_mem_virt2memseg_list((const void *)address) != NULL;
+	return false;
 }
 
-// The whole mapping, because pages of a huge one can't be replaced alone.
+// Threads may find the same page missing: what the first of them writes there must stay.
+static bool keep_page(uintptr_t address)
+{
+	void *page = (void *)(address & ~(page_size - 1));
+	bool there;
+
+	while (atomic_flag_test_and_set(&keeping))
+		sched_yield();
+	there = madvise(page, page_size, MADV_POPULATE_READ) == 0;
+	if (!there && mmap(page, page_size, PROT_READ | PROT_WRITE,
+			   MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
+		atomic_fetch_add(&kept_pages, 1);
+		there = true;
+	}
+	atomic_flag_clear(&keeping);
+	return there;
+}
+
+// A guest's: the whole mapping, because pages of a huge one can't be replaced alone.
 static bool replace(uintptr_t address)
 {
 	uintptr_t start, end;
 
-	if (is_own(address) || !find_mapping(address, &start, &end) ||
+	if (is_kept(address))
+		return keep_page(address);
+	if (rte_mem_virt2memseg_list((const void *)address) ||
+	    !find_mapping(address, &start, &end) ||
 	    mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
 		 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 		return false;
@@ -155,6 +191,7 @@ static void take_over(void)
 {
 	struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
 
+	page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, &previous);
 }
