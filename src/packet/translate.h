@@ -38,14 +38,17 @@ static inline uint16_t translate_fold(uint64_t sum)
 	return (uint16_t) ~((half + (half << 16 | half >> 16)) >> 16);
 }
 
+// Nothing, to a checksum: so much can be taken away from it that it stays a number above zero.
+#define TRANSLATE_NOTHING (UINT64_C(0xffff) << 32)
+
 // In 32-bit words in memory order: what a sum grows by when the old ones become the new ones.
 static inline uint64_t translate_difference(const struct ip_address *from,
-					    const struct ip_address *to, bool v4)
+					    const struct ip_address *to, unsigned int first)
 {
 	uint64_t sum = 0;
 
-	for (unsigned int i = v4 ? 3 : 0; i < 4; i++)
-		sum += (uint64_t)(uint32_t)~from->words[i] + to->words[i];
+	for (unsigned int i = first; i < 4; i++)
+		sum += (uint64_t)to->words[i] - from->words[i];
 	return sum;
 }
 
@@ -60,26 +63,33 @@ struct rewrite {
 #define REWRITE_NO_MARK 255
 
 // The TTL is the first byte of its word in memory order.
-#define REWRITE_HOP_SUM (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xfffeu : 0xfeffu)
+#define REWRITE_HOP_SUM (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0x0001u : 0x0100u)
 
 static inline void rewrite_ipv4(uint8_t *ip, const struct rewrite *rewrite, uint64_t sum)
 {
-	uint16_t checksum, before;
+	const struct flow_key *back = rewrite->back;
+	uint16_t checksum;
 
 	memcpy(&checksum, ip + 10, 2);
-	sum += (uint64_t)(uint16_t)~checksum + rewrite->hops * REWRITE_HOP_SUM;
+	// Of the one's complement.
+	sum -= checksum;
+	sum -= rewrite->hops * REWRITE_HOP_SUM;
 	ip[8] = (uint8_t)(ip[8] - rewrite->hops);
 	if (rewrite->mark != REWRITE_NO_MARK) {
-		before = ip[1];
-		ip[1] = (uint8_t)(rewrite->mark << 2 | (before & 3));
-		sum += (uint64_t)(uint16_t)~htons(before) +
-		       htons((uint16_t)(rewrite->mark << 2 | (before & 3)));
+		uint32_t before = ip[1], after = (uint32_t)rewrite->mark << 2 | (before & 3);
+
+		ip[1] = (uint8_t)after;
+		// The class is the second byte of its word.
+		if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+			sum += ((uint64_t)after << 8) - ((uint64_t)before << 8);
+		else
+			sum += (uint64_t)after - before;
 	}
 	checksum = translate_fold(sum);
 	memcpy(ip + 10, &checksum, 2);
-	if (rewrite->back) {
-		memcpy(ip + 12, &rewrite->back->destination.words[3], 4);
-		memcpy(ip + 16, &rewrite->back->source.words[3], 4);
+	if (back) {
+		memcpy(ip + 12, &back->destination.words[3], 4);
+		memcpy(ip + 16, &back->source.words[3], 4);
 	}
 }
 
@@ -98,39 +108,45 @@ static inline void rewrite_ports(uint8_t *l4, const struct packet *packet,
 				 const struct rewrite *rewrite, uint64_t sum)
 {
 	const struct flow_key *back = rewrite->back;
-	uint16_t ports[2] = {back->destination_port, back->source_port}, checksum;
 	bool tcp = packet->key.protocol == IPPROTO_TCP;
 	uint8_t *field = l4 + (tcp ? 16 : 6);
+	uint32_t before = read32(l4), after;
+	uint16_t checksum;
 
+	// Both at once, and exchanged.
+	memcpy(&after, &back->source_port, sizeof(after));
+	after = after << 16 | after >> 16;
 	memcpy(&checksum, field, 2);
 	// UDP without a checksum stays so; TCP's zero is one like any other.
 	if (!rewrite->unfinished && (checksum || tcp)) {
-		sum += (uint64_t)(uint16_t)~checksum + (uint16_t)~packet->key.source_port +
-		       (uint16_t)~packet->key.destination_port + ports[0] + ports[1];
-		checksum = translate_fold(sum);
+		checksum = translate_fold(sum - checksum + after - before);
 		if (!checksum && !tcp)
 			checksum = 0xffff;
 		memcpy(field, &checksum, 2);
 	}
-	memcpy(l4, ports, sizeof(ports));
+	memcpy(l4, &after, sizeof(after));
 }
 
 // All of it at once: each field is written once, and each checksum.
 static inline void packet_rewrite_plain(uint8_t *data, const struct packet *packet,
 					const struct rewrite *rewrite)
 {
-	const struct flow_key *back = rewrite->back;
-	// Neither has options or extension headers.
-	bool v4 = packet->l4_offset - packet->l3_offset == IPV4_HEADER_SIZE;
-	uint64_t sum = 0;
+	const struct flow_key *key = &packet->key, *back = rewrite->back;
+	uint8_t *ip = data + packet->l3_offset, *l4 = data + packet->l4_offset;
+	uint64_t sum = TRANSLATE_NOTHING;
 
+	// Neither has options or extension headers.
+	if (l4 - ip == IPV4_HEADER_SIZE) {
+		if (back)
+			sum += translate_difference(&key->source, &back->destination, 3) +
+			       translate_difference(&key->destination, &back->source, 3);
+		rewrite_ipv4(ip, rewrite, sum);
+	} else {
+		if (back)
+			sum += translate_difference(&key->source, &back->destination, 0) +
+			       translate_difference(&key->destination, &back->source, 0);
+		rewrite_ipv6(ip, rewrite);
+	}
 	if (back)
-		sum = translate_difference(&packet->key.source, &back->destination, v4) +
-		      translate_difference(&packet->key.destination, &back->source, v4);
-	if (v4)
-		rewrite_ipv4(data + packet->l3_offset, rewrite, sum);
-	else
-		rewrite_ipv6(data + packet->l3_offset, rewrite);
-	if (back)
-		rewrite_ports(data + packet->l4_offset, packet, rewrite, sum);
+		rewrite_ports(l4, packet, rewrite, sum);
 }

@@ -98,9 +98,9 @@ static inline enum drop_reason parse_next(struct burst *burst, struct rte_mbuf *
 	struct packet *packet = &burst->packets[burst->count];
 
 	if (likely(packet_parse_plain(frame, available, length, packet))) {
-		burst->plain[burst->count] = true;
+		burst->forms[burst->count] = BURST_PLAIN;
 		return DROP_NONE;
 	}
-	burst->plain[burst->count] = false;
+	burst->forms[burst->count] = BURST_ANY;
 	return packet_parse(frame, available, length, packet);
 }

@@ -72,10 +72,10 @@ static inline void receive_local(struct worker *worker, struct rte_mbuf *mbuf, u
 	if (likely(!(mbuf->ol_flags & PACKET_SEGMENTATION) && mbuf->pkt_len <= size_max &&
 		   packet_parse_plain(frame, rte_pktmbuf_data_len(mbuf), mbuf->pkt_len,
 				      &burst->packets[burst->count]))) {
-		burst->plain[burst->count] = true;
+		burst->forms[burst->count] = BURST_PLAIN;
 		burst_add(worker, mbuf, frame, (struct ingress){.port = port}, network);
 	} else {
-		burst->plain[burst->count] = false;
+		burst->forms[burst->count] = BURST_ANY;
 		receive_any(worker, mbuf, port, network);
 	}
 }
@@ -142,7 +142,7 @@ static void burst_apply(struct worker *worker)
 		if (likely(known &&
 			   account(worker, flow, reference, packet, generation, &action))) {
 			if (action.flags) {
-				if (likely(burst->plain[i]) &&
+				if (likely(burst->forms[i] != BURST_ANY) &&
 				    likely(!(action.flags & FORWARD_PLAIN_NOT)) &&
 				    likely(forward_plain(worker, burst->mbufs[i], packet,
 							 burst->ingress[i], flow, reference & 1,
@@ -162,6 +162,8 @@ static void burst_apply(struct worker *worker)
 				transmit_add(worker, burst->mbufs[i], action.port);
 			continue;
 		}
+		if (unlikely(burst->forms[i] == BURST_OUTSIDE) && !outside_is_ours(worker, i))
+			continue;
 		if (unlikely(packet->kind != PACKET_IP)) {
 			slow_path(worker, burst->mbufs[i], packet,
 				  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
@@ -190,8 +192,9 @@ static void burst_run(struct worker *worker)
 	// A trace must not account.
 	if (unlikely(worker->trace)) {
 		for (uint32_t i = 0; i < burst->count; i++)
-			slow_path(worker, burst->mbufs[i], &burst->packets[i],
-				  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
+			if (burst->forms[i] != BURST_OUTSIDE || outside_is_ours(worker, i))
+				slow_path(worker, burst->mbufs[i], &burst->packets[i],
+					  flow_ingress_get(burst->ingress[i]), burst->hashes[i]);
 		burst->count = 0;
 		return;
 	}

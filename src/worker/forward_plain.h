@@ -14,6 +14,9 @@
 // What changes the packet's own headers.
 #define FORWARD_PLAIN_REWRITES (FLOW_ACTION_ROUTE | FLOW_ACTION_TRANSLATE | FLOW_ACTION_MARK)
 
+_Static_assert(offsetof(struct endpoint, mac) == 0 && offsetof(struct endpoint, gateway_mac) == 6,
+	       "both MAC addresses are as in a frame");
+
 // The MAC address of a router outside, where nothing waits for it or needs a tag.
 static inline bool find_router(struct worker *worker, uint32_t endpoint, struct mac_address *mac)
 {
@@ -33,7 +36,7 @@ static inline bool may_leave(struct worker *worker, const struct packet *packet,
 	       qos_take_now(qos, from, to, meter_now(worker->delays.now), packet->ip_length);
 }
 
-// Of a packet of burst.plain that has been accounted, whose action has nothing of
+// Of a packet of a plain form that has been accounted, whose action has nothing of
 // FORWARD_PLAIN_NOT. False: nothing was done.
 static inline bool forward_plain(struct worker *worker, struct rte_mbuf *mbuf,
 				 const struct packet *packet, flow_ingress ingress,
@@ -42,37 +45,38 @@ static inline bool forward_plain(struct worker *worker, struct rte_mbuf *mbuf,
 {
 	const struct endpoint *endpoint = &worker->tables->endpoints[action.destination];
 	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	struct mac_address mac;
+	uint64_t features = mbuf->ol_flags;
+	struct mac_address router;
 	struct rewrite rewrite = {
-		.unfinished = mbuf->ol_flags & PACKET_UNFINISHED,
+		.unfinished = features & PACKET_UNFINISHED,
 		.hops = action.flags & FLOW_ACTION_ROUTE,
 		.mark = REWRITE_NO_MARK,
 	};
 
-	if (unlikely(mbuf->ol_flags & (PACKET_SEGMENTATION | MBUF_DATAGRAM)))
+	if (unlikely(features & (PACKET_SEGMENTATION | MBUF_DATAGRAM)))
 		return false;
 	if (rewrite.hops) {
 		if (unlikely(packet->ttl <= 1 ||
-			     mbuf->pkt_len - ETHERNET_HEADER_SIZE > endpoint->mtu))
+			     packet->length - ETHERNET_HEADER_SIZE > endpoint->mtu))
 			return false;
-		mac = endpoint->mac;
 		if ((action.flags & FLOW_ACTION_EXTERNAL) &&
-		    unlikely(!find_router(worker, action.destination, &mac)))
+		    unlikely(!find_router(worker, action.destination, &router)))
 			return false;
 	}
 	if ((action.flags & FLOW_ACTION_LIMIT) &&
 	    unlikely(!may_leave(worker, packet, flow_ingress_get(ingress).port, action.port)))
 		return false;
 	if (action.flags & FORWARD_PLAIN_REWRITES) {
+		if (rewrite.hops) {
+			memcpy(data, endpoint, 12);
+			if (action.flags & FLOW_ACTION_EXTERNAL)
+				memcpy(data, &router, sizeof(router));
+		}
 		if (action.flags & FLOW_ACTION_TRANSLATE)
 			rewrite.back = &flow->direction[!direction].key;
 		if (action.flags & FLOW_ACTION_MARK)
 			rewrite.mark = flow_action_dscp(action.flags);
 		packet_rewrite_plain(data, packet, &rewrite);
-		if (rewrite.hops) {
-			memcpy(data, &mac, 6);
-			memcpy(data + 6, &endpoint->gateway_mac, 6);
-		}
 	}
 	transmit_add(worker, mbuf, action.port);
 	return true;

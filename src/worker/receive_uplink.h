@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "layer/external/external.h"
 #include "layer/tunnel/tunnel.h"
 #include "port/offload.h"
 #include "worker/burst.h"
@@ -66,6 +67,44 @@ static bool is_own_frame(const struct worker *worker, const struct rte_mbuf *mbu
 		      worker->tables->underlay.mac.bytes, 6) == 0;
 }
 
+// The usual packet from outside is of a connection that lives, which says all about it: so it is
+// looked up first, and the rest is asked if that has failed (outside_is_ours). False: it may be
+// something else, and nothing was done.
+static inline bool receive_outside(struct worker *worker, struct rte_mbuf *mbuf)
+{
+	const struct tables *tables = worker->tables;
+	struct burst *burst = &worker->burst;
+	const struct packet *packet = &burst->packets[burst->count];
+	uint16_t network = tables->externals->untagged;
+	uint64_t own = mac_number(&tables->underlay.mac);
+
+	if (!network || packet->key.destination_port == htons(VXLAN_PORT) ||
+	    mac_number(&packet->destination_mac) != own || mac_number(&packet->source_mac) == own)
+		return false;
+	burst->forms[burst->count] = BURST_OUTSIDE;
+	burst_add(worker, mbuf, rte_pktmbuf_mtod(mbuf, const uint8_t *),
+		  (struct ingress){.port = PORT_UPLINK}, network);
+	return true;
+}
+
+// Of a BURST_OUTSIDE. False: it was for somebody else, and is gone there.
+static __attribute__((noinline)) bool outside_is_ours(struct worker *worker, uint32_t place)
+{
+	struct burst *burst = &worker->burst;
+	uint16_t network;
+
+	switch (external_receive(worker, burst->mbufs[place], &burst->packets[place], &network)) {
+	case EXTERNAL_PACKET:
+		return true;
+	case EXTERNAL_NOT_OURS:
+		underlay_to_host(worker, burst->mbufs[place], DROP_NOT_FOR_US);
+		break;
+	case EXTERNAL_DONE:
+		break;
+	}
+	return false;
+}
+
 // From the underlay: outer headers off, then as any other.
 static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 {
@@ -75,6 +114,8 @@ static void receive_uplink(struct worker *worker, struct rte_mbuf *mbuf)
 	bool segments = mbuf->ol_flags & PACKET_SEGMENTATION;
 	struct tunnel_outer outer;
 
+	if (likely(burst->forms[burst->count] == BURST_PLAIN) && receive_outside(worker, mbuf))
+		return;
 	if (likely(reason == DROP_NONE)) {
 		switch (tunnel_receive(worker->tables, outer_packet,
 				       rte_pktmbuf_mtod(mbuf, const uint8_t *),

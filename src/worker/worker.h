@@ -68,6 +68,15 @@ struct held_packet {
 	uint32_t until; // second
 };
 
+enum burst_form {
+	BURST_ANY,
+	// packet_parse_plain has taken it, so that its headers are where they usually are.
+	BURST_PLAIN,
+	// Likewise, and it is from outside. If no connection has it, it has to be asked still
+	// whether it is for an address of ours.
+	BURST_OUTSIDE,
+};
+
 // A burst on its way through the fast path.
 struct burst {
 	uint32_t count;
@@ -80,8 +89,7 @@ struct burst {
 	const struct flow_bucket *buckets[PORT_BURST];
 	flow_reference references[PORT_BURST];
 	struct packet packets[PORT_BURST];
-	// Was it taken by packet_parse_plain? So that its headers are where they usually are.
-	bool plain[PORT_BURST];
+	uint8_t forms[PORT_BURST]; // enum burst_form
 };
 
 struct worker {

@@ -240,6 +240,8 @@ int externals_compile(struct compile *compile, struct error *err)
 			return -1;
 	}
 	sort(&tables->externals->inside);
+	tables->externals->untagged =
+		(uint16_t)lookup_find(&tables->externals->by_vlan, (struct lookup_key){{0, 0, 0}});
 	if (tables->externals->by_vlan.count && add_hops(compile, err) < 0)
 		return -1;
 	return externals_behind_compile(compile, err);

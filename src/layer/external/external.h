@@ -44,6 +44,7 @@ struct external_behind {
 
 struct externals {
 	struct lookup by_vlan; // (VLAN) to the number of the network that this node is in there
+	uint16_t untagged;     // that of the one without a VLAN; 0: none
 	struct external_prefixes claims;
 	struct external_prefixes inside;
 	struct lookup by_hop;  // (network, address) to index + 1

@@ -182,16 +182,20 @@ static inline bool bucket_take_now(struct bucket *bucket, uint64_t depth, bool a
 				   uint64_t cost)
 {
 	uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
-	uint64_t from = (int64_t)(full_at - now) > 0 ? full_at : now;
+	uint64_t owed = full_at - now;
 
-	if (__builtin_expect(from - now > depth || from - now + cost > depth, 0))
+	if ((int64_t)owed < 0)
+		owed = 0;
+	// Neither is near the end of the numbers.
+	if (__builtin_expect(owed + cost > depth, 0))
 		return false;
 	if (alone) {
-		atomic_store_explicit(&bucket->full_at, from + cost, memory_order_relaxed);
+		atomic_store_explicit(&bucket->full_at, now + owed + cost, memory_order_relaxed);
 		return true;
 	}
-	return atomic_compare_exchange_strong_explicit(&bucket->full_at, &full_at, from + cost,
-						       memory_order_relaxed, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&bucket->full_at, &full_at,
+						       now + owed + cost, memory_order_relaxed,
+						       memory_order_relaxed);
 }
 
 // Gives back what was taken of a packet that was of this colour, because it goes no further.

@@ -152,36 +152,44 @@ static inline void qos_count_passed(struct qos_metered *metered, uint32_t packet
 	qos_count_add(&metered->count.bytes, bytes, alone);
 }
 
+static inline bool qos_take_gates(const struct qos_gate *egress, const struct qos_gate *ingress,
+				  bool alone, uint64_t now, uint32_t bytes)
+{
+	struct qos_metered *sent = egress->metered, *received = ingress->metered;
+	uint64_t cost = 0;
+
+	if (sent) {
+		cost = egress->cost * bytes >> METER_FRACTION_BITS;
+		if (!bucket_take_now(&sent->meter.committed, egress->depth, alone, now, cost))
+			return false;
+	}
+	if (received) {
+		if (!bucket_take_now(&received->meter.committed, ingress->depth, alone, now,
+				     ingress->cost * bytes >> METER_FRACTION_BITS)) {
+			if (sent)
+				bucket_give(&sent->meter.committed, cost);
+			return false;
+		}
+		qos_count_passed(received, 1, bytes, alone);
+	}
+	if (sent)
+		qos_count_passed(sent, 1, bytes, alone);
+	return true;
+}
+
 // Takes a packet from the one port to the other, if there is no more to it than their gates, and
 // these let it pass at once. False: nothing was taken, and worker/qos.c knows.
 static inline bool qos_take_now(const struct qos_tables *tables, uint16_t from, uint16_t to,
 				uint64_t now, uint32_t bytes)
 {
-	const struct qos_gate *egress = &tables->ports[from].gates[QOS_EGRESS];
-	const struct qos_gate *ingress = &tables->ports[to].gates[QOS_INGRESS];
-	uint64_t cost = 0;
+	const struct qos_port *sender = &tables->ports[from], *receiver = &tables->ports[to];
+	const struct qos_gate *egress = &sender->gates[QOS_EGRESS];
+	const struct qos_gate *ingress = &receiver->gates[QOS_INGRESS];
 
-	if (tables->ports[from].special | tables->ports[to].special)
+	if (sender->special | receiver->special)
 		return false;
-	if (egress->metered) {
-		cost = egress->cost * bytes >> METER_FRACTION_BITS;
-		if (!bucket_take_now(&egress->metered->meter.committed, egress->depth,
-				     tables->alone, now, cost))
-			return false;
-	}
-	if (ingress->metered) {
-		if (!bucket_take_now(&ingress->metered->meter.committed, ingress->depth,
-				     tables->alone, now,
-				     ingress->cost * bytes >> METER_FRACTION_BITS)) {
-			if (egress->metered)
-				bucket_give(&egress->metered->meter.committed, cost);
-			return false;
-		}
-		qos_count_passed(ingress->metered, 1, bytes, tables->alone);
-	}
-	if (egress->metered)
-		qos_count_passed(egress->metered, 1, bytes, tables->alone);
-	return true;
+	return tables->alone ? qos_take_gates(egress, ingress, true, now, bytes)
+			     : qos_take_gates(egress, ingress, false, now, bytes);
 }
 
 // Is what the port sends by the uplink to wait there for its turn?
