@@ -65,10 +65,10 @@ bench: all
 	/usr/bin/python3 bench/control.py
 	/usr/bin/python3 bench/summary.py --write
 
-# What servicing a node costs its connections: a minute.
+# What servicing a node costs its connections: some minutes.
 bench-service: all
 	scripts/install-packages bench
-	/usr/bin/python3 bench/service.py
+	/usr/bin/python3 bench/service.py --write
 
 lint:
 	scripts/install-packages build lint

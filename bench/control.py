@@ -16,20 +16,22 @@ import time
 import fleet
 import machine
 import report
+import stream
 from bulk import PREFIX, Namespaces
 from children import Failure, Stage
 
 BUILD = os.path.join(machine.ROOT, "build", "bench")
-STREAM = os.path.join(machine.ROOT, "bench", "stream.py")
 ADDRESS = ["10.200.0.11", "10.200.0.12"]
-INTERVAL_US = 500
+MAC = ["52:54:01:00:00:00", "52:54:01:00:00:01"]
+# Datagrams a second, each way.
+RATE = 2000
 
 
 def workloads():
     """Two ports of their own, between which a stream runs."""
     network = {"kind": "Network", "name": "stream", "vni": 9, "subnets": [{"cidr": "10.200.0.0/24"}]}
     return [network] + [
-        {"kind": "Port", "name": name, "node": "node-0", "network": "stream", "mac": f"52:54:01:00:00:0{end}",
+        {"kind": "Port", "name": name, "node": "node-0", "network": "stream", "mac": MAC[end],
          "addresses": [ADDRESS[end]], "device": {"tap": {"name": "eth0", "netns": PREFIX + name}}}
         for end, name in enumerate(("client", "server"))]
 
@@ -80,26 +82,14 @@ class Node:
             return int(file.read().split()[0]) / 1e9
 
 
-class Stream:
-    def __init__(self, stage, spaces):
-        for end, name in enumerate(("client", "server")):
-            spaces.ip(name, f"addr add {ADDRESS[end]}/24 dev eth0", "link set eth0 up")
-        self.receiver = stage.start("receiver", spaces.command("server", sys.executable, STREAM, "receive", "7000"))
-        self.receiver.wait_for(lambda output: "ready" in output, 10, "ready")
-        stage.start("sender", spaces.command("client", sys.executable, STREAM, "send", ADDRESS[1], "7000",
-                                             str(INTERVAL_US)))
-        self.seen = 0
-        time.sleep(1)
-        self.take()
-
-    def take(self):
-        """What came since the last time."""
-        self.receiver.write("")
-        self.seen += 1
-        lines = self.receiver.wait_for(
-            lambda output: len(output.splitlines()) > self.seen and output.endswith("\n") and output.splitlines(), 10,
-            "answer")
-        return json.loads(lines[self.seen])
+def streams(stage, spaces):
+    for name in ("client", "server"):
+        spaces.ip(name, "link set eth0 up")
+    made = stream.Stream(stage, [stream.end(MAC[end], ADDRESS[end], name) for end, name in enumerate(("client", "server"))])
+    made.rate(RATE)
+    time.sleep(1)
+    made.both()
+    return made
 
 
 def summary(values):
@@ -113,26 +103,26 @@ def measure(options, logs):
         node.apply("few.yaml", [fleet.node(0), *workloads()])
         time.sleep(2)
         result["memoryEmptyMiB"] = node.memory()
-        stream = Stream(stage, spaces)
+        between = streams(stage, spaces)
         time.sleep(2)
-        result["streamQuiet"] = stream.take()
+        result["streamQuiet"] = between.both()
 
         everything = fleet.objects()
         result["applyAllMs"] = node.apply("all.yaml", everything)
-        result["streamApplyAll"] = stream.take()
+        result["streamApplyAll"] = between.both()
         result["applyAgainMs"] = node.call("apply", "-f", stage.path("all.yaml"))
         node_ports = [number for number in range(fleet.PORTS) if number // 7 % fleet.NODES]
         times = {"changePort": [], "deletePort": [], "addPort": [], "changeGroup": []}
-        stream.take()
+        between.both()
         for number in range(options.changes):
             port = node_ports[number * 37 % len(node_ports)]
             times["changePort"].append(node.apply("port.yaml", [fleet.port(port, 200 + number % 20)]))
             times["deletePort"].append(node.call("delete", "port", f"port-{port}"))
             times["addPort"].append(node.apply("port.yaml", [fleet.port(port)]))
             times["changeGroup"].append(node.apply("group.yaml", [fleet.group(port % fleet.GROUPS, 8000 + number)]))
-        result["streamChanges"] = stream.take()
+        result["streamChanges"] = between.both()
         result.update({key + "Ms": summary(values) for key, values in times.items()})
-        stage.children[-1].stop()
+        between.stop()
 
         time.sleep(2)
         before = node.control_seconds()
@@ -147,17 +137,17 @@ def table(result):
         value = result[key + "Ms"]
         return f"{value['median']:.1f} ms ({value['min']:.1f} - {value['max']:.1f})"
 
-    def stream(key):
+    def way(key):
         value = result[key]
-        return f"longest {value['longestMs']:.2f} ms on the way, {value['lost']} of {value['received']} lost"
+        return f"longest {value['longestMs']:.2f} ms on the way, {value['lost']} of {value['sent']} lost"
 
     rows = [
         (f"apply {fleet.PORTS} ports, {fleet.NETWORKS} networks, {fleet.GROUPS} groups", f"{result['applyAllMs']:.0f} ms"),
         ("the same again, nothing changes", f"{result['applyAgainMs']:.0f} ms"),
         ("change one port", times("changePort")), ("delete one port", times("deletePort")),
         ("create one port", times("addPort")), ("change one group's rules", times("changeGroup")),
-        ("stream, no changes", stream("streamQuiet")), ("stream, during the large apply", stream("streamApplyAll")),
-        ("stream, during the small changes", stream("streamChanges")),
+        ("stream, no changes", way("streamQuiet")), ("stream, during the large apply", way("streamApplyAll")),
+        ("stream, during the small changes", way("streamChanges")),
         ("own memory, three ports", f"{result['memoryEmptyMiB']:.1f} MiB"),
         ("own memory, all of it", f"{result['memoryAllMiB']:.1f} MiB"),
         ("control thread at rest", f"{result['restCpuPercent']:.3f} % of a core")]

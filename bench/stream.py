@@ -1,67 +1,60 @@
-#!/usr/bin/python3
-"""A steady stream of numbered datagrams, and how long each was on its way.
-
-stream.py send ADDRESS PORT INTERVAL_US
-stream.py receive PORT      for each line on standard input prints what came since the last one, as JSON
-"""
+"""Steady streams of numbered datagrams between two workloads (stream.c), and what became of them."""
 
 import json
 import os
-import select
-import socket
-import struct
-import sys
 import time
 
-FORMAT = struct.Struct("!QQ")
-SO_TIMESTAMPNS = 35
+import machine
+import program
+import setup
+from bulk import PREFIX
+
+BUILD = os.path.join(machine.ROOT, "build", "bench")
 
 
-def send(address, port, interval):
-    """Each says when it was sent (ns)."""
-    out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    out.connect((address, port))
-    number, due = 0, time.monotonic()
-    while True:
-        number += 1
-        out.send(FORMAT.pack(number, time.time_ns()))
-        due = max(due + interval / 1e6, time.monotonic() - 0.01)
-        time.sleep(max(0, due - time.monotonic()))
+def end(mac, address, name=None, interface="eth0"):
+    """Of the streams: an interface in a network namespace; without a name the other end alone is the program's."""
+    return ",".join([f"/run/netns/{PREFIX}{name}" if name else "-", interface, mac, address])
 
 
-def receive(port):
-    """The kernel says when each came, so that this program's own delays do not count."""
-    box = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    box.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    box.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    box.bind(("", port))
-    delays, last, lost, before, gap = [], None, 0, None, None
-    print("ready", flush=True)
-    while True:
-        ready, _, _ = select.select([box, sys.stdin], [], [])
-        if box in ready:
-            data, control, _flags, _peer = box.recvmsg(64, 64)
-            number, sent = FORMAT.unpack(data)
-            seconds, nanoseconds = struct.unpack("qq", control[0][2])
-            came = seconds * 10**9 + nanoseconds
-            delays.append((came - sent) / 1e6)
-            gap = max(gap or 0, (came - before) / 1e6) if before else gap
-            before = came
-            lost += 0 if last is None else number - last - 1
-            last = number
-        if sys.stdin in ready:
-            if not os.read(0, 4096):
-                return
-            delays.sort()
-            count = len(delays)
-            print(json.dumps({"received": count, "lost": lost,
-                              "medianMs": delays[count // 2] if count else None,
-                              "longestMs": delays[-1] if count else None, "gapMs": gap}), flush=True)
-            delays, lost, gap = [], 0, None
+class Stream:
+    """Between two ends, both ways, of so many connections in turn; the first end opens them."""
 
+    def __init__(self, stage, ends, connections=1):
+        command = ["taskset", "--cpu-list", str(setup.LOAD_CPU), program.build("stream", BUILD), str(connections), *ends]
+        self.child = stage.start("stream", command, limit=1200)
+        self.child.wait_for(lambda output: "ready" in output, 10, "ready")
+        self.seen = 1
 
-if __name__ == "__main__":
-    if sys.argv[1] == "send":
-        send(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
-    else:
-        receive(int(sys.argv[2]))
+    def rate(self, datagrams):
+        """So many a second from each end."""
+        self.child.write(f"rate {round(datagrams)}")
+
+    def take(self):
+        """What became of those sent since the last time, by direction."""
+        self.child.write("take")
+        lines = self.child.wait_for(lambda output: output.endswith("\n") and len(output.splitlines()) > self.seen
+                                    and output.splitlines(), 10, "answer")
+        self.seen += 1
+        return json.loads(lines[-1])
+
+    def both(self):
+        """The same, of both directions together."""
+        ways = self.take()
+        return {**{key: sum(way[key] for way in ways) for key in ("sent", "received", "lost")},
+                **{key: max(way[key] for way in ways) for key in ("gapMs", "longestMs")}}
+
+    def maximum(self, seconds=1.5):
+        """How many arrive in a second, both ways together, when there are as many as there can be."""
+        self.child.write("flood")
+        time.sleep(0.5)
+        self.take()
+        time.sleep(seconds)
+        ways = self.take()
+        self.rate(0)
+        time.sleep(0.3)
+        self.take()
+        return sum(way["received"] / way["seconds"] for way in ways)
+
+    def stop(self):
+        self.child.stop()

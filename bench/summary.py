@@ -64,6 +64,17 @@ def text(result):
     return "\n\n".join(parts) + "\n"
 
 
+def write(begin, end, made):
+    """Puts it between the marks in docs/performance.md, in place of what is there."""
+    with open(DOCUMENT) as file:
+        document = file.read()
+    if document.count(begin) != 1 or document.count(end) != 1:
+        sys.exit(f"summary: {DOCUMENT}: needs the marks {begin} and {end}")
+    before, rest = document.split(begin)
+    with open(DOCUMENT, "w") as file:
+        file.write(f"{before}{begin}\n{made}{end}{rest.split(end)[1]}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
@@ -77,13 +88,7 @@ def main():
     if not options.write:
         print(made, end="")
         return
-    with open(DOCUMENT) as file:
-        document = file.read()
-    if document.count(BEGIN) != 1 or document.count(END) != 1:
-        sys.exit(f"summary: {DOCUMENT}: needs the marks {BEGIN} and {END}")
-    before, rest = document.split(BEGIN)
-    with open(DOCUMENT, "w") as file:
-        file.write(f"{before}{BEGIN}\n{made}{END}{rest.split(END)[1]}")
+    write(BEGIN, END, made)
 
 
 if __name__ == "__main__":
