@@ -3,15 +3,28 @@
 
 #include <stdlib.h>
 
+#include <rte_common.h>
+
 #include "layer/compile.h"
 #include "layer/qos/qos.h"
 
 // Bytes of a round in which all ports send, and what a turn has at least.
 #define ROUND_BYTES 30000
 #define QUANTUM_MIN 64
-// Of the uplink's bytes, those of this part of a second may go at once; and at least so many.
-#define BURST_PART 500
-#define BURST_MIN  20000
+// Of the uplink's bytes, those of this part of a second may go at once, so that the rate is kept by
+// a worker whose turn comes late: it shares its CPU. Of a fast uplink fewer, for they wait beyond
+// it.
+#define BURST_PART	100
+#define BURST_PART_FAST 500
+#define BURST_SLOW	1000000
+#define BURST_MIN	20000
+
+static uint64_t burst_of(uint64_t rate)
+{
+	uint64_t burst = RTE_MIN(rate / 8 / BURST_PART, (uint64_t)BURST_SLOW);
+
+	return RTE_MAX(RTE_MAX(burst, rate / 8 / BURST_PART_FAST), (uint64_t)BURST_MIN);
+}
 
 static uint64_t minimum_of(const struct qos_tables *tables, uint16_t port)
 {
@@ -24,10 +37,9 @@ bool qos_compile_uplink(const struct compile *compile, struct qos_tables *tables
 			uint64_t cycles_per_second)
 {
 	const struct tables *common = compile->tables;
-	uint64_t left = rate, others = 0, burst = rate / 8 / BURST_PART;
+	uint64_t left = rate, others = 0;
 
-	tables->uplink =
-		bucket_profile_make(rate, burst > BURST_MIN ? burst : BURST_MIN, cycles_per_second);
+	tables->uplink = bucket_profile_make(rate, burst_of(rate), cycles_per_second);
 	tables->quantum_count = common->port_count;
 	tables->quanta = calloc(common->port_count, sizeof(*tables->quanta));
 	if (!tables->quanta)
