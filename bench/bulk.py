@@ -125,20 +125,23 @@ def objects(nodes, devices):
         made.append({"kind": "Port", "name": ENDS[end], "node": nodes[end % len(nodes)], "network": "blue",
                      "mac": MAC[end], "addresses": [ADDRESS[end]], "securityGroups": [ENDS[end]],
                      "device": devices[end]})
-    return "\n---\n".join(map(json.dumps, made))
+    return made
 
 
-def start_nodes(spaces, stage, nodes, devices):
+def start_nodes(spaces, stage, nodes, made):
+    """A sluiced on each, with these objects in force; what calls the API of the last one."""
     text = stage.path("objects.yaml")
     with open(text, "w") as file:
-        file.write(objects(nodes, devices))
+        file.write("\n---\n".join(map(json.dumps, made)))
     for name in nodes:
         api = "unix:" + stage.path(f"{name}.sock")
         daemon = stage.start(f"sluiced-{name}", spaces.command(
             name, os.path.join(machine.ROOT, "build", "sluiced"), "--node", name, "--api", api, "--state",
             stage.path(f"{name}.db")))
         daemon.wait_for(lambda output: "ready" in output.splitlines(), 30, "ready")
-        stage.run([os.path.join(machine.ROOT, "build", "sluice"), "--api", api, "apply", "-f", text])
+        call = [os.path.join(machine.ROOT, "build", "sluice"), "--api", api]
+        stage.run([*call, "apply", "-f", text])
+    return call
 
 
 def taps():
@@ -152,29 +155,29 @@ def veths():
 def sluice_veth(spaces, stage):
     for end in range(2):
         workload_cable(spaces, end, "a")
-    start_nodes(spaces, stage, "a", veths())
+    start_nodes(spaces, stage, "a", objects("a", veths()))
 
 
 def sluice_machines(spaces, stage):
     for end in range(2):
         machine_cable(spaces, stage, end)
-    start_nodes(spaces, stage, "a", veths())
+    start_nodes(spaces, stage, "a", objects("a", veths()))
 
 
 def sluice_tap(spaces, stage):
-    start_nodes(spaces, stage, "a", taps())
+    start_nodes(spaces, stage, "a", objects("a", taps()))
 
 
 def sluice_vxlan(spaces, stage):
     underlay(spaces)
     for end, node in enumerate("ab"):
         workload_cable(spaces, end, node)
-    start_nodes(spaces, stage, "ab", veths())
+    start_nodes(spaces, stage, "ab", objects("ab", veths()))
 
 
 def sluice_vxlan_tap(spaces, stage):
     underlay(spaces)
-    start_nodes(spaces, stage, "ab", taps())
+    start_nodes(spaces, stage, "ab", objects("ab", taps()))
 
 
 # "Behind taps" is a program that holds them as a virtual machine does (behind_tap.c).
