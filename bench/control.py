@@ -7,7 +7,6 @@ import argparse
 import datetime
 import json
 import os
-import re
 import signal
 import statistics
 import sys
@@ -65,16 +64,7 @@ class Node:
         return self.call("apply", "-f", path)
 
     def memory(self):
-        """MiB of its own: neither packet buffers, connection table nor DPDK's memory, which are files in memory."""
-        size, counted = 0, False
-        with open(f"/proc/{self.pid}/smaps") as file:
-            for line in file:
-                if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                    path = line.split(None, 5)[5].strip() if len(line.split(None, 5)) > 5 else ""
-                    counted = not re.search(r"memfd:|hugepages|/dev/shm|bpf-map|rtemap", path)
-                elif counted and line.startswith("Rss:"):
-                    size += int(line.split()[1])
-        return size / 1024
+        return machine.own_memory(self.pid) / (1 << 20)
 
     def control_seconds(self):
         """CPU time of the control thread."""

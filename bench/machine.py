@@ -63,6 +63,19 @@ def package_version(name):
     return done.stdout.strip() or None
 
 
+def own_memory(pid):
+    """Bytes of a sluiced's own: neither packet buffers, connection table nor DPDK's memory, which are files in memory."""
+    size, counted = 0, False
+    with open(f"/proc/{pid}/smaps") as file:
+        for line in file:
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                path = line.split(None, 5)[5].strip() if len(line.split(None, 5)) > 5 else ""
+                counted = not re.search(r"memfd:|hugepages|/dev/shm|bpf-map|rtemap", path)
+            elif counted and line.startswith("Rss:"):
+                size += int(line.split()[1]) * 1024
+    return size
+
+
 def _caches():
     """Of the first CPU, as {"L2": "2048K"}."""
     found = {}

@@ -12,8 +12,9 @@ CLIENTS, CLIENTS_PREFIX = "10.2.0.0", "10.2.0.0/16"
 # LoadBalancer has at most so many ports, so there are several.
 MEMBER, VIRTUAL, BALANCERS, BALANCER_PORTS = "10.4.0.12", "10.3.0.1", 8, 64
 # What is outside the cloud: the server, which is the router there, the device, and what clients are translated to.
-OUTSIDE, OUTSIDE_PREFIX, OUTSIDE_OWN, POOL = "198.18.0.254", "198.18.0.0/24", "198.18.0.253", "198.18.0.0/28"
+OUTSIDE, OUTSIDE_PREFIX, OUTSIDE_OWN, POOL = "198.18.0.254", "198.18.0.0/16", "198.18.0.253", "198.18.0.0/28"
 POOL_RANGE = "198.18.0.0-198.18.0.15"
+ONE_ADDRESS = "198.18.0.16"
 # Of the other node.
 UNDERLAY_MAC = "52:54:00:00:02:02"
 VNI, MEMBER_VNI = 5001, 5004
@@ -57,6 +58,8 @@ class Setup:
     idle_seconds: int = None
     # Connections come from many addresses of the first workload's (CLIENTS_PREFIX). Sluice alone is set up for it.
     many_clients: bool = False
+    # With a "nat": to one external address, with small blocks of ports. Sluice alone is set up for it.
+    one_address: bool = False
     # The forwarding thread polls without a pause, or sleeps when there is nothing to do.
     spin: bool = True
     cpu: int = DEVICE_CPU

@@ -67,15 +67,16 @@ def balancers():
                "ports": [{"protocol": "udp", "port": port} for port in ports], "members": [{"port": "b"}]}
 
 
-def outside():
+def outside(wanted):
     """The external network, and the way there."""
     yield {"kind": "Network", "name": "outside", "subnets": [{"cidr": setup.OUTSIDE_PREFIX, "gateway": setup.OUTSIDE}],
            "external": {"addresses": [{"node": "bench", "address": setup.OUTSIDE_OWN}]}}
     yield {"kind": "Route", "name": "out", "vrf": "tenant", "destinations": ["0.0.0.0/0"],
            "nextHops": [{"external": {"network": "outside"}}]}
     # One workload has more than others are meant to: as many ports as there are.
-    yield {"kind": "Nat", "name": "out", "vrf": "tenant", "network": "outside", "maxBlocks": 1024, "portBlock": 8192,
-           "pools": [{"node": "bench", "addresses": [setup.POOL]}]}
+    yield {"kind": "Nat", "name": "out", "vrf": "tenant", "network": "outside", "maxBlocks": 1024,
+           "portBlock": 512 if wanted.one_address else 8192,
+           "pools": [{"node": "bench", "addresses": [setup.ONE_ADDRESS if wanted.one_address else setup.POOL]}]}
 
 
 def port(wanted, i, name, group):
@@ -109,7 +110,7 @@ def objects(wanted):
                      "dscp": 10})
     made.append(port(wanted, 0, "a", "client"))
     if wanted.function == "nat":
-        made += outside()
+        made += outside(wanted)
     else:
         made.append(port(wanted, 1, "b", "server"))
     return made
@@ -190,6 +191,11 @@ class Device:
                 elif counted and line.startswith(("Rss:", "Shared_Hugetlb:", "Private_Hugetlb:")):
                     size += int(line.split()[1]) * 1024
         return size
+
+    def pool(self):
+        """What the Nat's pool has in use, and has refused."""
+        status = json.loads(self.call("get", "nat", "out", "-o", "json"))["status"]
+        return status["pools"][0]
 
     def version(self):
         return self.call("version").split()[1]

@@ -177,13 +177,17 @@ bool frames_init(struct frames *frames, const struct options *options, unsigned 
 		if (!frames->outside)
 			return false;
 	}
-	if (options->clients > 1 || frames->outside) {
+	for (unsigned int whose = 0; whose < SIDES; whose++) {
 		uint32_t first;
 
-		memcpy(&first, options->address[side][0].bytes, sizeof(first));
-		frames->clients = frames->outside ? 1 : options->clients;
-		frames->client_first = rte_be_to_cpu_32(first);
+		memcpy(&first, options->address[side][whose].bytes, sizeof(first));
+		frames->first[whose] = rte_be_to_cpu_32(first);
+		if (options->addresses[whose] > 1)
+			frames->addresses[whose] = options->addresses[whose];
 	}
+	// The one that it was last seen with.
+	if (frames->outside)
+		frames->addresses[0] = 1;
 	if (options->tunnel.enabled && side == 1)
 		frames->outer_length =
 			(uint16_t)(sizeof(struct rte_ether_hdr) +

@@ -63,9 +63,10 @@ struct frames {
 	uint16_t payload_length;
 	// Goes up when templates change: buffers of before are written anew.
 	uint32_t version;
-	// Of IPv4, where the client has several addresses: how many, and the first one as a number.
-	uint32_t clients;
-	uint32_t client_first;
+	// Of IPv4, where client or server have several addresses, as seen here: how many, and the
+	// first one as a number. 0: it has one.
+	uint32_t addresses[SIDES];
+	uint32_t first[SIDES];
 	// Of the port's own frames, with a tunnel the outer ones. Zero: not learnt yet.
 	struct rte_ether_addr next_hop;
 	// --outside. Of the server, by connection: what the client is; of several at one place the
@@ -142,21 +143,23 @@ static inline uint16_t frame_sum_fold(uint64_t sum)
 	return (uint16_t)~sum;
 }
 
-// The client's address of a connection, of several, in network byte order: of neighbours in time
-// none is like the other.
-static inline uint32_t frame_client(const struct frames *frames, uint32_t index)
+// The client's or server's address of a connection, of several, in network byte order: of
+// neighbours in time none is like the other.
+static inline uint32_t frame_address(const struct frames *frames, unsigned int whose,
+				     uint32_t index)
 {
-	if (frames->outside)
+	if (frames->outside && whose == 0)
 		return frames->outside[index % OUTSIDE_ENDS].address;
-	return rte_cpu_to_be_32(frames->client_first +
-				(uint32_t)((uint64_t)index * 2654435761 % frames->clients));
+	return rte_cpu_to_be_32(frames->first[whose] + (uint32_t)((uint64_t)index * 2654435761 %
+								  frames->addresses[whose]));
 }
 
 // Puts it into the IPv4 header. Returns what that adds to checksums: it takes the place of another.
-static inline uint64_t frame_patch_client(const struct frames *frames, uint8_t *ip, uint32_t index)
+static inline uint64_t frame_patch_address(const struct frames *frames, unsigned int whose,
+					   uint8_t *ip, uint32_t index)
 {
-	uint32_t address = frame_client(frames, index), before;
-	uint8_t *at = ip + (frames->side == 0 ? 12 : 16);
+	uint32_t address = frame_address(frames, whose, index), before;
+	uint8_t *at = ip + (frames->side == whose ? 12 : 16);
 	uint16_t checksum;
 
 	memcpy(&before, at, sizeof(before));
@@ -164,7 +167,7 @@ static inline uint64_t frame_patch_client(const struct frames *frames, uint8_t *
 	checksum = frame_sum_fold((uint64_t)(uint16_t)~checksum + (uint32_t)~before + address);
 	memcpy(ip + 10, &checksum, sizeof(checksum));
 	memcpy(at, &address, sizeof(address));
-	return (uint64_t)(uint32_t)~rte_cpu_to_be_32(frames->client_first) + address;
+	return (uint64_t)(uint32_t)~rte_cpu_to_be_32(frames->first[whose]) + address;
 }
 
 // What all frames of a connection share. Returns what it adds to the checksum.
@@ -185,8 +188,9 @@ static inline uint64_t frame_patch(const struct frames *frames, uint8_t *frame,
 		memcpy(frame + frames->payload_offset, &index, sizeof(index));
 		sum += index;
 	}
-	if (frames->clients)
-		sum += frame_patch_client(frames, frame + frames->ip_offset, index);
+	for (unsigned int whose = 0; whose < SIDES; whose++)
+		if (frames->addresses[whose])
+			sum += frame_patch_address(frames, whose, frame + frames->ip_offset, index);
 	if (frames->outer_length) {
 		// Of the dynamic ports (RFC 7348, section 5): entropy for those who spread by it.
 		uint16_t source = rte_cpu_to_be_16((uint16_t)(0xc000 | (index & 0x3fff)));

@@ -90,16 +90,18 @@ static bool ports_read(const struct frames *frames, const uint8_t *transport, ui
 // Of a client that is seen from outside, by its own number; and what it is there.
 static bool outside_read(const struct frames *frames, const uint8_t *frame, uint32_t *index)
 {
-	const struct address *server = &frames->options->address[1][1];
 	struct rte_ipv4_hdr ip;
 	struct rte_udp_hdr udp;
+	uint32_t server;
 
 	memcpy(&ip, frame + frames->ip_offset, sizeof(ip));
 	memcpy(&udp, frame + frames->transport_offset, sizeof(udp));
 	memcpy(index, frame + frames->payload_offset, sizeof(*index));
+	server = frames->addresses[1] ? frame_address(frames, 1, *index)
+				      : rte_cpu_to_be_32(frames->first[1]);
 	if (udp.dst_port != rte_cpu_to_be_16((uint16_t)(SERVER_PORT + *index / CLIENT_PORTS)) ||
 	    ip.version_ihl != RTE_IPV4_VHL_DEF || ip.next_proto_id != IPPROTO_UDP ||
-	    memcmp(&ip.dst_addr, server->bytes, sizeof(ip.dst_addr)) != 0)
+	    ip.dst_addr != server)
 		return false;
 	frames->outside[*index % OUTSIDE_ENDS] =
 		(struct outside){.address = ip.src_addr, .port = udp.src_port};
@@ -131,11 +133,14 @@ static bool is_of(const struct frames *frames, const uint8_t *ip, uint32_t index
 {
 	const struct address *seen = frames->options->address[frames->side];
 	struct address addresses[SIDES] = {seen[0], seen[1]};
-	uint32_t client;
 
-	if (frames->clients) {
-		client = frame_client(frames, index);
-		memcpy(addresses[0].bytes, &client, sizeof(client));
+	for (unsigned int whose = 0; whose < SIDES; whose++) {
+		uint32_t address;
+
+		if (!frames->addresses[whose])
+			continue;
+		address = frame_address(frames, whose, index);
+		memcpy(addresses[whose].bytes, &address, sizeof(address));
 	}
 	return ip_matches(ip, &addresses[!frames->side], &addresses[frames->side],
 			  frames->is_tcp ? IPPROTO_TCP : IPPROTO_UDP);

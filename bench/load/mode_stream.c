@@ -8,6 +8,8 @@ struct stream {
 	// By side: the connection of the next packet.
 	uint32_t next[SIDES];
 	struct pace pace[SIDES];
+	// --check: the connections whose packets have come back, a bit each.
+	uint64_t *answered;
 };
 
 static bool stream_init(struct load *load)
@@ -18,7 +20,9 @@ static bool stream_init(struct load *load)
 	for (unsigned int i = 0; stream && i < SIDES; i++)
 		// An odd rate has one packet more in one direction.
 		stream->pace[i].rate = (load->options->rate + 1 - i) / 2;
-	return stream && opening_init(load, load->options->connections);
+	if (stream)
+		stream->answered = calloc(load->options->connections / 64 + 1, sizeof(uint64_t));
+	return stream && stream->answered && opening_init(load, load->options->connections);
 }
 
 static bool stream_looks(const struct load *load)
@@ -29,7 +33,16 @@ static bool stream_looks(const struct load *load)
 static void stream_arrived(struct load *load, unsigned int side, const struct seen *seen,
 			   uint64_t now)
 {
+	struct stream *stream = load->mode_state;
+	uint32_t index = seen->segment.index;
+	uint64_t bit = 1ull << index % 64;
+
 	opening_arrived(load, side, seen, now);
+	if (side != 0 || !load->options->check || index >= load->options->connections ||
+	    stream->answered[index / 64] & bit)
+		return;
+	stream->answered[index / 64] |= bit;
+	load->answered++;
 }
 
 static unsigned int stream_due(struct load *load, unsigned int side, uint64_t now)
@@ -63,7 +76,11 @@ static void stream_fill(struct load *load, unsigned int side, struct burst *burs
 
 static void stream_free(struct load *load)
 {
-	free(load->mode_state);
+	struct stream *stream = load->mode_state;
+
+	if (stream)
+		free(stream->answered);
+	free(stream);
 }
 
 const struct mode_operations mode_stream = {

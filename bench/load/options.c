@@ -38,7 +38,9 @@ static const char usage[] =
 	"  --exchanges N          mode tcp: of data and acknowledgement (1)\n"
 	"  --active N             mode tcp: connections at a time (1024)\n"
 	"  --latency              time stamps and sequence numbers in all packets\n"
-	"  --check                look at every packet that comes, not only at one of a burst\n"
+	"  --check                look at every packet that comes, not only at one of a burst; "
+	"stream:\n"
+	"                         count the connections that were answered\n"
 	"  --mac MAC,MAC          (52:54:00:00:00:01,52:54:00:00:00:02)\n"
 	"  --address IP,IP        (10.1.0.11,10.1.0.12 or fd00:1::11,fd00:1::12)\n"
 	"  --seen IP,IP           the same as the server sees them, where they are translated\n"
@@ -47,6 +49,7 @@ static const char usage[] =
 	"IPv4)\n"
 	"  --checksum             UDP has one over IPv4, too\n"
 	"  --clients N            IPv4 addresses of the client, from its first one on (1)\n"
+	"  --servers N            the same of the server\n"
 	"  --tunnel vni=N,local=IP,remote=IP,local-mac=MAC[,remote-mac=MAC]\n"
 	"                         port 1 is an underlay and speaks VXLAN\n"
 	"  --interval MS          between lines (20)\n"
@@ -231,8 +234,10 @@ static void options_complete(struct options *options, bool has_addresses, bool h
 	if (options->outside && (options->is_v6 || options->is_tcp || options->mode == MODE_TCP ||
 				 options->latency || options->tunnel.enabled))
 		fail("--outside: UDP over IPv4 only, without --latency and --tunnel");
-	if (options->clients > 1 && options->is_v6)
-		fail("--clients: IPv4 only");
+	for (unsigned int i = 0; i < SIDES; i++) {
+		if (options->addresses[i] > 1 && options->is_v6)
+			fail("--%s: IPv4 only", i ? "servers" : "clients");
+	}
 	if (options->mode == MODE_TCP)
 		options->is_tcp = true;
 	if (options->latency && options->is_tcp && options->mode != MODE_STREAM)
@@ -269,6 +274,7 @@ void options_read(struct options *options, int argc, char **argv)
 		OUTSIDE,
 		CHECKSUM,
 		CLIENTS,
+		SERVERS,
 		TUNNEL,
 		INTERVAL,
 		DRAIN,
@@ -297,6 +303,7 @@ void options_read(struct options *options, int argc, char **argv)
 		{"outside", no_argument, NULL, OUTSIDE},
 		{"checksum", no_argument, NULL, CHECKSUM},
 		{"clients", required_argument, NULL, CLIENTS},
+		{"servers", required_argument, NULL, SERVERS},
 		{"tunnel", required_argument, NULL, TUNNEL},
 		{"interval", required_argument, NULL, INTERVAL},
 		{"drain", required_argument, NULL, DRAIN},
@@ -393,7 +400,12 @@ void options_read(struct options *options, int argc, char **argv)
 			options->checksum = true;
 			break;
 		case CLIENTS:
-			options->clients = (uint32_t)number_read("clients", optarg, 1, CLIENTS_MAX);
+			options->addresses[0] =
+				(uint32_t)number_read("clients", optarg, 1, ADDRESSES_MAX);
+			break;
+		case SERVERS:
+			options->addresses[1] =
+				(uint32_t)number_read("servers", optarg, 1, ADDRESSES_MAX);
 			break;
 		case TUNNEL:
 			tunnel_read(optarg, &options->tunnel);

@@ -17,8 +17,8 @@
 #define CLIENT_PORTS 64000
 #define SERVER_PORT  5000
 #define SERVER_PORTS (65536 - SERVER_PORT)
-// The client has many addresses.
-#define CLIENTS_MAX	65536
+// A side has many addresses.
+#define ADDRESSES_MAX	65536
 #define CONNECTIONS_MAX (16u << 20)
 
 enum mode {
@@ -77,8 +77,8 @@ struct options {
 	bool outside;
 	// UDP has a checksum over IPv4, too.
 	bool checksum;
-	// IPv4 addresses of the client, from address[0][0] on.
-	uint32_t clients;
+	// IPv4 addresses of client and server, from address[...][side] on. 0: one.
+	uint32_t addresses[SIDES];
 	struct tunnel_options tunnel;
 	struct vhost_user_device devices[SIDES];
 	unsigned int device_count;

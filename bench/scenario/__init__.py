@@ -14,7 +14,7 @@ An entry has a case's keys, and of each number in its samples {"median", "min", 
 context.Bench; measure.py runs a device with its load.
 """
 
-from scenario import balance, bulk, change, held, idle, latency, nat, new, rules, stream, tunnel, workers
+from scenario import balance, bulk, change, held, idle, latency, limits, nat, nat_million, new, rules, stream, tunnel, workers
 
 SCENARIOS = {module.NAME: module for module in (
-    stream, tunnel, new, balance, nat, held, change, workers, rules, latency, idle, bulk)}
+    stream, tunnel, new, balance, nat, nat_million, held, change, workers, rules, latency, idle, bulk, limits)}
