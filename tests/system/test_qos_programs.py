@@ -1,4 +1,4 @@
-"""What iperf3 gets under a limit: no more than the rate, and not much less."""
+"""What iperf3 gets under a limit: no more than the rate, and not much less (how much, bench/scenario/limits.py tells)."""
 
 import json
 
@@ -33,8 +33,9 @@ def iperf(lab, family, *options):
     return report["end"]
 
 
-def is_rate(received, header, least):
-    """Bytes of payload, in packets with so many bytes of headers. The bucket is full at the beginning."""
+def is_rate(received, header, least=.3):
+    """Bytes of payload, in packets with so many bytes of headers. The bucket is full at the beginning. Others may want the
+    machine, too."""
     seconds = received["seconds"]
     got = received["bytes"] * 8 * MTU / (MTU - header)
     assert least * RATE * seconds <= got <= RATE * (seconds * 1.02 + 0.1)
@@ -42,15 +43,14 @@ def is_rate(received, header, least):
 
 @pytest.mark.parametrize("reverse", [(), ("-R",)], ids=["egress", "ingress"])
 def test_tcp(lab, family, reverse):
-    # Others may want the machine, too.
-    is_rate(iperf(lab, family, *reverse)["sum_received"], IP[family] + 32, .6)
+    is_rate(iperf(lab, family, *reverse)["sum_received"], IP[family] + 32)
 
 
 def test_tcp_both_ways(lab, family):
     """Each direction has the rate, with the acknowledgements of the other one."""
     end = iperf(lab, family, "--bidir")
-    is_rate(end["sum_received"], IP[family] + 32, .6)
-    is_rate(end["sum_received_bidir_reverse"], IP[family] + 32, .6)
+    is_rate(end["sum_received"], IP[family] + 32)
+    is_rate(end["sum_received_bidir_reverse"], IP[family] + 32)
 
 
 def test_udp(lab, family):
@@ -58,6 +58,6 @@ def test_udp(lab, family):
     before = lab.drops("rate-limit")
     header = IP[family] + 8
     end = iperf(lab, family, "--bidir", "-u", "-b", "40M", "-l", str(MTU - header))
-    is_rate(end["sum_received"], header, .8)
-    is_rate(end["sum_received_bidir_reverse"], header, .8)
+    is_rate(end["sum_received"], header)
+    is_rate(end["sum_received_bidir_reverse"], header)
     assert set(lab.drops("rate-limit") - before) == {("limited", "rate-limit")}
