@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "control/heartbeat.h"
+#include "flow/adopt.h"
 #include "flow/keep.h"
 #include "layer/compile.h"
 #include "layer/router_advertisement/router_advertisement.h"
@@ -76,6 +77,7 @@ struct control {
 	uint64_t revision;
 	struct compile_numbers numbers;
 	struct flow_keep keep;		   // where connections outlive the process
+	struct flow_adoption adoption;	   // of an earlier process's
 	bool names_missing;		   // what their numbers mean is to be written there
 	bool pages_missing;		   // some of the table found no room there
 	struct tables *tables;		   // in force

@@ -13,6 +13,11 @@
 
 #define LISTS 5
 
+// Rounds while the earlier process still forwards: until so few connections change in one that the
+// last round is short, but not for ever.
+#define ENOUGH_CHANGED 1000
+#define ROUNDS_MAX     4
+
 static void lists_of(struct compile_numbers *numbers, struct numbers *lists[LISTS])
 {
 	lists[0] = &numbers->domains;
@@ -54,6 +59,7 @@ int recover_open(struct control *control, const char *path, int lock, struct err
 
 void recover_close(struct control *control)
 {
+	flow_adoption_end(&control->adoption);
 	flow_keep_close(&control->keep);
 }
 
@@ -76,22 +82,53 @@ static bool belongs(void *context, const struct flow *flow, uint32_t now)
 	       nat_connection_adopted(control->numbers.mappings, flow, now);
 }
 
+static void forget(void *context, const struct flow *flow)
+{
+	struct control *control = context;
+
+	nat_connection_forgotten(control->numbers.mappings, flow);
+}
+
+static void adoption_begin(struct control *control)
+{
+	control->adoption =
+		(struct flow_adoption){.accept = belongs, .forget = forget, .context = control};
+	flow_adoption_begin(&control->adoption, control->engine->flows, &control->keep.remains);
+}
+
+static void adopt(struct control *control)
+{
+	flow_table_adopt(control->engine->flows, &control->keep.remains,
+			 engine_now(control->engine), &control->adoption);
+}
+
 void recover_prepare(struct control *control)
 {
-	if (control->keep.remains.header)
-		flow_table_adopt_prepare(control->engine->flows, &control->keep.remains);
+	const struct flow_adoption *adoption = &control->adoption;
+	unsigned int round = 0;
+
+	if (!control->keep.remains.header)
+		return;
+	adoption_begin(control);
+	if (!adoption->numbers)
+		return;
+	do
+		adopt(control);
+	while (adoption->changed > ENOUGH_CHANGED && ++round < ROUNDS_MAX);
 }
 
 void recover_connections(struct control *control)
 {
 	struct flow_keep *keep = &control->keep;
-	struct flow_adoption adoption = {.accept = belongs, .context = control};
+	struct flow_adoption *adoption = &control->adoption;
 
 	if (keep->remains.header) {
-		flow_table_adopt(control->engine->flows, &keep->remains,
-				 engine_now(control->engine), &adoption);
-		log_info("connections recovered", log_number("recovered", adoption.adopted),
-			 log_number("dropped", adoption.dropped));
+		if (!adoption->context)
+			adoption_begin(control);
+		adopt(control);
+		flow_adoption_end(adoption);
+		log_info("connections recovered", log_number("recovered", adoption->adopted),
+			 log_number("dropped", adoption->dropped));
 	}
 	if (keep->reason[0])
 		log_warning("connections end with this process", log_text("reason", keep->reason));

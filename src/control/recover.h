@@ -12,7 +12,7 @@ struct control;
 int recover_open(struct control *control, const char *path, int lock, struct error *err);
 void recover_close(struct control *control);
 
-// What of that can be done while the earlier process still forwards.
+// What of that can be done while the earlier process still forwards: nearly all.
 void recover_prepare(struct control *control);
 
 // Takes over the connections that an earlier process has left. With the objects' numbers, and

@@ -2,100 +2,20 @@
 
 #include <unistd.h>
 
+#include "base/pages.h"
+#include "flow/sound.h"
 #include "flow/state.h"
 #include "flow/table_private.h"
 
-// The processes' clocks may differ a little: the time stamp counter's speed is measured by each.
-#define CLOCKS_APART 300
-
 // Connections that are looked at together, so that their cache misses overlap.
-#define STEP 8
-
-#define FLAGS_KNOWN                                                                    \
-	(FLOW_LIVE | FLOW_ONE_WAY | FLOW_RACED | FLOW_OFFLOADED | FLOW_NETWORK_APART | \
-	 FLOW_HALF_OPEN | FLOW_MAPPED)
-
-#define STATE_BITS                                                                       \
-	(FLOW_STATE_MASK | FLOW_FIN(0) | FLOW_FIN(1) | FLOW_SCALED(0) | FLOW_SCALED(1) | \
-	 FLOW_LOOSE | FLOW_RENEWED | FLOW_ANSWERED)
-
-// ---- what a table may have
-
-static bool state_is_sound(const struct flow *flow)
-{
-	uint16_t word = atomic_load_explicit(&flow->account.state, memory_order_relaxed);
-	enum flow_state state = word & FLOW_STATE_MASK;
-
-	if (word & ~STATE_BITS || state >= FLOW_STATE_COUNT)
-		return false;
-	switch (flow->direction[FLOW_ORIGINAL].key.protocol) {
-	case IPPROTO_TCP:
-		return state >= FLOW_STATE_SYN_SENT && state <= FLOW_STATE_CLOSED;
-	case IPPROTO_SCTP:
-		return state >= FLOW_STATE_SCTP_OPENING || state == FLOW_STATE_CLOSED ||
-		       state == FLOW_STATE_PICKED_UP;
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
-		return word == FLOW_STATE_ICMP || word == FLOW_STATE_OTHER;
-	default:
-		return word == FLOW_STATE_UNREPLIED || word == FLOW_STATE_REPLIED ||
-		       word == FLOW_STATE_OTHER;
-	}
-}
-
-static bool key_is_sound(const struct flow_key *key, uint8_t flags)
-{
-	return key->network && key->flags == flags &&
-	       ip_is_v4(&key->source) == ip_is_v4(&key->destination);
-}
-
-static uint16_t actions_of(const struct flow *flow)
-{
-	return flow_action_get(&flow->direction[FLOW_ORIGINAL]).flags |
-	       flow_action_get(&flow->direction[FLOW_REPLY]).flags;
-}
-
-static bool keys_are_sound(const struct flow *flow)
-{
-	const struct flow_key *original = &flow->direction[FLOW_ORIGINAL].key;
-	const struct flow_key *reply = &flow->direction[FLOW_REPLY].key;
-	struct flow_key reverse = flow_key_reverse(original, reply->network);
-
-	if (flow_has(&flow->account, FLOW_ONE_WAY))
-		return key_is_sound(original, FLOW_KEY_ONE_WAY);
-	if (!key_is_sound(original, 0) || !key_is_sound(reply, 0) ||
-	    flow_key_equal(original, reply))
-		return false;
-	// What is translated may be anything, and is held against the objects by the layers.
-	return actions_of(flow) & FLOW_ACTION_TRANSLATE || flow_key_equal(&reverse, reply);
-}
-
-static bool times_are_sound(const struct flow_account *account, uint32_t now)
-{
-	return (int32_t)(account->last_seen - now) <= CLOCKS_APART &&
-	       (int32_t)(account->created - account->last_seen) <= CLOCKS_APART;
-}
-
-// What was rewritten in TCP's texts is not known any more, and numbers are shifted by it
-// (worker/helper.c): such a connection would go wrong unseen.
-static bool is_lost(const struct flow *flow)
-{
-	return flow->direction[FLOW_ORIGINAL].key.protocol == IPPROTO_TCP &&
-	       actions_of(flow) & FLOW_ACTION_HELPED;
-}
-
-static bool is_sound(const struct flow *flow, uint32_t now)
-{
-	uint8_t flags = atomic_load_explicit(&flow->account.flags, memory_order_relaxed);
-
-	return !(flags & ~FLAGS_KNOWN) && state_is_sound(flow) && keys_are_sound(flow) &&
-	       times_are_sound(&flow->account, now) && !is_lost(flow);
-}
+#define STEP  8
+#define AHEAD 12
 
 // ---- taking over
 
 struct candidate {
 	struct flow flow;
+	uint64_t earlier; // its number there
 	struct flow_hash hash[2];
 	bool sound;
 };
@@ -112,7 +32,7 @@ static void expect(const struct flow_table *table, struct candidate *candidate, 
 {
 	struct flow *flow = &candidate->flow;
 
-	candidate->sound = is_sound(flow, now);
+	candidate->sound = flow_is_sound(flow, now);
 	if (!candidate->sound)
 		return;
 	for (unsigned int i = 0; i < 2; i++) {
@@ -155,33 +75,34 @@ static void restore(struct flow *entered, const struct flow_account *before, uin
 		flow_state_loosen(account);
 }
 
-static bool take(struct flow_table *table, const struct candidate *candidate, uint32_t now,
-		 const struct flow_adoption *adoption)
+// Returns its number here; 0: it is not taken over.
+static uint32_t take(struct flow_table *table, const struct candidate *candidate, uint32_t now,
+		     const struct flow_adoption *adoption)
 {
 	uint32_t worker = flow_table_owner(table, candidate->hash[0]);
 	const struct flow *flow = &candidate->flow;
 	struct flow *place;
 
 	if (!candidate->sound || !fits(table, candidate))
-		return false;
+		return 0;
 	place = flow_table_place(table, worker);
 	if (!place)
-		return false;
+		return 0;
 	memcpy(place, flow, sizeof(*place));
 	flow_set_flags(place, flow->account.flags & (FLOW_ONE_WAY | FLOW_MAPPED));
 	for (unsigned int i = 0; i < 2; i++)
 		clear_direction(&place->direction[i]);
 	if (adoption->accept && !adoption->accept(adoption->context, flow, now)) {
 		flow_place_return(table, worker, (uint32_t)(place - table->flows));
-		return false;
+		return 0;
 	}
 	if (!flow_table_enter(table, worker, place, candidate->hash[0], candidate->hash[1], now)) {
-		if (flow_has(&flow->account, FLOW_MAPPED) && table->mapped.end)
-			table->mapped.end(table->mapped.context, flow);
-		return false;
+		if (flow_has(&flow->account, FLOW_MAPPED) && adoption->forget)
+			adoption->forget(adoption->context, flow);
+		return 0;
 	}
 	restore(place, &flow->account, now);
-	return true;
+	return (uint32_t)(place - table->flows);
 }
 
 static void take_all(struct flow_table *table, struct candidate *candidates, uint32_t count,
@@ -189,14 +110,92 @@ static void take_all(struct flow_table *table, struct candidate *candidates, uin
 {
 	for (uint32_t i = 0; i < count; i++)
 		expect(table, &candidates[i], now);
-	for (uint32_t i = 0; i < count; i++)
-		*(take(table, &candidates[i], now, adoption) ? &adoption->adopted
-							     : &adoption->dropped) += 1;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t number = take(table, &candidates[i], now, adoption);
+
+		*(number ? &adoption->adopted : &adoption->dropped) += 1;
+		if (number && adoption->numbers)
+			adoption->numbers[candidates[i].earlier] = number;
+	}
+}
+
+// ---- what was taken over before
+
+static bool is_same_direction(const struct flow_direction *earlier,
+			      const struct flow_direction *here)
+{
+	return earlier->ingress == here->ingress &&
+	       memcmp(&earlier->rule, &here->rule, sizeof(here->rule)) == 0 &&
+	       flow_action_get(earlier).flags == flow_action_get(here).flags;
+}
+
+// They find the same packets.
+static bool is_same_connection(const struct flow *earlier, const struct flow *here)
+{
+	const uint8_t kinds = FLOW_ONE_WAY | FLOW_MAPPED;
+
+	return ((earlier->account.flags ^ here->account.flags) & kinds) == 0 &&
+	       flow_key_equal(&earlier->direction[0].key, &here->direction[0].key) &&
+	       (flow_has(&here->account, FLOW_ONE_WAY) ||
+		flow_key_equal(&earlier->direction[1].key, &here->direction[1].key));
+}
+
+// Nothing has happened to it since.
+static bool is_same(const struct flow *earlier, const struct flow *here)
+{
+	const struct flow_account *account = &earlier->account;
+
+	return memcmp(account, &here->account, offsetof(struct flow_account, flags)) == 0 &&
+	       account->scales == here->account.scales && !flow_has(account, FLOW_OFFLOADED) &&
+	       is_same_connection(earlier, here) &&
+	       is_same_direction(&earlier->direction[0], &here->direction[0]) &&
+	       is_same_direction(&earlier->direction[1], &here->direction[1]);
+}
+
+// Becomes what it is now. False: it is another one, or none that can be believed.
+static bool refresh(struct flow_table *table, const struct flow *earlier, struct flow *here,
+		    uint32_t now)
+{
+	const struct flow flow = *earlier; // not read twice
+	bool half_open = flow_state_is_half_open(flow_state_get(&flow.account));
+	uint8_t flags = here->account.flags & (uint8_t)~FLOW_HALF_OPEN;
+
+	if (!is_same_connection(&flow, here) || !flow_is_sound(&flow, now))
+		return false;
+	flow_charge_add(&table->charges, here, flow_has(&here->account, FLOW_HALF_OPEN), -1);
+	for (unsigned int i = 0; i < 2; i++) {
+		here->direction[i] = flow.direction[i];
+		clear_direction(&here->direction[i]);
+	}
+	here->account = flow.account;
+	flow_set_flags(here, flags | (half_open ? FLOW_HALF_OPEN : 0));
+	flow_charge_add(&table->charges, here, half_open, 1);
+	restore(here, &flow.account, now);
+	return true;
+}
+
+// As if it had never been here: nobody can have seen it.
+static void forget(struct flow_table *table, uint32_t number, const struct flow_adoption *adoption)
+{
+	struct flow *flow = &table->flows[number];
+	struct flow_hash hash = flow_hash(&table->secret, &flow->direction[FLOW_ORIGINAL].key);
+	uint32_t worker = flow_table_owner(table, hash);
+
+	if (flow_has(&flow->account, FLOW_MAPPED) && adoption->forget)
+		adoption->forget(adoption->context, flow);
+	group_leave(flow_table_bucket(table, hash), number << 1);
+	if (!flow_has(&flow->account, FLOW_ONE_WAY)) {
+		hash = flow_hash(&table->secret, &flow->direction[FLOW_REPLY].key);
+		group_leave(flow_table_bucket(table, hash), number << 1 | FLOW_REPLY);
+	}
+	flow_table_end_flow(table, worker, flow);
+	table->worker[worker].created--;
+	table->worker[worker].removed--;
+	flow_place_return(table, worker, number);
 }
 
 // ---- where they are
 
-// Calls `visit` for the live connections from one number on to below another one.
 struct span {
 	uint64_t from, to;
 };
@@ -244,9 +243,88 @@ static uint64_t count_live(const struct flow_remains *remains)
 	return live;
 }
 
-void flow_table_adopt_prepare(struct flow_table *table, const struct flow_remains *remains)
+// ---- rounds
+
+// In flow_adoption.numbers: it is still to be taken over.
+#define WANTED UINT32_MAX
+
+static void forget_numbers(struct flow_table *table, uint64_t from, uint64_t to,
+			   struct flow_adoption *adoption)
 {
-	flow_table_prepare(table, count_live(remains));
+	for (uint64_t i = from; i < to && i < adoption->numbers_end; i++) {
+		if (!adoption->numbers[i])
+			continue;
+		if (adoption->numbers[i] != WANTED)
+			forget(table, adoption->numbers[i], adoption);
+		adoption->numbers[i] = 0;
+	}
+}
+
+// Of those that come next both copies are read.
+static void expect_next(const struct flow_table *table, const struct flow *earlier,
+			const uint32_t *number)
+{
+	rte_prefetch0(&earlier->account);
+	rte_prefetch0(&earlier->direction[0]);
+	rte_prefetch0(&earlier->direction[1]);
+	if (*number && *number != WANTED) {
+		rte_prefetch0(&table->flows[*number].account);
+		rte_prefetch0(&table->flows[*number].direction[0]);
+		rte_prefetch0(&table->flows[*number].direction[1]);
+	}
+}
+
+static void follow_one(struct flow_table *table, const struct flow *earlier, uint32_t *number,
+		       uint32_t now, struct flow_adoption *adoption)
+{
+	bool taken = *number && *number != WANTED;
+	bool live = flow_has(&earlier->account, FLOW_LIVE);
+
+	if (taken && live) {
+		struct flow *here = &table->flows[*number];
+		bool same = is_same(earlier, here);
+
+		if (same || refresh(table, earlier, here, now)) {
+			adoption->adopted++;
+			adoption->changed += !same;
+			return;
+		}
+	}
+	if (taken)
+		forget(table, *number, adoption);
+	// What was never written stays without memory.
+	if (live || *number)
+		*number = live ? WANTED : 0;
+	adoption->changed += taken || live;
+}
+
+// Before others are taken over: they may have the keys and the mappings of those that have ended.
+static void follow(struct flow_table *table, const struct flow_remains *remains, uint32_t now,
+		   struct flow_adoption *adoption)
+{
+	const struct flow *flows = flows_of(remains);
+	struct span span = {.to = 1};
+	uint64_t before = 1;
+
+	while (next_span(remains, span.to, &span)) {
+		// It has given memory back.
+		forget_numbers(table, before, span.from, adoption);
+		for (uint64_t i = span.from; i < span.to; i++) {
+			if (i + AHEAD < span.to)
+				expect_next(table, &flows[i + AHEAD],
+					    &adoption->numbers[i + AHEAD]);
+			follow_one(table, &flows[i], &adoption->numbers[i], now, adoption);
+		}
+		before = span.to;
+	}
+	forget_numbers(table, before, adoption->numbers_end, adoption);
+	adoption->numbers_end = before;
+}
+
+static bool is_wanted(const struct flow *flow, const struct flow_adoption *adoption, uint64_t i)
+{
+	return adoption->numbers ? adoption->numbers[i] == WANTED
+				 : flow_has(&flow->account, FLOW_LIVE);
 }
 
 void flow_table_adopt(struct flow_table *table, const struct flow_remains *remains, uint32_t now,
@@ -257,17 +335,35 @@ void flow_table_adopt(struct flow_table *table, const struct flow_remains *remai
 	struct span span = {.to = 1};
 	uint32_t count = 0;
 
-	flow_table_adopt_prepare(table, remains);
+	adoption->adopted = adoption->dropped = adoption->changed = 0;
+	if (adoption->numbers)
+		follow(table, remains, now, adoption);
 	while (next_span(remains, span.to, &span))
 		for (uint64_t i = span.from; i < span.to; i++) {
-			if (!flow_has(&flows[i].account, FLOW_LIVE))
+			if (!is_wanted(&flows[i], adoption, i))
 				continue;
 			// Not read twice: the file may be another process's still.
 			candidates[count].flow = flows[i];
+			candidates[count].earlier = i;
 			if (++count < STEP)
 				continue;
 			take_all(table, candidates, count, now, adoption);
 			count = 0;
 		}
 	take_all(table, candidates, count, now, adoption);
+}
+
+void flow_adoption_begin(struct flow_adoption *adoption, struct flow_table *table,
+			 const struct flow_remains *remains)
+{
+	flow_table_prepare(table, count_live(remains));
+	adoption->numbers_end = 0;
+	adoption->numbers_size = ((size_t)remains->header->max + 1) * sizeof(uint32_t);
+	adoption->numbers = pages_get(adoption->numbers_size);
+}
+
+void flow_adoption_end(struct flow_adoption *adoption)
+{
+	pages_free(adoption->numbers, adoption->numbers_size);
+	adoption->numbers = NULL;
 }

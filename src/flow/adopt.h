@@ -6,6 +6,10 @@
 // never repaired. What it may do is decided anew in any case: its directions have generation 0, so
 // that the layers judge its next packets as after a change of policy.
 //
+// While the earlier process still uses its table, what is in it may change at any moment, and half
+// of it be read. So this can be done in rounds: each takes over what has changed since the one
+// before, and lets go of what is not there any more. Only in the last one it need not change.
+//
 // Control thread, before any worker runs on the table.
 
 #pragma once
@@ -14,18 +18,28 @@
 #include "flow/table.h"
 
 struct flow_adoption {
-	// Does the connection belong to what there is? It is entered then; if it can't be, and is
-	// FLOW_MAPPED, the table's mapped.end is called. NULL: all do.
+	// Does the connection belong to what there is? It is entered then. NULL: all do.
 	bool (*accept)(void *context, const struct flow *flow, uint32_t now);
+	// One that is FLOW_MAPPED and was accepted is not taken over after all.
+	void (*forget)(void *context, const struct flow *flow);
 	void *context;
-	uint64_t adopted;
+	// Of the last round.
+	uint64_t adopted; // that are here now
 	uint64_t dropped;
+	uint64_t changed; // since the round before
+
+	uint32_t *numbers;    // here, by the earlier ones; NULL: one round only
+	uint64_t numbers_end; // none from here on
+	size_t numbers_size;
 };
 
-// Brings memory in for as many connections as there are now: while another process still uses its
-// table, so that this need not be waited for later.
-void flow_table_adopt_prepare(struct flow_table *table, const struct flow_remains *remains);
+// Several rounds may follow. Brings memory in for as many connections as there are now. Without
+// memory for the numbers, there can be one round only, which the caller sees by these.
+void flow_adoption_begin(struct flow_adoption *adoption, struct flow_table *table,
+			 const struct flow_remains *remains);
+// All zero is fine.
+void flow_adoption_end(struct flow_adoption *adoption);
 
-// `now`: of the table's clock, which is the earlier one's.
+// A round. `now`: of the table's clock, which is the earlier one's.
 void flow_table_adopt(struct flow_table *table, const struct flow_remains *remains, uint32_t now,
 		      struct flow_adoption *adoption);

@@ -399,6 +399,37 @@ static void churn(_Atomic uint32_t *opened)
 	}
 }
 
+// Starts that, and waits until it has come far enough.
+static pid_t churn_start(_Atomic uint32_t *opened)
+{
+	pid_t child;
+
+	unlink(path);
+	atomic_store(opened, 0);
+	child = fork();
+	if (child == 0)
+		churn(opened);
+	while (atomic_load(opened) < 600)
+		usleep(100);
+	return child;
+}
+
+// All but the one that ended and the one that began just then.
+static void churn_check(const struct flow_fixture *fixture, const struct flow_adoption *adoption,
+			uint32_t last)
+{
+	assert_in_range(adoption->adopted, 510, 512);
+	assert_int_equal(flow_table_count(fixture->table), adoption->adopted);
+	assert_int_equal(adoption->dropped, 0);
+	for (uint32_t i = last - 509; i <= last; i++) {
+		struct flow flow = fixture_flow(i, false);
+
+		check_case(fixture_find(fixture, &flow.direction[0].key),
+			   "connection %u of %u is lost\n", i, last);
+	}
+	fixture_check(fixture);
+}
+
 static void test_killed(void **state)
 {
 	_Atomic uint32_t *opened =
@@ -408,31 +439,41 @@ static void test_killed(void **state)
 		struct flow_adoption adoption;
 		struct flow_fixture fixture;
 		struct flow_keep keep;
-		uint32_t last;
-		pid_t child;
+		pid_t child = churn_start(opened);
 
-		unlink(path);
-		atomic_store(opened, 0);
-		child = fork();
-		if (child == 0)
-			churn(opened);
-		while (atomic_load(opened) < 600)
-			usleep(100);
 		usleep(97 * round);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
-		last = atomic_load(opened);
 		adoption = adopt(&fixture, &keep, 4096, 1);
-		// All but the one that ended and the one that began just then.
-		assert_in_range(adoption.adopted, 510, 512);
-		assert_int_equal(adoption.dropped, 0);
-		for (uint32_t i = last - 509; i <= last; i++) {
-			struct flow flow = fixture_flow(i, false);
+		churn_check(&fixture, &adoption, atomic_load(opened));
+		end(&fixture, &keep);
+	}
+	munmap((void *)(uintptr_t)opened, 4096);
+}
 
-			check_case(fixture_find(&fixture, &flow.direction[0].key),
-				   "connection %u of %u is lost\n", i, last);
-		}
-		fixture_check(&fixture);
+// In rounds while it goes on, so that each reads what is being written.
+static void test_follows_another_process(void **state)
+{
+	_Atomic uint32_t *opened =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	for (unsigned int round = 0; round < 10; round++) {
+		struct flow_adoption adoption = {.adopted = 0};
+		struct flow_fixture fixture;
+		struct flow_keep keep;
+		pid_t child = churn_start(opened);
+		struct error err;
+
+		assert_int_equal(flow_keep_open(path, open(path, O_RDONLY), &keep, &err), 0);
+		fixture_open_kept(&fixture, 4096, 1 + round % 3, &keep);
+		flow_adoption_begin(&adoption, fixture.table, &keep.remains);
+		for (unsigned int i = 0; i < 50; i++)
+			flow_table_adopt(fixture.table, &keep.remains, NOW, &adoption);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		flow_table_adopt(fixture.table, &keep.remains, NOW, &adoption);
+		flow_adoption_end(&adoption);
+		churn_check(&fixture, &adoption, atomic_load(opened));
 		end(&fixture, &keep);
 	}
 	munmap((void *)(uintptr_t)opened, 4096);
@@ -449,6 +490,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_refuses, remove_table),
 		cmocka_unit_test_teardown(test_damage, remove_table),
 		cmocka_unit_test_teardown(test_killed, remove_table),
+		cmocka_unit_test_teardown(test_follows_another_process, remove_table),
 	};
 
 	return cmocka_run_group_tests(tests, make_place, remove_place);

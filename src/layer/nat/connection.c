@@ -110,19 +110,29 @@ bool nat_connection_adopted(struct nat_mappings *mappings, const struct flow *fl
 	return nat_mappings_take(mappings, &inside, &choice, now);
 }
 
-// The port of an end that has waited in TIME-WAIT need not wait again (RFC 6888 REQ-8).
-void nat_connection_ended(void *context, const struct flow *flow)
+static void release(struct nat_mappings *mappings, const struct flow *flow, uint32_t hold)
 {
 	const struct flow_key *original = &flow->direction[FLOW_ORIGINAL].key;
 	const struct flow_key *back = &flow->direction[FLOW_REPLY].key;
-	bool waited = flow_state_get(&flow->account) == FLOW_STATE_TIME_WAIT;
 	bool expected = is_expected(flow);
 	struct nat_inside inside = inside_of(expected ? back : original, 0);
 
 	if (expected)
 		back = original;
-	nat_mappings_release(context, &inside, &back->destination, back->destination_port,
-			     waited ? 0 : NAT_HOLD);
+	nat_mappings_release(mappings, &inside, &back->destination, back->destination_port, hold);
+}
+
+void nat_connection_forgotten(struct nat_mappings *mappings, const struct flow *flow)
+{
+	release(mappings, flow, 0);
+}
+
+// The port of an end that has waited in TIME-WAIT need not wait again (RFC 6888 REQ-8).
+void nat_connection_ended(void *context, const struct flow *flow)
+{
+	bool waited = flow_state_get(&flow->account) == FLOW_STATE_TIME_WAIT;
+
+	release(context, flow, waited ? 0 : NAT_HOLD);
 }
 
 uint32_t nat_turn(const struct tables *tables, uint32_t worker, uint32_t now)

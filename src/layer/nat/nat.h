@@ -20,6 +20,8 @@ void nat_connection_fails(const struct walk *walk);
 // An earlier process had one that is FLOW_MAPPED. False: it can't have its mapping any more.
 struct nat_mappings;
 bool nat_connection_adopted(struct nat_mappings *mappings, const struct flow *flow, uint32_t now);
+// It was not taken over after all, or had ended there already: nothing is held for it.
+void nat_connection_forgotten(struct nat_mappings *mappings, const struct flow *flow);
 // Of a FLOW_MAPPED one. `context`: the mappings.
 void nat_connection_ended(void *context, const struct flow *flow);
 
