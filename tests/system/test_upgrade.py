@@ -124,6 +124,62 @@ def test_no_datagram_is_lost(lab, node, family, source, to):
     server.close()
 
 
+def test_connections_come_and_go(lab, node):
+    """While one process takes over what the other still changes: each packet is counted once, with its connection."""
+    client, stop, failures = lab["client"], threading.Event(), []
+    server = lab["far"].server(53, "v4", socket.SOCK_DGRAM)
+    senders = [client.open_socket("v4", socket.SOCK_DGRAM) for _ in range(20)]
+    sent = dict.fromkeys(senders, 0)
+    for sender in senders:
+        sender.connect((lab["far"].address["v4"], 53))
+    # The next hop is known.
+    for end in client.connection(lab["far"], 80):
+        end.close()
+
+    def send():
+        while not stop.is_set():
+            for sender in senders:
+                sender.send(b"x")
+                sent[sender] += 1
+                time.sleep(.0005)
+
+    def open_and_close():
+        try:
+            while not stop.is_set():
+                opened, accepted = client.connection(lab["near"], 80)
+                opened.sendall(b"x")
+                assert accepted.recv(100) == b"x"
+                opened.close()
+                accepted.close()
+        except (OSError, AssertionError) as failure:
+            failures.append(failure)
+
+    kept = [client.connection(lab["routed"], 80) for _ in range(10)]
+    work = [threading.Thread(target=one) for one in (send, open_and_close)]
+    for thread in work:
+        thread.start()
+    for _ in range(3):
+        node.json("upgrade")
+    stop.set()
+    for thread in work:
+        thread.join()
+    assert not failures
+
+    def counted():
+        return {int(flow["sourcePort"]): int(flow["packets"]) for flow in node.flows(destinationPort=53, network="blue")}
+
+    wanted = {sender.getsockname()[1]: count for sender, count in sent.items()}
+    eventually(lambda: wanted.items() <= counted().items(), what=f"{wanted}, not {counted()}: {node.drops()}")
+    for opened, accepted in kept:
+        accepted.sendall(b"after")
+        assert opened.recv(100) == b"after"
+        assert node.flows(sourcePort=opened.getsockname()[1], state="established")
+    # What the table counts is what is in it.
+    eventually(lambda: int(node.stats()["connections"]["current"]) == len(node.flows()))
+    for one in (*senders, server, *(end for pair in kept for end in pair)):
+        one.close()
+
+
 def test_what_is_learned_goes_along(lab, node):
     """The next hop's MAC address is known: nobody asks for it, and no packet waits."""
     client, accepted = lab["client"].connection(lab["far"], 80)
