@@ -6,12 +6,17 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
+
 #include "base/log.h"
 #include "port/bus_error.h"
 #include "port/vhost_user/features.h"
 #include "port/vhost_user/vhost_user.h"
 
 #define STATUS_DRIVER_OK 4 // virtio 1.2 section 2.1
+
+// Lines about a port's guests that come and go: so many at once, and one a second.
+#define COMINGS 32
 
 // Where workers find a ring.
 static struct vhost_ring **slot_of(struct vhost_guest *guest, uint32_t index)
@@ -136,8 +141,10 @@ static void running_find(struct vhost_guest *guest)
 		return;
 	if (guest->running)
 		guest->serial = ++port->serials;
-	// Another process has it, and it has noticed nothing.
-	if (port->port.handed_over)
+	// Another process has it, and it has noticed nothing. One that comes and goes all the time
+	// is not to fill a disk.
+	if (port->port.handed_over ||
+	    !rate_limit_take(&port->comings, rte_get_tsc_cycles(), rte_get_tsc_hz(), COMINGS))
 		return;
 	log_info(guest->running ? "workload connected" : "workload disconnected",
 		 log_text("port", port->port.name), log_text("device", port->path));

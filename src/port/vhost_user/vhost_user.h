@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <time.h>
 
+#include "base/rate_limit.h"
 #include "port/driver.h"
 #include "port/vhost_user/memory.h"
 #include "port/vhost_user/message.h"
@@ -89,6 +90,7 @@ struct vhost_port {
 	TAILQ_HEAD(, vhost_guest) guests; // the oldest first
 	uint32_t guest_count;
 	time_t said; // when something that a guest does at will was last logged
+	struct rate_limit comings;
 	// socket.c: what was made, so that nothing else is removed
 	int listener;
 	struct event *acceptable;
