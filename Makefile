@@ -9,13 +9,16 @@ PYTEST_SYSTEM := $(PYTEST) -n $(JOBS) --dist loadfile
 # benchmark's own tools, and a browser and another language's library as callers.
 NOT_SANITIZED := bench_report flow_offload_nodes grpc_js load page_browser
 FUZZ_SECONDS := 60
+CHAOS_SECONDS := 600
+# Decides what happens; without it each run has another one, and says which.
+CHAOS_SEED :=
 HUGE_PAGES := 256
 
 SANITIZERS := ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1:strict_string_checks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitize.supp:print_suppressions=0
 
-.PHONY: all demo test test-unit test-system test-sanitize lab bench bench-service lint fuzz coverage deb test-deb arm64 \
+.PHONY: all demo test test-unit test-system test-sanitize lab bench bench-service chaos lint fuzz coverage deb test-deb arm64 \
 	reference format clean
 
 all: $(BUILD)/build.ninja
@@ -53,6 +56,12 @@ test-sanitize:
 	$(SANITIZERS) meson test -C build-sanitize --print-errorlogs --timeout-multiplier 4
 	$(SANITIZERS) SLUICE_BUILD=$(CURDIR)/build-sanitize $(PYTEST_SYSTEM) tests/system \
 		$(NOT_SANITIZED:%=--ignore=tests/system/test_%.py)
+
+# Everything that happens to a node in years, in ten minutes, under traffic.
+chaos: all
+	scripts/install-packages build test
+	SLUICE_BUILD=$(CURDIR)/$(BUILD) /usr/bin/python3 tests/chaos/run.py --seconds $(CHAOS_SECONDS) \
+		$(CHAOS_SEED:%=--seed %)
 
 # Guests under QEMU, without KVM: some minutes on two cores.
 lab: all

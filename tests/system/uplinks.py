@@ -1,13 +1,13 @@
-"""Node a of a lab with several cables to the switch."""
+"""A node of a lab, a where none is named, with several cables to the switch."""
 
 import netns
 from node import eventually
 
 
-def cable(lab, device):
-    netns.ip(lab.nodes["a"].netns, f"link add {device} type veth peer name {device}-a netns {lab.switch}",
+def cable(lab, device, node="a"):
+    netns.ip(lab.nodes[node].netns, f"link add {device} type veth peer name {device}-{node} netns {lab.switch}",
              f"link set {device} up")
-    netns.ip(lab.switch, f"link set {device}-a master br0", f"link set {device}-a up")
+    netns.ip(lab.switch, f"link set {device}-{node} master br0", f"link set {device}-{node} up")
 
 
 def mac(lab, device):
