@@ -58,12 +58,31 @@ static bool store_find(const struct doctor *doctor, char *fd_path, size_t size, 
 	return found;
 }
 
+// What sluiced itself says of it. True: all is said.
+static bool store_told(struct doctor *doctor)
+{
+	const Sluice__V1__StoreStats *store = doctor->stats ? doctor->stats->store : NULL;
+
+	if (!store)
+		return false;
+	if (*store->set_aside)
+		finding_add(doctor, "store", FINDING_WARNING,
+			    "what was in force then is in the present one; look at what changed "
+			    "last (sluice history), and move the file away",
+			    "it was damaged, and set aside: %s", store->set_aside);
+	if (!store->usable)
+		finding_add(doctor, "store", FINDING_PROBLEM,
+			    "until this is mended nothing can be changed; all else goes on",
+			    "it can't be used: %s", store->problem);
+	return !store->usable;
+}
+
 void doctor_store(struct doctor *doctor)
 {
 	char fd_path[128], path[512];
 	struct statvfs space;
 
-	if (!doctor->pid)
+	if (store_told(doctor) || !doctor->pid)
 		return;
 	if (!store_find(doctor, fd_path, sizeof(fd_path), path, sizeof(path))) {
 		finding_add(doctor, "store", FINDING_WARNING, "run sluice doctor as root",

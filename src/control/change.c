@@ -93,15 +93,9 @@ static bool order_begin(struct order *order)
 int change_store(struct control *control, const struct transaction *transaction,
 		 struct store_record *record, const char *from, struct error *err)
 {
-	// After an upgrade that failed; it is tried again.
-	if (!control->store)
-		return error_set(err, "the store can't be opened");
-	record->revision = control->revision + 1;
 	record->time = confirmation_now();
-	if (store_commit(control->store, transaction->changes, transaction->change_count, record,
-			 err) < 0)
+	if (control_store_commit(control, transaction, record, err) < 0)
 		return -1;
-	control->revision = record->revision;
 	change_log(transaction, record, from);
 	return 0;
 }
@@ -241,8 +235,9 @@ void change_rollback(void *context, struct rpc_call *call, ProtobufCMessage *mes
 
 	if (!order_begin(&order))
 		return;
-	if (store_restore(control->store, control->objects, request->to, &next, &oldest, &err) <
-	    0) {
+	if (!control_store_opened(control, &err) ||
+	    store_restore(control->store, control->objects, request->to, &next, &oldest, &err) <
+		    0) {
 		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "nothing was changed: %s", err.text);
 	} else if (!next || request->to > control->revision) {
 		object_set_free(next);
@@ -328,7 +323,7 @@ void change_confirm(void *context, struct rpc_call *call, ProtobufCMessage *mess
 			      (unsigned long long)revision, (unsigned long long)request->revision);
 		return;
 	}
-	if (store_confirm(control->store, &err) < 0) {
+	if (!control_store_opened(control, &err) || store_confirm(control->store, &err) < 0) {
 		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "it is not confirmed: %s", err.text);
 		return;
 	}
@@ -349,11 +344,8 @@ void change_history(void *context, struct rpc_call *call, ProtobufCMessage *mess
 	Sluice__V1__HistoryResponse *response;
 	struct error err;
 
-	if (!control->store) {
-		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "the store can't be opened");
-		return;
-	}
-	if (store_history(control->store, request->revision, request->limit, &response, &err) < 0) {
+	if (!control_store_opened(control, &err) ||
+	    store_history(control->store, request->revision, request->limit, &response, &err) < 0) {
 		rpc_call_fail(call, RPC_UNAVAILABLE, NULL, "%s", err.text);
 		return;
 	}

@@ -29,7 +29,8 @@ static int way_back(struct control *control, struct transaction *transaction, st
 	int result = 0;
 
 	*transaction = (struct transaction){0};
-	if (store_restore(control->store, control->objects, control->waiting.revision - 1, &before,
+	if (!control_store_opened(control, err) ||
+	    store_restore(control->store, control->objects, control->waiting.revision - 1, &before,
 			  &oldest, err) < 0)
 		return -1;
 	if (!before)

@@ -18,8 +18,10 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_tidy(context);
 	recover_check(context);
+	// Another process may have it.
+	if (!upgrade_is_begun(context))
+		control_store_check(context);
 	control_look(context);
-	upgrade_check(context);
 	control_nat_log(context);
 	control_conflicts(context);
 	watch_statuses(context);

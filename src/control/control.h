@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <limits.h>
 #include <sys/queue.h>
 
 #include <event2/event.h>
@@ -67,9 +68,11 @@ struct control {
 	struct drain *drains;	      // calls that wait
 	struct device_events *events; // NULL: nothing is heard of devices
 	struct engine *engine;
-	struct audit *audit; // NULL: not yet
-	const char *state;   // path of the store
-	struct store *store;
+	struct audit *audit;	     // NULL: not yet
+	const char *state;	     // path of the store
+	struct store *store;	     // NULL: it can't be opened, and is tried again
+	char store_problem[512];     // why the last change could not be stored; empty: it was
+	char set_aside[PATH_MAX];    // the last store that was damaged; empty: there is none
 	uint64_t copied;	     // revision + 1 of the store's copy; 0: none was written yet
 	bool copy_failed;	     // and that was said
 	struct heartbeat *heartbeat; // NULL: nobody looks yet
@@ -256,6 +259,23 @@ int load_given(struct control *control, struct take_over *take_over, struct erro
 int load_store(struct control *control, struct error *err);
 // Writes the copy, if it is not that of the revision.
 void load_copy(struct control *control);
+
+// store.c
+struct store_record;
+// Is there one? Otherwise why not.
+bool control_store_opened(const struct control *control, struct error *err);
+// Persists the transaction under the next revision, which `record` gets.
+int control_store_commit(struct control *control, const struct transaction *transaction,
+			 struct store_record *record, struct error *err);
+// Makes another one of the objects, under the next revision; what is there is set aside. False:
+// there is none now, and control->store_problem.
+bool control_store_renew(struct control *control, const char *comment);
+// What StatsResponse says of it; NULL without memory.
+Sluice__V1__StoreStats *control_store_stats(const struct control *control);
+// The same in a line for people; false: there is nothing to say.
+bool control_store_say(const struct control *control, char *text, size_t size);
+// Once a second, but during an upgrade: opens it, where it could not be.
+void control_store_check(struct control *control);
 
 // refusal.c: ends the call with all problems in its details.
 void refuse(struct rpc_call *call, enum rpc_code code, const struct problems *problems,

@@ -1,4 +1,4 @@
-// The stored objects: at the start, and their copy for when the store is damaged.
+// The stored objects: at the start, and their copy for when the store can't be used.
 
 #include <limits.h>
 #include <stdlib.h>
@@ -14,7 +14,13 @@
 
 static int open_store(struct control *control, struct error *err)
 {
-	if (store_open(control->state, &control->store, err) == 0 &&
+	// Nobody else is this node: the one before has ended, and whoever has the file otherwise is
+	// not waited for, because the copy can go into force.
+	int result = control->keep.lock < 0
+			     ? store_open(control->state, &control->store, err)
+			     : store_open_now(control->state, true, &control->store, err);
+
+	if (result == 0 &&
 	    store_load(control->store, control->objects, &control->revision, err) == 0)
 		return 0;
 	if (control->store)
@@ -25,55 +31,23 @@ static int open_store(struct control *control, struct error *err)
 	return -1;
 }
 
-// All objects of the set are new.
-static int store_all(struct control *control, const char *comment, struct error *err)
+// `why` it can't be used. Its copy is in force; `renew`: and is stored anew, if that can be.
+static int recover(struct control *control, bool renew, const struct error *why, struct error *err)
 {
-	struct store_record record = {
-		.revision = control->revision + 1,
-		.time = confirmation_now(),
-		.action = "recover",
-		.user = "",
-		.comment = comment,
-	};
-	Sluice__V1__Object__KindCase kind;
-	struct change *changes = NULL;
-	size_t count = 0, capacity = 0;
-	int result;
-
-	for (size_t k = 0; (kind = kind_at(k)) != SLUICE__V1__OBJECT__KIND__NOT_SET; k++)
-		for (size_t i = 0; i < object_set_count(control->objects, kind); i++) {
-			const Sluice__V1__Object *object = object_set_at(control->objects, kind, i);
-
-			changes = memory_grow(changes, count, &capacity, sizeof(*changes));
-			changes[count++] = (struct change){
-				.kind = kind,
-				.name = object_name(object),
-				.action = SLUICE__V1__ACTION__ACTION_CREATED,
-				.object = object,
-			};
-		}
-	result = store_commit(control->store, changes, count, &record, err);
-	free(changes);
-	if (result == 0)
-		control->revision = record.revision;
-	return result;
-}
-
-// `why` it can't be used. Whatever fails leaves that file where it is, or under its new name.
-static int recover(struct control *control, const struct error *why, struct error *err)
-{
-	char aside[PATH_MAX];
 	struct error missing;
 
 	if (store_copy_read(control->state, control->objects, &control->revision, &missing) < 0)
 		return error_set(err, "%.300s; there is no copy: %.180s", why->text, missing.text);
-	if (store_set_aside(control->state, aside, sizeof(aside), err) < 0 ||
-	    store_open(control->state, &control->store, err) < 0 ||
-	    store_all(control, "the store was damaged", err) < 0)
-		return -1;
-	log_error("the store is damaged; it was set aside, and its copy is in force",
-		  log_text("file", aside), log_text("reason", why->text),
-		  log_number("revision", control->revision));
+	snprintf(control->store_problem, sizeof(control->store_problem), "%s", why->text);
+	if (renew && control_store_renew(control, "the store was damaged"))
+		log_error("the store is damaged; it was set aside, and its copy is in force",
+			  log_text("file", control->set_aside), log_text("reason", why->text),
+			  log_number("revision", control->revision));
+	else
+		log_error("the store cannot be used; its copy is in force, and nothing can be "
+			  "changed",
+			  log_text("reason", control->store_problem),
+			  log_number("revision", control->revision));
 	return 0;
 }
 
@@ -95,12 +69,21 @@ int load_objects(struct control *control, struct error *err)
 {
 	struct error why;
 
+	if (!store_find_aside(control->state, control->set_aside, sizeof(control->set_aside)))
+		*control->set_aside = 0;
+
 	if (open_store(control, &why) < 0) {
+		bool damaged = store_is_damaged(control->state);
+
 		*err = why;
-		if (!store_is_damaged(control->state) || recover(control, &why, err) < 0)
+		if (!damaged && control->keep.lock < 0)
+			return -1;
+		if (recover(control, damaged, &why, err) < 0)
 			return -1;
 	}
-	return confirmation_load(control, err) < 0 ? -1 : check(control, err);
+	if (control->store && confirmation_load(control, err) < 0)
+		return -1;
+	return check(control, err);
 }
 
 int load_given(struct control *control, struct take_over *take_over, struct error *err)
@@ -116,7 +99,11 @@ int load_store(struct control *control, struct error *err)
 {
 	struct object_set *stored = object_set_new();
 	uint64_t expected = control->revision;
-	int result = store_open(control->state, &control->store, err);
+	int result;
+
+	if (!store_find_aside(control->state, control->set_aside, sizeof(control->set_aside)))
+		*control->set_aside = 0;
+	result = store_open(control->state, &control->store, err);
 
 	if (result == 0)
 		result = store_load(control->store, stored, &control->revision, err);

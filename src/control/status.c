@@ -143,6 +143,15 @@ uint64_t status_mark(const struct control *control, const struct control_port *e
 	return mark;
 }
 
+// The device's reason goes before it.
+static void store_status(const struct control *control, Sluice__V1__ObjectStatus *status)
+{
+	char text[PATH_MAX + 64];
+
+	if (!(status->reason && *status->reason) && control_store_say(control, text, sizeof(text)))
+		status->reason = memory_text(text);
+}
+
 static void node_status(const struct control *control, const Sluice__V1__Node *node,
 			Sluice__V1__ObjectStatus *status)
 {
@@ -154,6 +163,7 @@ static void node_status(const struct control *control, const Sluice__V1__Node *n
 			device_status(control, PORT_UPLINK, status);
 		if (control_failover(control))
 			devices_status(control_failover(control), status);
+		store_status(control, status);
 		return;
 	}
 	peer = peer_find(control->tables, node->name);

@@ -104,24 +104,45 @@ static void parent_make(const char *path)
 	mkdir(dirname(copy), 0750);
 }
 
-int store_open(const char *path, struct store **result, struct error *err)
+// Is the file that was opened still the one at the path?
+static bool file_find(const struct store *store, struct error *err)
+{
+	struct stat is;
+
+	if (stat(store->path, &is) < 0)
+		return error_errno(err, "%s", store->path) == 0;
+	if (is.st_dev != store->device || is.st_ino != store->file)
+		return error_set(err, "%s: another file is in its place; a restart takes that",
+				 store->path) == 0;
+	return true;
+}
+
+bool store_is_lost(const struct store *store)
+{
+	struct stat is;
+
+	return (stat(store->path, &is) < 0 && errno == ENOENT) ||
+	       store->failure == SQLITE_CORRUPT || store->failure == SQLITE_NOTADB;
+}
+
+static int open_file(const char *path, int create, int wait, struct store **result,
+		     struct error *err)
 {
 	struct store *store = memory_new(sizeof(*store));
+	struct stat is;
 	mode_t mask;
 	int opened;
 
 	store->path = memory_text(path);
-	parent_make(path);
 	mask = umask(0027);
 	opened = sqlite3_open_v2(path, &store->database,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-				 NULL);
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | create, NULL);
 	umask(mask);
 	if (opened != SQLITE_OK) {
 		store_error(store, err, "cannot open the store");
 		goto failed;
 	}
-	sqlite3_busy_timeout(store->database, BUSY_TIMEOUT_MS);
+	sqlite3_busy_timeout(store->database, wait);
 	// One process has the store; the lock is taken by the first statement that reads and kept
 	// until the end.
 	if (store_run(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; " CACHE,
@@ -129,11 +150,28 @@ int store_open(const char *path, struct store **result, struct error *err)
 	    store_run(store, "BEGIN EXCLUSIVE; COMMIT;", err) < 0 || store_schema(store, err) < 0 ||
 	    integrity_check(store, err) < 0)
 		goto failed;
+	if (stat(path, &is) == 0) {
+		store->device = is.st_dev;
+		store->file = is.st_ino;
+	}
 	*result = store;
 	return 0;
 failed:
 	store_close(store);
 	return -1;
+}
+
+int store_open(const char *path, struct store **store, struct error *err)
+{
+	parent_make(path);
+	return open_file(path, SQLITE_OPEN_CREATE, BUSY_TIMEOUT_MS, store, err);
+}
+
+int store_open_now(const char *path, bool create, struct store **store, struct error *err)
+{
+	if (create)
+		parent_make(path);
+	return open_file(path, create ? SQLITE_OPEN_CREATE : 0, 0, store, err);
 }
 
 Sluice__V1__Object *store_object(sqlite3_stmt *statement, int column, const char *kind,
@@ -242,11 +280,14 @@ static int changes_write(const struct store *store, const struct change *changes
 int store_commit(struct store *store, const struct change *changes, size_t count,
 		 const struct store_record *record, struct error *err)
 {
-	if (store_run(store, "BEGIN IMMEDIATE", err) < 0)
+	store->failure = SQLITE_OK;
+	// What is written into a removed file would be gone with the process.
+	if (!file_find(store, err) || store_run(store, "BEGIN IMMEDIATE", err) < 0)
 		return -1;
 	if (changes_write(store, changes, count, record->revision, err) < 0 ||
 	    store_history_write(store, changes, count, record, err) < 0 ||
 	    store_run(store, "COMMIT", err) < 0) {
+		store->failure = sqlite3_errcode(store->database);
 		sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
 		return -1;
 	}

@@ -44,6 +44,13 @@ struct store_waiting {
 // that is no database of ours, is damaged, or is in use by another process is an error.
 int store_open(const char *path, struct store **store, struct error *err);
 
+// The same, and nobody is waited for; without `create` it must be there.
+int store_open_now(const char *path, bool create, struct store **store, struct error *err);
+
+// Can nothing be stored there any more, whatever is done? After store_commit has failed: the
+// database is damaged, or its file was removed.
+bool store_is_lost(const struct store *store);
+
 // Puts all objects into `set`, which is empty. The objects are not validated. A revision of 0 is a
 // new store.
 int store_load(struct store *store, struct object_set *set, uint64_t *revision, struct error *err);

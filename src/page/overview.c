@@ -146,7 +146,8 @@ int history_write(struct page *page, const struct http_request *request, FILE *f
 	if (query_number(request, "limit", HISTORY_MAX, &limit, err) < 0)
 		return -1;
 	*code = RPC_RESOURCE_EXHAUSTED;
-	if (store_history(page->control->store, 0, limit ? limit : 1, &response, err) < 0)
+	if (!control_store_opened(page->control, err) ||
+	    store_history(page->control->store, 0, limit ? limit : 1, &response, err) < 0)
 		return -1;
 	fputc('{', file);
 	json_message(file, &first, "history", &response->base);

@@ -461,6 +461,17 @@ static void api_write(FILE *file, const Sluice__V1__ApiStats *api)
 	}
 }
 
+static void store_write(FILE *file, const Sluice__V1__StoreStats *store)
+{
+	gauge(file, "sluice_store_usable",
+	      "1, or 0 where changes can't be stored: they are refused, and what is in force goes "
+	      "on.",
+	      store->usable);
+	gauge(file, "sluice_store_set_aside",
+	      "1 while a damaged store lies beside the one in use, else 0.",
+	      *store->set_aside != 0);
+}
+
 void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const char *node)
 {
 	family(file, "sluice_info", "gauge", "This node and its version; always 1.");
@@ -483,6 +494,7 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	members_write(file, stats);
 	uplink_devices_write(file, stats);
 	audit_write(file, stats->audit);
+	store_write(file, stats->store);
 	api_write(file, stats->api);
 	process_write(file, stats->process);
 }

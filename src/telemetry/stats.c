@@ -336,9 +336,10 @@ static bool collect(const struct control *control, bool with_ports,
 	response->address_conflicts = control_conflict_count(control);
 	response->process = process_stats_collect();
 	response->audit = audit_stats(control);
+	response->store = control_store_stats(control);
 	response->api = api_entry(control);
 	uplink_devices_add(control, response);
-	return response->process && response->audit && response->api &&
+	return response->process && response->audit && response->store && response->api &&
 	       add_layers(control, response) && add_next_hops(control, response) &&
 	       nat_stats_add(control->tables, response) &&
 	       qos_stats_add(control->tables, response) && add_members(control, response);

@@ -84,23 +84,6 @@ void upgrade_close(struct upgrade *upgrade)
 	free(upgrade);
 }
 
-// It was closed for the other process.
-static void store_reopen(struct control *control)
-{
-	struct error err;
-
-	if (store_open(control->state, &control->store, &err) == 0)
-		return;
-	control->store = NULL;
-	log_error("the store can't be opened again", log_text("reason", err.text));
-}
-
-void upgrade_check(struct control *control)
-{
-	if (!control->upgrade && !control->store)
-		store_reopen(control);
-}
-
 static void fail(struct upgrade *upgrade, const char *reason)
 {
 	struct control *control = upgrade->control;
@@ -225,13 +208,13 @@ static void go_on(struct control *control)
 		if (entry && entry->port && entry->port->driver->hand_over_undo)
 			entry->port->driver->hand_over_undo(entry->port);
 	}
-	store_reopen(control);
 	if (engine_start(control->engine, &err) < 0) {
 		log_error("cannot go on", log_text("reason", err.text));
 		abort();
 	}
 	control->heartbeat = heartbeat_open(control->engine);
 	// What had to be closed is opened.
+	control_store_check(control);
 	control_look(control);
 }
 

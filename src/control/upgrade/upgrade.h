@@ -42,9 +42,6 @@ rpc_handler upgrade_answer;
 // Is one under way? What it gives must not change.
 bool upgrade_is_begun(const struct control *control);
 
-// Once a second: after one that failed, what could not be had back at once.
-void upgrade_check(struct control *control);
-
 // At the end. Whatever is under way is called off. NULL does nothing.
 void upgrade_close(struct upgrade *upgrade);
 

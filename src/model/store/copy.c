@@ -1,6 +1,7 @@
 #include "model/store/copy.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -177,7 +178,9 @@ bool store_is_damaged(const char *path)
 	return damaged;
 }
 
-int store_set_aside(const char *path, char *aside, size_t size, struct error *err)
+#define ASIDE ".damaged-"
+
+static int set_aside(const char *path, char *aside, size_t size, struct error *err)
 {
 	static const char *const endings[] = {"-journal", "-wal", "-shm"};
 	time_t now = time(NULL);
@@ -185,17 +188,44 @@ int store_set_aside(const char *path, char *aside, size_t size, struct error *er
 	struct tm utc;
 
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &utc));
-	snprintf(aside, size, "%.4000s.damaged-%s", path, stamp);
-	if (rename(path, aside) < 0)
+	snprintf(aside, size, "%.4000s" ASIDE "%s", path, stamp);
+	// Under both names until another one is in its place; where a file has one name only, it
+	// gets that at once.
+	if (link(path, aside) < 0 && errno != ENOENT && rename(path, aside) < 0)
 		return error_errno(err, "%s", path);
+	if (access(aside, F_OK) < 0)
+		*aside = 0;
 	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
 		char from[PATH_MAX], to[PATH_MAX];
 
 		snprintf(from, sizeof(from), "%.4000s%s", path, endings[i]);
-		snprintf(to, sizeof(to), "%.4050s%s", aside, endings[i]);
+		snprintf(to, sizeof(to), "%.4050s%s", *aside ? aside : path, endings[i]);
 		// A journal of the old one would be played into the new one.
-		if (rename(from, to) < 0 && errno != ENOENT)
+		if ((*aside ? rename(from, to) : unlink(from)) < 0 && errno != ENOENT)
 			return error_errno(err, "%s", from);
 	}
 	return 0;
+}
+
+int store_replace(const char *path, const char *made, char *aside, size_t size, struct error *err)
+{
+	if (set_aside(path, aside, size, err) < 0)
+		return -1;
+	return rename(made, path) < 0 ? error_errno(err, "%s", made) : 0;
+}
+
+bool store_find_aside(const char *path, char *aside, size_t size)
+{
+	char pattern[PATH_MAX];
+	bool found = false;
+	glob_t names;
+
+	snprintf(pattern, sizeof(pattern), "%.4000s" ASIDE "*Z", path);
+	if (glob(pattern, 0, NULL, &names) == 0) {
+		// In the order of their times.
+		snprintf(aside, size, "%s", names.gl_pathv[names.gl_pathc - 1]);
+		found = true;
+		globfree(&names);
+	}
+	return found;
 }

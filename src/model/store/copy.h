@@ -17,5 +17,10 @@ int store_copy_read(const char *path, struct object_set *set, uint64_t *revision
 // Is the file at `path` no whole database? Of one that can't be looked at it is not known: false.
 bool store_is_damaged(const char *path);
 
-// Renames it, and what SQLite has beside it; `aside` gets its new name.
-int store_set_aside(const char *path, char *aside, size_t size, struct error *err);
+// Puts the database at `made`, which is closed, in the place of that at `path`. What was there, if
+// anything was, and what SQLite has beside it, is set aside; `aside` gets its new name, or nothing.
+// A crash leaves the one or the other.
+int store_replace(const char *path, const char *made, char *aside, size_t size, struct error *err);
+
+// The newest that was set aside and is there still; false: there is none.
+bool store_find_aside(const char *path, char *aside, size_t size);

@@ -3,12 +3,16 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "model/store.h"
 
 struct store {
 	sqlite3 *database;
 	char *path;
+	dev_t device; // and number of the file that was opened
+	ino_t file;
+	int failure; // of the last commit
 };
 
 // The line for the last error of the database. Returns -1.
