@@ -12,6 +12,7 @@
 #include "control/control.h"
 #include "control/recover.h"
 #include "model/memory.h"
+#include "port/failover/failover.h"
 #include "rpc/health.h"
 
 int control_compile(struct control *control, const struct object_set *objects,
@@ -294,8 +295,12 @@ void control_reconcile(struct control *control, struct tables *tables)
 			continue;
 		same = control_wants_device(control, tables, number, &name, &device) &&
 		       strcmp(name, entry->name) == 0 && port_device_same(&device, &entry->device);
-		if (!same && entry->wanted)
+		if (!same && entry->wanted) {
+			// Of an uplink with a list only what is new in that is opened.
+			same = entry->port && strcmp(name, entry->name) == 0 &&
+			       failover_change(entry->port, &entry->device, &device);
 			device_keep(entry, &device);
+		}
 		entry->parent = number < tables->port_count ? tables->ports[number].parent : 0;
 		entry->closing = entry->port && (!same || entry->port->gone);
 	}

@@ -253,6 +253,36 @@ def test_an_upgrade_loses_nothing(lab, sender, receiver):
     assert stream.lost() == 0
 
 
+def devices(lab, *names):
+    """Gives the uplink another list."""
+    node = next(o for o in lab.objects if (o["kind"], o["name"]) == ("Node", "a"))
+    node["uplink"] = {"devices": [{"netdev": name} for name in names]}
+    lab.apply(node)
+
+
+@BOTH
+def test_another_list_loses_nothing(lab, sender, receiver):
+    """What is in both lists stays open; what carries is another device only where that is a better one now."""
+    node = lab.nodes["a"]
+    cable(lab, "up2")
+    before, closed = len(node.events("device closed")), []
+    reopened = len(node.events("port closed", port="uplink"))
+    try:
+        with Stream(lab, sender, receiver) as stream:
+            for names, gone in ((["up0", "up2"], "up1"), (["up1", "up2"], "up0"), (["up2", "up1", "up0"], None),
+                                (["up0", "up1"], "up2")):
+                devices(lab, *names)
+                assert states(lab) == {name: "carries" if name == names[0] else "standby" for name in names}
+                stream.progress()
+                closed += [gone] if gone else []
+                eventually(lambda: [event["device"] for event in node.events("device closed")[before:]] == closed)
+        assert stream.lost() == 0
+        assert len(node.events("port closed", port="uplink")) == reopened
+    finally:
+        devices(lab, *DEVICES)
+        netns.ip(node.netns, "link del up2")
+
+
 def test_what_is_told_of_one_that_does_not_work(lab):
     node = lab.nodes["a"]
     netns.ip(lab.switch, "link set up1-a down")

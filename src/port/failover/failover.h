@@ -23,6 +23,11 @@ struct failover_view {
 	uint64_t failures;   // since the port was opened
 };
 
+// Gives the port, which has the devices of `from`, those of `to`: what is in both stays as it is,
+// and goes on. False: the port has to be opened anew for that.
+bool failover_change(struct port *port, const struct port_device *from,
+		     const struct port_device *to);
+
 const char *failover_state_name(enum failover_state state);
 
 // How many devices it has; 0: it is no such port.

@@ -37,6 +37,8 @@ bool failover_hand_over(struct port *base, struct port_parts *parts)
 	for (uint16_t i = 0; i < port->count; i++) {
 		const struct port *device = atomic_load(&port->members[i].port);
 
+		if (atomic_load(&port->members[i].place) == MEMBER_UNWANTED)
+			continue;
 		if (device && !device->driver->hand_over)
 			failover_member_close(port, &port->members[i], "another process opens it");
 		if (!member_give(port, &port->members[i], parts))

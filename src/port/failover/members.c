@@ -158,6 +158,15 @@ void failover_member_close(struct failover_port *port, struct failover_member *m
 	say(port, "device closed", member, reason);
 }
 
+void failover_member_drain(struct failover_member *member)
+{
+	if (atomic_fetch_or(&member->bits, MEMBER_DRAINED) & MEMBER_DRAINED)
+		return;
+	member->quiet_since = milliseconds_now();
+	member->drain_end = member->quiet_since + DRAIN_MAX;
+	member->received_before = received(member);
+}
+
 static void drain_go_on(struct failover_port *port, struct failover_member *member, uint64_t now)
 {
 	uint64_t count = received(member);
@@ -166,7 +175,10 @@ static void drain_go_on(struct failover_port *port, struct failover_member *memb
 		member->quiet_since = now;
 	member->received_before = count;
 	if (now - member->quiet_since >= DRAIN_QUIET || now >= member->drain_end)
-		failover_member_close(port, member, "drained");
+		failover_member_close(port, member,
+				      atomic_load(&member->place) == MEMBER_UNWANTED
+					      ? "no longer wanted"
+					      : "drained");
 }
 
 static void member_fail(struct failover_port *port, struct failover_member *member,
@@ -185,7 +197,8 @@ static void member_look(struct failover_port *port, struct failover_member *memb
 	bool had = member_has(member, MEMBER_LINK), has, failed;
 
 	if (!device) {
-		if (member_has(member, MEMBER_DRAINED) || !member_open(port, member))
+		if (atomic_load(&member->place) == MEMBER_UNWANTED ||
+		    member_has(member, MEMBER_DRAINED) || !member_open(port, member))
 			return;
 		device = member_port(member);
 	} else if (device->driver->check) {
@@ -253,7 +266,7 @@ static const struct failover_member *member_of(const struct failover_port *port,
 	return NULL;
 }
 
-static void look(struct failover_port *port, bool first)
+void failover_look(struct failover_port *port, bool first)
 {
 	uint64_t now = milliseconds_now();
 	const struct failover_member *member;
@@ -282,7 +295,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 void failover_check(struct port *base)
 {
-	look((struct failover_port *)base, false);
+	failover_look((struct failover_port *)base, false);
 }
 
 void failover_close(struct port *base)
@@ -304,6 +317,20 @@ void failover_close(struct port *base)
 	free(port);
 }
 
+void failover_member_begin(struct failover_port *port, uint16_t slot, uint16_t place,
+			   const struct port_device *device)
+{
+	struct failover_member *member = &port->members[slot];
+
+	member->device = *device;
+	member->device.member = true;
+	for (int queue = 0; queue < PORT_QUEUES_MAX; queue++)
+		member->armed_fds[queue] = -1;
+	atomic_store(&member->place, place);
+	if (slot >= port->count)
+		atomic_store(&port->count, slot + 1);
+}
+
 int failover_port_open(const char *name, const struct port_device *device,
 		       const struct port_environment *environment, struct port_parts *parts,
 		       struct port **result, struct error *err)
@@ -313,21 +340,17 @@ int failover_port_open(const char *name, const struct port_device *device,
 	if (device->member_count < 1 || device->member_count > PORT_MEMBERS_MAX)
 		return error_set(err, "%u devices: must be 1 to %d", device->member_count,
 				 PORT_MEMBERS_MAX);
-	port = calloc(1, sizeof(*port) + device->member_count * sizeof(port->members[0]));
+	port = calloc(1, sizeof(*port));
 	if (!port)
 		return error_errno(err, "%s", device->name);
 	port_init(&port->port, &failover_driver, name, device->queues);
 	port->environment = environment;
 	port->told = &port->port;
-	port->count = device->member_count;
+	port->wanted = device->member_count;
 	for (int i = 0; i < PORT_QUEUES_MAX; i++)
 		port->epoll_fds[i] = -1;
-	for (uint16_t i = 0; i < port->count; i++) {
-		port->members[i].device = device->members[i];
-		port->members[i].device.member = true;
-		for (int queue = 0; queue < PORT_QUEUES_MAX; queue++)
-			port->members[i].armed_fds[queue] = -1;
-	}
+	for (uint16_t i = 0; i < port->wanted; i++)
+		failover_member_begin(port, i, i, &device->members[i]);
 	for (uint16_t i = 0; i < device->queues; i++) {
 		port->epoll_fds[i] = epoll_create1(EPOLL_CLOEXEC);
 		if (port->epoll_fds[i] < 0) {
@@ -344,7 +367,7 @@ int failover_port_open(const char *name, const struct port_device *device,
 		return -1;
 	}
 	// One that can't be opened yet is no error: it is looked at again.
-	look(port, true);
+	failover_look(port, true);
 	*result = &port->port;
 	return 0;
 }
@@ -372,7 +395,16 @@ uint16_t failover_count(const struct port *base)
 {
 	const struct failover_port *port = failover_of(base);
 
-	return port ? port->count : 0;
+	return port ? port->wanted : 0;
+}
+
+static uint16_t slot_of(const struct failover_port *port, uint16_t place)
+{
+	uint16_t slot = 0;
+
+	while (atomic_load(&port->members[slot].place) != place)
+		slot++;
+	return slot;
 }
 
 static enum failover_state state_of(const struct failover_port *port,
@@ -395,7 +427,7 @@ static enum failover_state state_of(const struct failover_port *port,
 void failover_view(const struct port *base, uint16_t index, struct failover_view *view)
 {
 	const struct failover_port *port = failover_of(base);
-	const struct failover_member *member = &port->members[index];
+	const struct failover_member *member = &port->members[slot_of(port, index)];
 
 	*view = (struct failover_view){
 		.name = member->device.name,
@@ -409,13 +441,14 @@ int failover_find(const struct port *base, const char *name)
 {
 	const struct failover_port *port = failover_of(base);
 
-	for (uint16_t i = 0; port && i < port->count; i++) {
-		const char *device = port->members[i].device.name;
+	for (uint16_t i = 0; port && i < port->wanted; i++) {
+		const struct port_device *its = &port->members[slot_of(port, i)].device;
+		const char *device = its->name;
 		size_t length = strcspn(device, ",");
 
 		if (strcmp(device, name) == 0 ||
-		    (port->members[i].device.kind == PORT_DEVICE_DEVARGS &&
-		     strlen(name) == length && memcmp(device, name, length) == 0))
+		    (its->kind == PORT_DEVICE_DEVARGS && strlen(name) == length &&
+		     memcmp(device, name, length) == 0))
 			return i;
 	}
 	return -1;
@@ -424,37 +457,35 @@ int failover_find(const struct port *base, const char *name)
 int failover_drain(struct port *base, uint16_t index, struct error *err)
 {
 	struct failover_port *port = (struct failover_port *)base;
-	struct failover_member *member = &port->members[index];
+	struct failover_member *member = &port->members[slot_of(port, index)];
 	bool other = false;
 
 	if (member_has(member, MEMBER_DRAINED))
 		return 0;
-	look(port, false);
+	failover_look(port, false);
 	for (uint16_t i = 0; i < port->count; i++) {
 		enum failover_state state = state_of(port, &port->members[i]);
 
-		other |= i != index && (state == FAILOVER_CARRIES || state == FAILOVER_STANDBY ||
-					state == FAILOVER_HELD);
+		other |= &port->members[i] != member &&
+			 (state == FAILOVER_CARRIES || state == FAILOVER_STANDBY ||
+			  state == FAILOVER_HELD);
 	}
 	if (!other)
 		return error_set(err, "no other device of the %s works", port->port.name);
 	member->problem[0] = 0;
-	atomic_fetch_or(&member->bits, MEMBER_DRAINED);
-	member->quiet_since = milliseconds_now();
-	member->drain_end = member->quiet_since + DRAIN_MAX;
-	member->received_before = received(member);
-	look(port, false);
+	failover_member_drain(member);
+	failover_look(port, false);
 	return 0;
 }
 
 void failover_undrain(struct port *base, uint16_t index)
 {
 	struct failover_port *port = (struct failover_port *)base;
-	struct failover_member *member = &port->members[index];
+	struct failover_member *member = &port->members[slot_of(port, index)];
 
 	// Whoever asks for it need not wait until it has proved itself.
 	atomic_fetch_and(&member->bits, ~(uint32_t)(MEMBER_DRAINED | MEMBER_HELD));
 	member->hold = 0;
 	member_look(port, member, milliseconds_now(), true);
-	look(port, false);
+	failover_look(port, false);
 }

@@ -12,8 +12,14 @@
 #define MEMBER_DRAINED 4
 #define MEMBER_FAILED  8 // a worker could not send; until the control thread has looked
 
+// Slots: while the list of devices changes, those that go are there beside those that come.
+#define MEMBERS_ROOM (2 * PORT_MEMBERS_MAX)
+
+#define MEMBER_UNWANTED UINT16_MAX
+
 struct failover_member {
 	_Atomic(struct port *) port; // NULL: not open
+	_Atomic uint16_t place;	     // in the list, 0: the best; or MEMBER_UNWANTED
 	_Atomic uint32_t bits;
 	struct port_device device;
 	char problem[512];
@@ -36,8 +42,9 @@ struct failover_port {
 	struct port *told;   // who sent when it was last looked at
 	int epoll_fds[PORT_QUEUES_MAX];
 	uint16_t first[PORT_QUEUES_MAX]; // whose turn it is to be received from
-	uint16_t count;
-	struct failover_member members[];
+	uint16_t wanted;		 // how many devices the list has
+	_Atomic uint16_t count;		 // slots that were ever used
+	struct failover_member members[MEMBERS_ROOM];
 };
 
 extern const struct port_driver failover_driver;
@@ -46,6 +53,13 @@ extern const struct port_driver failover_driver;
 struct port *failover_choose(struct failover_port *port);
 
 // members.c
+// All zero before: this device is the slot's from now on.
+void failover_member_begin(struct failover_port *port, uint16_t slot, uint16_t place,
+			   const struct port_device *device);
+// It sends nothing more, and is closed when nothing comes by it.
+void failover_member_drain(struct failover_member *member);
+// Opens, closes and chooses, as things are. `first`: what works now has not failed before.
+void failover_look(struct failover_port *port, bool first);
 void failover_check(struct port *base);
 void failover_close(struct port *base);
 

@@ -21,7 +21,7 @@ static unsigned int rank(const struct failover_member *member, const struct port
 {
 	uint32_t bits = atomic_load(&member->bits);
 
-	if (!port || bits & MEMBER_DRAINED)
+	if (!port || bits & MEMBER_DRAINED || atomic_load(&member->place) == MEMBER_UNWANTED)
 		return 3;
 	if (!(bits & MEMBER_LINK) || bits & MEMBER_FAILED)
 		return 2;
@@ -35,14 +35,18 @@ struct port *failover_choose(struct failover_port *port)
 	// Two may choose at a time, each by what it knows. Whoever writes last looks once more.
 	do {
 		unsigned int best_rank = 3;
+		uint16_t best_place = MEMBER_UNWANTED;
 
 		best = &port->port;
 		for (uint16_t i = 0; i < port->count; i++) {
 			struct port *candidate = member_port(&port->members[i]);
 			unsigned int its = rank(&port->members[i], candidate);
+			uint16_t place = atomic_load(&port->members[i].place);
 
-			if (its < best_rank) {
+			if (its < best_rank ||
+			    (its == best_rank && its < 3 && place < best_place)) {
 				best_rank = its;
+				best_place = place;
 				best = candidate;
 			}
 		}
