@@ -16,14 +16,16 @@ import setup
 import stream
 import summary
 from children import Failure, Stage
-from servicing import sluice
+from servicing import failsafe, ovs, sluice
 from servicing.world import GUEST_ADDRESS, GUEST_MAC, World
 
 BUILD = os.path.join(machine.ROOT, "build", "bench")
-DEVICES = {module.NAME: module for module in (sluice,)}
+DEVICES = {module.NAME: module for module in (sluice, ovs, failsafe)}
 BEGIN, END = "<!-- make bench-service: begin -->", "<!-- make bench-service: end -->"
 # To a workload that starts again, datagrams a second.
 GUEST_RATE = 10000
+# Reports without what is sent, of half a second.
+PATIENCE = 10
 # An event, how a device does it, and what is asked: lost at most, and milliseconds.
 EVENTS = (("nothing happens", "nothing", None, None), ("planned move to the other device, and back", "planned", 0, 1),
           ("device removed without warning", "removed", None, 10), ("its cable pulled", "unplugged", None, 10),
@@ -72,13 +74,21 @@ def reconnected(options, stage, device):
 
 
 def sample(streams, device, name):
-    streams.both()
+    """Until what is sent arrives again, or it is clear that it will not."""
+    streams.take()
     if name == "nothing":
         time.sleep(1)
     else:
         getattr(device, name)()
-    time.sleep(0.3)
-    return streams.both()
+    found = {"lost": 0, "gapMs": 0}
+    for _ in range(PATIENCE):
+        time.sleep(0.3)
+        ways = streams.take()
+        found["lost"] += sum(way["lost"] for way in ways)
+        found["gapMs"] = max(found["gapMs"], *(way["gapMs"] for way in ways))
+        if all(way["received"] > 0.95 * way["sent"] for way in ways):
+            break
+    return found
 
 
 def measure(options, module, logs):
@@ -118,29 +128,36 @@ def lost(samples):
     return "-" if None in counts else " ".join(map(str, counts))
 
 
+def notes(result):
+    """What is to be known of single figures, by number; of which device and event each is."""
+    return {(name, event): number for number, (name, event) in enumerate(
+        ((name, event) for name in result["devices"] for event in DEVICES[name].NOTES), 1)}
+
+
 def table(result):
     """Rows of cells: of each device what was lost, each time, and the longest gap, its median and the longest."""
-    found = [name for name in DEVICES if name in result["devices"]]
+    found, numbers = list(result["devices"]), notes(result)
     rows = [("event", "asked", *(cell for name in found for cell in (f"{DEVICES[name].TITLE}: lost", "gap, ms")))]
     for text, event, most, gap_ms in EVENTS:
         asked = "-" if gap_ms is None else (f"{most}, " if most is not None else "") + f"under {gap_ms}"
         cells = []
         for name in found:
             samples = result["devices"][name]["events"].get(event)
-            note = DEVICES[name].NOTES.get(event)
             cells += [lost(samples), gap(samples)] if samples else ["-", "-"]
-            cells[-1] += f" ({note[0]})" if note else ""
+            if (name, event) in numbers:
+                cells[-1] += f" [{numbers[name, event]}]"
         rows.append((text, asked, *cells))
     return rows
 
 
 def about(result):
-    """At which rates, and what is to be known of single figures."""
-    lines = [f"{DEVICES[name].TITLE} {device['version']}: {device['packetsPerSecond'] / 1e3:.0f} 000 packets a second of at "
-             f"most {device['maximum'] / 1e3:.0f} 000, {report.number(device['connections'])} connections."
-             for name, device in result["devices"].items()]
-    notes = {note for name in result["devices"] for note in DEVICES[name].NOTES.values()}
-    return lines + [f"({letter}) {text}." for letter, text in sorted(notes)]
+    """At which rates, and the notes."""
+    lines = []
+    for name, device in result["devices"].items():
+        rate, most = (report.number(round(device[key] / 1000) * 1000) for key in ("packetsPerSecond", "maximum"))
+        connections = f", {report.number(device['connections'])} connections" if device["connections"] else ""
+        lines.append(f"{DEVICES[name].TITLE} {device['version']}: {rate} packets a second of at most {most}{connections}.")
+    return lines + [f"[{number}] {DEVICES[name].NOTES[event]}." for (name, event), number in notes(result).items()]
 
 
 def document(result):

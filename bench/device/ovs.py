@@ -34,7 +34,7 @@ def _port_masks(first, last):
     return pairs
 
 
-def _policy(wanted):
+def policy(wanted):
     """Anti-spoofing, then connection tracking, then the rules for new connections, then delivery by MAC address."""
     mac, address = setup.MAC, setup.ADDRESS
     source = [f"in_port=p{i},dl_src={mac[i]},ip,nw_src={address[i]}" for i in range(2)]
@@ -91,22 +91,34 @@ class Device:
     def __init__(self, stage, wanted):
         if not os.path.exists(SWITCHD):
             raise Failure(f"{SWITCHD}: not installed")
-        self.stage = stage
-        self.database = "unix:" + stage.path("db.sock")
-        self.control = stage.path("ctl")
-        self.env = {name: stage.directory for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")}
-        self._start(wanted)
+        self.prepare(stage)
+        self.start_database(wanted, setup.LOAD_CPU)
+        self.start_switch()
         if wanted.tunnel:
             self._configure_tunnel(wanted.sockets)
         else:
             self._configure_local(wanted.sockets)
         self._track(wanted)
-        with open(stage.path("flows"), "w") as file:
-            file.write("\n".join(_translating_policy(wanted) if wanted.function else _policy(wanted)) + "\n")
-        self.stage.run(["ovs-ofctl", "add-flows", "unix:" + stage.path("br-int.mgmt"), stage.path("flows")],
+        self.flows = _translating_policy(wanted) if wanted.function else policy(wanted)
+        self.add_flows()
+
+    def prepare(self, stage):
+        self.stage = stage
+        self.database = "unix:" + stage.path("db.sock")
+        self.control = stage.path("ctl")
+        self.env = {name: stage.directory for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")}
+        # Bridges bring interfaces of their own, which belong into a namespace that goes with the process.
+        self.inside = ["unshare", "--net"]
+        self.starts = 0
+
+    def add_flows(self):
+        with open(self.stage.path("flows"), "w") as file:
+            file.write("\n".join(self.flows) + "\n")
+        self.stage.run(["ovs-ofctl", "add-flows", "unix:" + self.stage.path("br-int.mgmt"), self.stage.path("flows")],
                        env=self.env)
 
-    def _start(self, wanted):
+    def start_database(self, wanted, control_cpu):
+        """With the switch's settings; what does not forward runs on that CPU."""
         stage = self.stage
         stage.run(["ovsdb-tool", "create", stage.path("conf.db"), SCHEMA], env=self.env)
         database = stage.start("ovsdb-server", [
@@ -118,11 +130,13 @@ class Device:
         self._vsctl("--no-wait", "init")
         self._vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
                     f"other_config:pmd-cpu-mask={1 << wanted.cpu:#x}",
-                    f"other_config:dpdk-lcore-mask={1 << setup.LOAD_CPU:#x}",
+                    f"other_config:dpdk-lcore-mask={1 << control_cpu:#x}",
                     f'other_config:dpdk-extra="--no-pci --no-telemetry --file-prefix ovs {memory}"')
-        # Bridges bring interfaces of their own, which belong into a namespace that goes with the process.
-        self.switch = stage.start("ovs-vswitchd", [
-            "unshare", "--net", SWITCHD, self.database, "--no-chdir", "--unixctl=" + self.control], env=self.env)
+
+    def start_switch(self):
+        self.starts += 1
+        self.switch = self.stage.start(f"ovs-vswitchd-{self.starts}", [
+            *self.inside, SWITCHD, self.database, "--no-chdir", "--unixctl=" + self.control], 1200, env=self.env)
         self.switch.wait_for(lambda output: "DPDK Enabled - initialized" in output, 30, "DPDK")
 
     @staticmethod
@@ -150,15 +164,23 @@ class Device:
         self._vsctl(*self._bridge("br-phy"), "fail_mode=standalone",
                     *self._guest("br-phy", "p1", sockets[1], 1),
                     *self._bridge("br-int"), "fail_mode=secure", *self._guest("br-int", "p0", sockets[0], 1),
-                    "--", "add-port", "br-int", "vx", "--", "set", "Interface", "vx", "type=vxlan", "ofport_request=2",
-                    f"options:local_ip={setup.VTEP[0]}", f"options:remote_ip={setup.VTEP[1]}", "options:key=flow")
+                    *self.tunnel_port())
         self._check_ports("p0", "p1", "vx")
+        self.tunnel_address(setup.UNDERLAY_MAC)
+
+    @staticmethod
+    def tunnel_port():
+        return ["--", "add-port", "br-int", "vx", "--", "set", "Interface", "vx", "type=vxlan", "ofport_request=2",
+                f"options:local_ip={setup.VTEP[0]}", f"options:remote_ip={setup.VTEP[1]}", "options:key=flow"]
+
+    def tunnel_address(self, remote_mac):
+        """Of br-phy; and the other node's MAC address."""
         inside = ["nsenter", f"--net=/proc/{self.switch.process.pid}/ns/net", "ip"]
-        self.stage.run([*inside, "addr", "add", f"{setup.VTEP[0]}/24", "dev", "br-phy"])
+        self.stage.run([*inside, "addr", "replace", f"{setup.VTEP[0]}/24", "dev", "br-phy"])
         self.stage.run([*inside, "link", "set", "br-phy", "up"])
         # It looks at the kernel's routes now and then, and would ask by ARP when the first packet comes.
         self.switch.wait_for(lambda _output: "br-phy" in self._appctl("ovs/route/show"), 10, "route")
-        self._appctl("tnl/neigh/set", "br-phy", setup.VTEP[1], setup.UNDERLAY_MAC)
+        self._appctl("tnl/neigh/set", "br-phy", setup.VTEP[1], remote_mac)
 
     def _track(self, wanted):
         if wanted.connections > CONNECTIONS:

@@ -3,12 +3,11 @@
 import glob
 import json
 import os
-import signal
 
 import machine
 import setup
 from bulk import PREFIX
-from servicing.world import GUEST_ADDRESS, GUEST_MAC, UPLINKS, wait
+from servicing.world import GUEST_ADDRESS, GUEST_MAC, UPLINKS, end_at_once, wait
 
 NAME = "sluice"
 TITLE = "Sluice"
@@ -104,7 +103,7 @@ class Device:
 
     def killed(self):
         """And started again at once, as a supervisor would."""
-        os.kill(self.pid, signal.SIGKILL)
+        end_at_once(self.pid)
         self.start()
         self.wait("up0")
 

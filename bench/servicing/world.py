@@ -4,8 +4,11 @@ A workload is in the namespace `client`, another one in `far`. Neither has an ad
 benchmark's own, and no kernel answers to them.
 """
 
+import os
+import signal
 import time
 
+import machine
 import setup
 from bulk import Namespaces
 from children import Failure
@@ -32,7 +35,7 @@ class World(Namespaces):
         if self.tunnel:
             self.ip("far", f"addr add {setup.VTEP[1]}/24 dev up0",
                     f"link add eth0 mtu {MTU} address {setup.MAC[1]} type vxlan id {setup.VNI} local {setup.VTEP[1]} "
-                    f"remote {setup.VTEP[0]} dstport 4789", "link set eth0 up")
+                    f"remote {setup.VTEP[0]} dstport 4789 noudpcsum", "link set eth0 up")
         else:
             self.ip("far", "link set up0 down", f"link set up0 address {setup.MAC[1]} name eth0", "link set eth0 up")
         return self
@@ -60,6 +63,16 @@ class World(Namespaces):
             self.ip("wire", f"link set a-{device} up")
         except Failure:
             self.uplink(device)
+
+
+def end_at_once(pid):
+    """SIGKILL; until the process is gone with all that it held."""
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 10
+    while ") Z" not in (found := machine.read_file(f"/proc/{pid}/stat")) and found:
+        if time.monotonic() > end:
+            raise Failure(f"process {pid} does not end")
+        time.sleep(0.001)
 
 
 def wait(condition, what, seconds=30):
