@@ -21,6 +21,7 @@
 #include "port/interface.h"
 #include "port/interface_alias.h"
 #include "port/landing.h"
+#include "port/neighbours.h"
 #include "port/offload.h"
 #include "port/parts.h"
 
@@ -338,6 +339,8 @@ static void *tap_make(void *argument)
 	// Last, so that none is left behind that nobody knows.
 	if (making->result == 0 && ioctl(making->port->fds[0], TUNSETPERSIST, 1) < 0)
 		making->result = error_errno(making->err, "tap %s: to stay", device->name);
+	if (making->result == 0 && making->found)
+		neighbours_ask_again(device->name);
 	return NULL;
 }
 

@@ -230,3 +230,21 @@ def test_taps_stay(one_lab, end):
     assert not links(lab["one"])
     client.close()
     accepted.close()
+
+
+def test_neighbours_are_asked_for_again(one_lab):
+    """Of what a workload's kernel asked while nobody listened it does not wait for the answer when somebody does."""
+    lab = one_lab()
+    node = lab.nodes["a"]
+    lab.network("blue", 1)
+    one = lab.workload("one", "a", "blue", kernel=True)
+    lab.up()
+    node.kill()
+    # It has its other end again, and does not say so yet.
+    netns.ip(one.netns, "link set eth0 mode dormant")
+    node.start()
+    with one.open_socket(kind=socket.SOCK_DGRAM) as asking:
+        asking.sendto(b"to nobody", ("10.1.0.99", 9))
+    assert "10.1.0.99" in netns.run("ip", "-n", one.netns, "neigh")
+    netns.ip(one.netns, "link set eth0 mode default", "link set eth0 state up")
+    eventually(lambda: "10.1.0.99" not in netns.run("ip", "-n", one.netns, "neigh"), 5)
