@@ -67,8 +67,9 @@ class World(Namespaces):
 
 def ended(pid):
     """None of its threads is left, the first of which may seem to have ended before."""
+    state = machine.read_file(f"/proc/{pid}/stat")
     try:
-        return ") Z" in machine.read_file(f"/proc/{pid}/stat") and len(os.listdir(f"/proc/{pid}/task")) == 1
+        return not state or ") Z" in state and len(os.listdir(f"/proc/{pid}/task")) == 1
     except FileNotFoundError:
         return True
 

@@ -17,7 +17,7 @@ def modules_of_bench(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     for path in [*BENCH.glob("*.py"), *BENCH.glob("*/__init__.py")]:
         monkeypatch.delitem(sys.modules, path.stem if path.stem != "__init__" else path.parent.name, raising=False)
-    names = ("report", "scenario", "summary")
+    names = ("report", "scenario", "service", "summary")
     yield types.SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     for name, module in list(sys.modules.items()):
         if str(BENCH) in str(getattr(module, "__file__", None)):
@@ -132,6 +132,25 @@ def test_the_summary_is_a_document(bench):
     assert text.startswith("## 2026-01-02\n")
     assert "| one \\| two | 2 x | 3 x | met (1) | `run` |" in text and "1. by cycles" in text
     assert "| Sluice | 1.0 |" in text and "Not measured: x: y." in text
+
+
+def serviced(events):
+    """Sluice alone, whose figures are (lost, gap) of one round each."""
+    return {"devices": {"sluice": {"version": "1", "maximum": 2e5, "packetsPerSecond": 1e5, "connections": 1000, "events": {
+        event: [{"lost": lost, "gapMs": gap}] for event, (lost, gap) in events.items()}}}}
+
+
+@pytest.mark.parametrize("nothing, planned, verdict", [
+    ((0, 0.3), (0, 0.8), "met"), ((0, 0.3), (0, 1.2), "missed"), ((0, 0.3), (1, 0.8), "missed"),
+    # So much the machine does by itself.
+    ((0, 3.0), (0, 3.5), "not measurable here"), ((9, 0.3), (1, 0.8), "not measurable here")])
+def test_a_gap_is_judged_beside_what_the_machine_does(bench, nothing, planned, verdict):
+    result = serviced({"nothing": nothing, "planned": planned})
+    (row,) = bench.service.targets(result)
+    assert row["verdict"] == verdict
+    lines = bench.service.table(result)
+    assert lines[2][2:] == (str(planned[0]), f"{planned[1]} ({planned[1]})")
+    assert lines[3][2:] == ("-", "-"), "it was not measured"
 
 
 @pytest.mark.parametrize("arguments, said", [
