@@ -29,10 +29,10 @@ bool revision_option(const struct command *command, const struct invocation *inv
 	return false;
 }
 
-bool confirm_option(const struct command *command, const struct invocation *invocation,
-		    uint32_t *seconds)
+bool time_option(const struct command *command, const struct invocation *invocation,
+		 const char *name, uint32_t *seconds)
 {
-	const char *text = option_get(&invocation->options, "confirm");
+	const char *text = option_get(&invocation->options, name);
 	unsigned long number;
 	const char *unit;
 
@@ -48,10 +48,8 @@ bool confirm_option(const struct command *command, const struct invocation *invo
 	else if (*unit && strcmp(unit, "s") != 0)
 		number = 0;
 	if (unit == text || unit - text > 8 || number == 0 || number > 86400) {
-		usage_error(command,
-			    "--confirm takes a time of up to a day as 60s, 10m or 1h, "
-			    "not '%s'",
-			    text);
+		usage_error(command, "--%s takes a time of up to a day as 60s, 10m or 1h, not '%s'",
+			    name, text);
 		return false;
 	}
 	*seconds = (uint32_t)number;

@@ -38,9 +38,9 @@ bool revision_option(const struct command *command, const struct invocation *inv
 // Reads a revision's number.
 bool revision_parse(const char *text, uint64_t *revision);
 
-// Reads --confirm in seconds, 0 without it. False after a line that says what is wrong.
-bool confirm_option(const struct command *command, const struct invocation *invocation,
-		    uint32_t *seconds);
+// Reads --NAME in seconds, 0 without it. False after a line that says what is wrong.
+bool time_option(const struct command *command, const struct invocation *invocation,
+		 const char *name, uint32_t *seconds);
 
 // Prints what has changed, or would, in the form of -o. `message` is the response as a whole.
 void changes_print(const struct invocation *invocation, const ProtobufCMessage *message,

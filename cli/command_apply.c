@@ -18,7 +18,7 @@ static int apply_run(const struct command *command, const struct invocation *inv
 		return usage_error(command, "-f FILE is missing");
 	sluice__v1__apply_request__init(&request);
 	if (!revision_option(command, invocation, &request.revision, &only_if) ||
-	    !confirm_option(command, invocation, &request.confirm_seconds))
+	    !time_option(command, invocation, "confirm", &request.confirm_seconds))
 		return EXIT_USAGE;
 	if (only_if)
 		request.has_revision_case = SLUICE__V1__APPLY_REQUEST__HAS_REVISION_REVISION;

@@ -61,7 +61,7 @@ static int delete_run(const struct command *command, const struct invocation *in
 		return usage_error(command, "delete takes KIND and NAME, or -f FILE");
 	sluice__v1__delete_request__init(&request);
 	if (!revision_option(command, invocation, &request.revision, &only_if) ||
-	    !confirm_option(command, invocation, &request.confirm_seconds))
+	    !time_option(command, invocation, "confirm", &request.confirm_seconds))
 		return EXIT_USAGE;
 	if (only_if)
 		request.has_revision_case = SLUICE__V1__DELETE_REQUEST__HAS_REVISION_REVISION;

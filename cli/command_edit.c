@@ -424,7 +424,7 @@ static int edit_run(const struct command *command, const struct invocation *invo
 	if (invocation->argument_count < 1 || invocation->argument_count > 2)
 		return usage_error(command, "edit takes KIND and perhaps NAME");
 	sluice__v1__apply_request__init(&editing.request);
-	if (!confirm_option(command, invocation, &editing.request.confirm_seconds))
+	if (!time_option(command, invocation, "confirm", &editing.request.confirm_seconds))
 		return EXIT_USAGE;
 	if (option_get(&invocation->options, "comment"))
 		editing.request.comment =

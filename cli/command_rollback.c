@@ -16,7 +16,7 @@ static int rollback_run(const struct command *command, const struct invocation *
 	if (!revision_parse(invocation->arguments[0], &request.to))
 		return usage_error(command, "'%s' is no revision", invocation->arguments[0]);
 	if (!revision_option(command, invocation, &request.revision, &only_if) ||
-	    !confirm_option(command, invocation, &request.confirm_seconds))
+	    !time_option(command, invocation, "confirm", &request.confirm_seconds))
 		return EXIT_USAGE;
 	if (only_if)
 		request.has_revision_case = SLUICE__V1__ROLLBACK_REQUEST__HAS_REVISION_REVISION;

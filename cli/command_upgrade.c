@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "cli/changes.h"
 #include "cli/command.h"
 
 static int upgrade_run(const struct command *command, const struct invocation *invocation)
@@ -16,6 +17,8 @@ static int upgrade_run(const struct command *command, const struct invocation *i
 		return usage_error(command, "unexpected '%s'", invocation->arguments[0]);
 	if (binary && *binary != '/')
 		return usage_error(command, "--binary: '%s' is no absolute path", binary);
+	if (!time_option(command, invocation, "limit", &request.limit_seconds))
+		return EXIT_USAGE;
 	if (binary)
 		request.binary = (char *)(uintptr_t)binary;
 	response =
@@ -39,13 +42,16 @@ static const struct option_spec options[] = {
 	 .text = "the program, which only root may write; default: the path that sluiced was "
 		 "started from",
 	 .completion = "FILE"},
+	{.name = "limit",
+	 .argument = "TIME",
+	 .text = "how long the new process may take to get ready, as 60s or 10m; default: 120s"},
 	OPTION_OUTPUT,
 	{0},
 };
 
 const struct command upgrade_command = {
 	.name = "upgrade",
-	.arguments = "[--binary PATH] [-o table|json|yaml]",
+	.arguments = "[--binary PATH] [--limit TIME] [-o table|json|yaml]",
 	.summary = "Has another sluiced take the place of the one that runs; no connection ends",
 	.about = "The new process gets the options of the old one, and reads the file of --config "
 		 "anew. It\n"

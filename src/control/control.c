@@ -58,8 +58,11 @@ static int start(struct control *control, const struct control_options *options,
 
 	control->arguments = options->arguments;
 	result = recover_open(control, options->flows, take_over ? take_over->lock : -1, err);
-	if (take_over)
+	if (take_over) {
 		take_over->lock = -1;
+		if (result == 0)
+			result = recover_check_given(control, take_over->table, err);
+	}
 	engine.keep = &control->keep;
 	// The workers start on nothing; what was stored follows as any other change does.
 	if (result == 0)
@@ -106,11 +109,9 @@ static int start(struct control *control, const struct control_options *options,
 	if ((take_over ? load_given(control, take_over, err) : load_objects(control, err)) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
-	if (take_over) {
-		recover_prepare(control);
-		if (take_over_wait(take_over, control, err) < 0)
-			return -1;
-	}
+	if (take_over &&
+	    (recover_prepare(control, err) < 0 || take_over_wait(take_over, control, err) < 0))
+		return -1;
 	recover_connections(control);
 	if (take_over &&
 	    (load_store(control, err) < 0 || take_over_ports(take_over, control, tables, err) < 0))
@@ -165,6 +166,8 @@ int control_open(const struct control_options *options, struct event_base *base,
 			  : take_over_begin(options->take_over, options->node, &take_over, err);
 	if (started == 0)
 		started = start(control, options, take_over, err);
+	if (started < 0)
+		take_over_fail(take_over, err);
 	take_over_close(take_over);
 	if (started < 0) {
 		control_close(control);

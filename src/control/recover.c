@@ -57,6 +57,16 @@ int recover_open(struct control *control, const char *path, int lock, struct err
 	return 0;
 }
 
+int recover_check_given(const struct control *control, uint64_t id, struct error *err)
+{
+	const struct flow_keep *keep = &control->keep;
+
+	if (keep->remains.header && (!id || keep->remains.header->id == id))
+		return 0;
+	return error_set(err, "connections would end: %s",
+			 keep->lost[0] ? keep->lost : "--flows is not where they are");
+}
+
 void recover_close(struct control *control)
 {
 	flow_adoption_end(&control->adoption);
@@ -102,19 +112,23 @@ static void adopt(struct control *control)
 			 engine_now(control->engine), &control->adoption);
 }
 
-void recover_prepare(struct control *control)
+int recover_prepare(struct control *control, struct error *err)
 {
 	const struct flow_adoption *adoption = &control->adoption;
 	unsigned int round = 0;
 
+	// They would go on, but not outlive this process.
+	if (control->keep.reason[0])
+		return error_set(err, "connections would end with it: %s", control->keep.reason);
 	if (!control->keep.remains.header)
-		return;
+		return 0;
 	adoption_begin(control);
 	if (!adoption->numbers)
-		return;
+		return 0;
 	do
 		adopt(control);
 	while (adoption->changed > ENOUGH_CHANGED && ++round < ROUNDS_MAX);
+	return 0;
 }
 
 void recover_connections(struct control *control)

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 struct control;
@@ -12,8 +14,13 @@ struct control;
 int recover_open(struct control *control, const char *path, int lock, struct error *err);
 void recover_close(struct control *control);
 
-// What of that can be done while the earlier process still forwards: nearly all.
-void recover_prepare(struct control *control);
+// Who takes another process's place takes its connections, too, or leaves all to it. -1: they can't
+// be had. `id`: of its table; 0: not known.
+int recover_check_given(const struct control *control, uint64_t id, struct error *err);
+
+// What of that can be done while the earlier process still forwards: nearly all. -1: they would not
+// outlive this process.
+int recover_prepare(struct control *control, struct error *err);
 
 // Takes over the connections that an earlier process has left. With the objects' numbers, and
 // before workers run.

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.request
@@ -12,7 +14,7 @@ import urllib.request
 import pytest
 
 import netns
-from node import eventually
+from node import BUILD, eventually
 from transfer import Stream
 
 SERVICES = {"direction": "ingress", "protocol": "tcp", "ports": "80"}, {"direction": "ingress", "protocol": "udp", "ports": "53"}
@@ -275,6 +277,22 @@ os._exit(1)
     accepted.close()
 
 
+def test_the_new_one_says_why_not(lab, node, tmp_path):
+    """It starts, finds that it can't do it, and the user reads its reason."""
+    script = tmp_path / "none"
+    # The last of an option counts.
+    script.write_text(f'#!/bin/sh\nexec {BUILD}/sluiced "$@" --flows none\n', encoding="utf-8")
+    script.chmod(0o755)
+    reason = "this process goes on: connections would end: --flows is not where they are"
+    refused(node, script, reason)
+    script.write_text(f'#!/bin/sh\nexec {BUILD}/sluiced "$@" --flows {lab.directory}/other.flows\n', encoding="utf-8")
+    refused(node, script, reason)
+    # Nor are another node's any good.
+    os.link(lab.directory / "b.flows", lab.directory / "other.flows")
+    os.link(lab.directory / "b.flows.names", lab.directory / "other.flows.names")
+    refused(node, script, reason)
+
+
 def test_changes_wait_for_nobody(lab, node):
     """Before and after it the objects can be changed, and rules hold."""
     client, accepted = lab["client"].connection(lab["near"], 80)
@@ -313,3 +331,79 @@ def test_only_one_at_a_time(lab, node):
     assert result.returncode == 1 and "waits to be confirmed" in result.stderr
     node.ok("confirm")
     node.delete("network", "later")
+
+
+def begun(node, script, *options):
+    """An upgrade by a program that does not get on, and its call."""
+    count = len(node.events("upgrade begins"))
+    call = subprocess.Popen([BUILD / "sluice", "--api", f"unix:{node.api}", "upgrade", "--binary", script, *options],
+                            stderr=subprocess.PIPE, text=True)
+    eventually(lambda: len(node.events("upgrade begins")) > count)
+    return call
+
+
+def test_two_at_once(lab, node, tmp_path):
+    """The second one is refused, and so are changes; packets go on, and the first one's end ends it."""
+    waiting, script = tmp_path / "waiting", tmp_path / "waits"
+    waiting.touch()
+    script.write_text(f"#!/bin/sh\nwhile [ -e {waiting} ]; do sleep .05; done\n", encoding="utf-8")
+    script.chmod(0o755)
+    client, accepted = lab["client"].connection(lab["near"], 80)
+    first = begun(node, script)
+    result = node.run("upgrade")
+    assert (result.returncode, result.stderr) == (1, "sluice: an upgrade is under way\n")
+    result = node.run("apply", "-f", "-", input='{"kind": "Network", "name": "later", "vni": 77}')
+    assert result.returncode == 1 and "upgrade" in result.stderr
+    accepted.sendall(b"meanwhile")
+    assert client.recv(100) == b"meanwhile"
+    waiting.unlink()
+    assert first.communicate(timeout=60)[1] == "sluice: this process goes on: the other process has ended\n"
+    node.json("upgrade")
+    client.close()
+    accepted.close()
+
+
+def test_does_not_get_ready(lab, node, tmp_path):
+    """It hangs: after a while the one that runs ends it, and goes on."""
+    script, pid = tmp_path / "hangs", tmp_path / "pid"
+    script.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 1000\n", encoding="utf-8")
+    script.chmod(0o755)
+    call = begun(node, script, "--limit", "1s")
+    assert call.communicate(timeout=60)[1] == "sluice: this process goes on: it does not get ready\n"
+    assert pid.read_text() and not pathlib.Path(f"/proc/{pid.read_text().strip()}").exists()
+    node.apply({"kind": "Network", "name": "later", "vni": 77})
+    node.delete("network", "later")
+    result = node.run("upgrade", "--limit", "soon")
+    assert result.returncode == 2 and "--limit takes a time" in result.stderr
+
+
+def test_no_room_for_another_table(one_lab, tmp_path):
+    """What keeps connections is full: they would end with the new one, so this one goes on."""
+    disk = tmp_path / "memory"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], check=True)
+    try:
+        lab = one_lab(options=("--flows", disk / "a.flows"))
+        lab.network("blue", 1)
+        lab.workload("one", "a", "blue", kernel=True)
+        lab.workload("two", "a", "blue", kernel=True)
+        lab.up()
+        node = lab.nodes["a"]
+        client, accepted = lab["one"].connection(lab["two"], 80)
+        full = disk / "full"
+        left = shutil.disk_usage(disk).free - (64 << 10)
+        full.write_bytes(bytes(left))
+        result = node.run("upgrade")
+        assert result.returncode == 1
+        assert re.fullmatch("sluice: this process goes on: connections would end with it: no room for .*\n", result.stderr)
+        accepted.sendall(b"after")
+        assert client.recv(100) == b"after"
+        full.unlink()
+        node.json("upgrade")
+        accepted.sendall(b"again")
+        assert client.recv(100) == b"again"
+        client.close()
+        accepted.close()
+        lab.down()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

@@ -153,6 +153,10 @@ int upgrade_frame_expect(int channel, struct upgrade_frame *frame,
 		return -1;
 	if (frame->content->content_case == kind)
 		return 0;
+	if (frame->content->content_case == SLUICE__HANDOVER__V1__FRAME__CONTENT_FAILED)
+		error_set(err, "%.400s", frame->content->failed->reason);
+	else
+		error_set(err, "the other process says something else than it should");
 	upgrade_frame_clear(frame);
-	return error_set(err, "the other process says something else than it should");
+	return -1;
 }

@@ -170,6 +170,7 @@ static int prepare(struct upgrade *upgrade, struct error *err)
 	fds[1] = control->keep.lock;
 	prepared.revision = control->revision;
 	prepared.has_lock = true;
+	prepared.table = control->engine->flows->id;
 	frame.content_case = FRAME(PREPARE);
 	frame.prepare = &prepared;
 	result = send_frame(upgrade, &frame, fds, 2, err);
@@ -320,6 +321,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 		upgrade_frame_clear(&frame);
 		switch_over(upgrade);
 		return;
+	} else if (frame.content->content_case == FRAME(FAILED)) {
+		error_set(&err, "%.400s", frame.content->failed->reason);
 	} else {
 		error_set(&err, "it says something else than it should");
 	}
@@ -355,6 +358,8 @@ void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *mess
 	struct upgrade *upgrade;
 	struct error err;
 
+	if (request->limit_seconds)
+		limit.tv_sec = request->limit_seconds;
 	if (control->upgrade) {
 		rpc_call_fail(call, RPC_FAILED_PRECONDITION, NULL, "an upgrade is under way");
 		return;

@@ -71,6 +71,7 @@ static int prepare(struct take_over *take_over, const char *node, struct error *
 	if (upgrade_frame_expect(take_over->channel, &said, FRAME(PREPARE), WAIT_SECONDS, err) < 0)
 		return -1;
 	take_over->revision = said.content->prepare->revision;
+	take_over->table = said.content->prepare->table;
 	fd = upgrade_frame_fd(&said);
 	if (said.content->prepare->has_lock)
 		take_over->lock = upgrade_frame_fd(&said);
@@ -98,8 +99,25 @@ int take_over_begin(int channel, const char *node, struct take_over **result, st
 		*result = take_over;
 		return 0;
 	}
+	take_over_fail(take_over, err);
 	take_over_close(take_over);
 	return error_prefix(err, "taking over");
+}
+
+void take_over_fail(struct take_over *take_over, const struct error *reason)
+{
+	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+	Sluice__Handover__V1__Failed failed;
+	struct error ignored;
+
+	if (!take_over)
+		return;
+	sluice__handover__v1__failed__init(&failed);
+	failed.reason = (char *)(uintptr_t)reason->text;
+	frame.content_case = FRAME(FAILED);
+	frame.failed = &failed;
+	// It sees this process's end in any case.
+	upgrade_frame_send(take_over->channel, &frame, NULL, 0, &ignored);
 }
 
 void take_over_close(struct take_over *take_over)

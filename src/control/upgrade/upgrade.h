@@ -57,6 +57,7 @@ int upgrade_say(struct control *control, int channel, struct error *err);
 struct take_over {
 	int channel;
 	int lock;		    // of the connection table's file; -1: taken, or none
+	uint64_t table;		    // its id; 0: not said
 	struct object_set *objects; // NULL: taken
 	uint64_t revision;
 	struct taken_port {
@@ -82,6 +83,9 @@ int take_over_ports(struct take_over *take_over, struct control *control, struct
 
 // This process forwards: it is the node now.
 void take_over_end(struct take_over *take_over, struct control *control);
+
+// This process will not be the node: says so. NULL does nothing.
+void take_over_fail(struct take_over *take_over, const struct error *reason);
 
 // Frees it; what was not taken is closed, and the other process goes on. NULL does nothing.
 void take_over_close(struct take_over *take_over);
