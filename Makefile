@@ -7,7 +7,7 @@ JOBS := 5
 PYTEST_SYSTEM := $(PYTEST) -n $(JOBS) --dist loadfile
 # Files of which sanitizers see nothing that others do not show them: what the kernel forwards between nodes, the
 # benchmark's own tools, and a browser and another language's library as callers.
-NOT_SANITIZED := bench_report flow_offload_nodes grpc_js load page_browser
+NOT_SANITIZED := bench_report clock flow_offload_nodes grpc_js load page_browser
 FUZZ_SECONDS := 60
 CHAOS_SECONDS := 600
 # Decides what happens; without it each run has another one, and says which.

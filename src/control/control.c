@@ -14,13 +14,21 @@
 
 #define RETRY_SECONDS 1
 
+// What others may take away meanwhile.
+static void check_kept(struct control *control)
+{
+	control_store_check(control);
+	if (control->server)
+		rpc_server_check(control->server);
+}
+
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
 	control_tidy(context);
 	recover_check(context);
-	// Another process may have it.
+	// Another process may have them.
 	if (!upgrade_is_begun(context))
-		control_store_check(context);
+		check_kept(context);
 	control_look(context);
 	control_nat_log(context);
 	control_conflicts(context);

@@ -24,6 +24,7 @@ struct listener {
 	struct event *retry;	  // accepting goes on
 	struct listener_tls *tls; // NULL: a file
 	bool left;		  // another process has it now
+	bool lost;		  // its file can't be made again, and that was said
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t device; // of the file
 	ino_t inode;
@@ -132,11 +133,20 @@ static struct listener *listener_new(struct rpc_server *server, int fd)
 	return listener;
 }
 
+static void file_know(struct listener *listener)
+{
+	struct stat status;
+
+	if (stat(listener->path, &status) != 0)
+		return;
+	listener->device = status.st_dev;
+	listener->inode = status.st_ino;
+}
+
 int rpc_server_listen(struct rpc_server *server, const char *address, int *given, struct error *err)
 {
 	struct listener *listener;
 	struct sockaddr_un socket_address;
-	struct stat status;
 	int fd;
 
 	if (rpc_address_parse(address, &socket_address, err) < 0)
@@ -151,11 +161,53 @@ int rpc_server_listen(struct rpc_server *server, const char *address, int *given
 		return error_set(err, "cannot listen on %s: out of memory",
 				 socket_address.sun_path);
 	strcpy(listener->path, socket_address.sun_path);
-	if (stat(listener->path, &status) == 0) {
-		listener->device = status.st_dev;
-		listener->inode = status.st_ino;
-	}
+	file_know(listener);
 	return 0;
+}
+
+// Those who are connected stay so.
+static void file_renew(struct listener *listener)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct evconnlistener *fresh = NULL;
+	struct error err;
+	int fd;
+
+	strcpy(address.sun_path, listener->path);
+	fd = file_bind(&address, &err);
+	if (fd >= 0) {
+		fresh = evconnlistener_new(listener->server->base, accept_connection, listener,
+					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+		if (!fresh) {
+			close(fd);
+			error_set(&err, "no memory");
+		}
+	}
+	if (!fresh) {
+		if (!listener->lost)
+			log_error("the API's socket cannot be made again",
+				  log_text("path", listener->path), log_text("reason", err.text));
+		listener->lost = true;
+		return;
+	}
+	evconnlistener_free(listener->listener);
+	listener->listener = fresh;
+	evconnlistener_set_error_cb(fresh, accept_failed);
+	file_know(listener);
+	listener->lost = false;
+	log_warning("the API's socket was removed; it is made again",
+		    log_text("path", listener->path));
+}
+
+void rpc_server_check(struct rpc_server *server)
+{
+	struct listener *listener;
+	struct stat status;
+
+	TAILQ_FOREACH(listener, &server->listeners, entry)
+	if (!listener->tls && !listener->left && lstat(listener->path, &status) < 0 &&
+	    errno == ENOENT)
+		file_renew(listener);
 }
 
 int rpc_server_listen_tls(struct rpc_server *server, const char *address, int *given,

@@ -101,6 +101,9 @@ int rpc_server_accept(struct rpc_server *server, int fd, struct error *err);
 // The socket that it listens on, by TLS or a file; stays the server's. -1: none.
 int rpc_server_listener(const struct rpc_server *server, bool tls);
 
+// Once a second: a socket's file that somebody has removed is made again.
+void rpc_server_check(struct rpc_server *server);
+
 // Another process listens there now: no new connections, and files of sockets stay.
 void rpc_server_leave(struct rpc_server *server);
 

@@ -254,12 +254,7 @@ void vhost_guest_end(struct vhost_guest *guest)
 
 bool vhost_may_log(struct vhost_port *port)
 {
-	time_t now = time(NULL);
-
-	if (port->said == now)
-		return false;
-	port->said = now;
-	return true;
+	return rate_limit_take(&port->said, rte_get_tsc_cycles(), rte_get_tsc_hz(), 1);
 }
 
 bool vhost_guests_check(struct vhost_port *port)

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <sys/queue.h>
-#include <time.h>
 
 #include "base/rate_limit.h"
 #include "port/driver.h"
@@ -89,7 +88,7 @@ struct vhost_port {
 	uint64_t announcement;
 	TAILQ_HEAD(, vhost_guest) guests; // the oldest first
 	uint32_t guest_count;
-	time_t said; // when something that a guest does at will was last logged
+	struct rate_limit said; // of what a guest does at will
 	struct rate_limit comings;
 	// socket.c: what was made, so that nothing else is removed
 	int listener;
