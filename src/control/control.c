@@ -164,8 +164,8 @@ int control_open(const struct control_options *options, struct event_base *base,
 	control->objects = object_set_new();
 	TAILQ_INIT(&control->impacts);
 	control->keep.lock = control->keep.remains.fd = -1;
-	control->uplink_devices = calloc(PORT_MEMBERS_MAX, sizeof(*control->uplink_devices));
-	if (!control->uplink_devices || !compile_numbers_open(&control->numbers)) {
+	control->members_asked = calloc(PORT_MEMBERS_MAX, sizeof(*control->members_asked));
+	if (!control->members_asked || !compile_numbers_open(&control->numbers)) {
 		control_close(control);
 		return error_set(err, "no memory");
 	}
@@ -225,6 +225,6 @@ void control_close(struct control *control)
 	recover_close(control);
 	device_events_close(control->events);
 	free(control->ended);
-	free(control->uplink_devices);
+	free(control->members_asked);
 	free(control);
 }

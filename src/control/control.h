@@ -104,7 +104,7 @@ struct control {
 	struct members *members;	     // NULL: not yet
 	struct watch *watch;		     // NULL: nobody can yet
 	struct mac_address uplink_mac;	     // of the device that was open last
-	struct port_device *uplink_devices;  // PORT_MEMBERS_MAX, those that were asked for last
+	struct port_device *members_asked;   // PORT_MEMBERS_MAX, of what was asked for last
 	struct port_environment environment; // drivers keep a pointer to it
 	struct upgrade *upgrade;	     // to another process; NULL: none is under way
 	char *const *arguments;		     // of this process
@@ -319,8 +319,9 @@ int control_serve(struct control *control, const struct control_options *options
 		  struct error *err);
 
 // device.c: what to open for an object of this node.
-void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device);
 // With several devices they are in `members`, which has room for PORT_MEMBERS_MAX.
+void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *members,
+		    struct port_device *device);
 void device_of_uplink(const Sluice__V1__Node *object, struct port_device *members,
 		      struct port_device *device);
 void device_of_host(const Sluice__V1__Node *object, const struct mac_address *mac,

@@ -27,7 +27,50 @@ static void set_vhost_user(struct port_device *device, const Sluice__V1__VhostUs
 	snprintf(device->group, sizeof(device->group), "%s", from->group);
 }
 
-void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *device)
+// What they are called together, as far as there is room.
+static void set_names(struct port_device *device)
+{
+	size_t used = 0;
+
+	for (uint16_t i = 0; i < device->member_count && used < sizeof(device->name); i++)
+		used += (size_t)snprintf(device->name + used, sizeof(device->name) - used, "%s%s",
+					 i ? " " : "", device->members[i].name);
+}
+
+static void set_port_member(const Sluice__V1__PortDevice *from, struct port_device *device)
+{
+	switch (from->device_case) {
+	case SLUICE__V1__PORT_DEVICE__DEVICE_NETDEV:
+		set_name(device, PORT_DEVICE_NETDEV, from->netdev);
+		break;
+	case SLUICE__V1__PORT_DEVICE__DEVICE_PCI:
+		set_name(device, PORT_DEVICE_PCI, from->pci);
+		break;
+	case SLUICE__V1__PORT_DEVICE__DEVICE_DEVARGS:
+	default:
+		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);
+		break;
+	}
+}
+
+// What they have in common is there already.
+static void set_port_members(const Sluice__V1__Device *from, struct port_device *members,
+			     struct port_device *device)
+{
+	uint16_t count = (uint16_t)RTE_MIN(from->n_devices, (size_t)PORT_MEMBERS_MAX);
+
+	for (uint16_t i = 0; i < count; i++) {
+		members[i] = *device;
+		set_port_member(from->devices[i], &members[i]);
+	}
+	device->kind = PORT_DEVICE_FAILOVER;
+	device->members = members;
+	device->member_count = count;
+	set_names(device);
+}
+
+void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_device *members,
+		    struct port_device *device)
 {
 	const Sluice__V1__Device *from = object->device;
 
@@ -35,6 +78,10 @@ void device_of_port(const Sluice__V1__Port *object, uint16_t mtu, struct port_de
 	device->queues = 1;
 	device->mtu = mtu;
 	mac_parse(object->mac, &device->mac);
+	if (from->n_devices) {
+		set_port_members(from, members, device);
+		return;
+	}
 	switch (from->device_case) {
 	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
 		set_vhost_user(device, from->vhost_user);
@@ -96,16 +143,6 @@ static void set_member(const Sluice__V1__Node *object, const Sluice__V1__UplinkD
 		set_name(device, PORT_DEVICE_DEVARGS, from->devargs);
 		break;
 	}
-}
-
-// What they are called together, as far as there is room.
-static void set_names(struct port_device *device)
-{
-	size_t used = 0;
-
-	for (uint16_t i = 0; i < device->member_count && used < sizeof(device->name); i++)
-		used += (size_t)snprintf(device->name + used, sizeof(device->name) - used, "%s%s",
-					 i ? " " : "", device->members[i].name);
 }
 
 void device_of_uplink(const Sluice__V1__Node *object, struct port_device *members,

@@ -94,7 +94,7 @@ bool control_wants_device(const struct control *control, const struct tables *ta
 		if (!object || !object->node->uplink || !tables->underlay.present)
 			return false;
 		*name = "uplink";
-		device_of_uplink(object->node, control->uplink_devices, device);
+		device_of_uplink(object->node, control->members_asked, device);
 		return true;
 	}
 	if (number == PORT_HOST) {
@@ -113,7 +113,7 @@ bool control_wants_device(const struct control *control, const struct tables *ta
 	object = object_set_find(control->objects, SLUICE__V1__OBJECT__KIND_PORT, *name);
 	if (!object || !object->port->device)
 		return false;
-	device_of_port(object->port, endpoint->mtu, device);
+	device_of_port(object->port, endpoint->mtu, control->members_asked, device);
 	return true;
 }
 
@@ -296,7 +296,7 @@ void control_reconcile(struct control *control, struct tables *tables)
 		same = control_wants_device(control, tables, number, &name, &device) &&
 		       strcmp(name, entry->name) == 0 && port_device_same(&device, &entry->device);
 		if (!same && entry->wanted) {
-			// Of an uplink with a list only what is new in that is opened.
+			// Of a list only what is new in that is opened.
 			same = entry->port && strcmp(name, entry->name) == 0 &&
 			       failover_change(entry->port, &entry->device, &device);
 			device_keep(entry, &device);

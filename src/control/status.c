@@ -174,10 +174,16 @@ static void node_status(const struct control *control, const Sluice__V1__Node *n
 static void port_status(const struct control *control, const Sluice__V1__Port *port,
 			Sluice__V1__ObjectStatus *status)
 {
-	if (strcmp(port->node, control->node) == 0)
-		device_status(control, numbers_find(&control->numbers.ports, port->name), status);
-	else
-		status->state = ACTIVE;
+	uint32_t number = numbers_find(&control->numbers.ports, port->name);
+	const struct control_port *entry;
+
+	status->state = ACTIVE;
+	if (strcmp(port->node, control->node) != 0)
+		return;
+	device_status(control, number, status);
+	entry = number && number < control->port_count ? control->ports[number] : NULL;
+	if (entry && !entry->closing && failover_count(entry->port))
+		devices_status(entry->port, status);
 }
 
 // What is wrong with a router on an external network. `wrong` has room for `size` bytes.

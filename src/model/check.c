@@ -97,6 +97,18 @@ static const char *place_path(const struct place *place, char path[CHECK_PATH_SI
 
 #define PLACE_PATH(place) place_path(place, (char[CHECK_PATH_SIZE]){0})
 
+// May it have a list instead, and has it?
+static bool has_list(const ProtobufCMessage *message, bool *may)
+{
+	*may = true;
+	if (message->descriptor == &sluice__v1__uplink__descriptor)
+		return ((const Sluice__V1__Uplink *)message)->n_devices;
+	if (message->descriptor == &sluice__v1__device__descriptor)
+		return ((const Sluice__V1__Device *)message)->n_devices;
+	*may = false;
+	return false;
+}
+
 static void oneof_check(struct check *check, const Sluice__V1__Object *object,
 			const struct place *place, const ProtobufCMessage *message,
 			const ProtobufCFieldDescriptor *first)
@@ -106,9 +118,10 @@ static void oneof_check(struct check *check, const Sluice__V1__Object *object,
 	size_t length = 0;
 	char name[FIELD_NAME_SIZE];
 
-	if (type == &sluice__v1__uplink__descriptor &&
-	    ((const Sluice__V1__Uplink *)message)->n_devices)
-		return; // a list of them
+	bool list;
+
+	if (has_list(message, &list))
+		return;
 	for (unsigned i = 0; i < type->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &type->fields[i];
 
@@ -126,7 +139,7 @@ static void oneof_check(struct check *check, const Sluice__V1__Object *object,
 				(size_t)snprintf(members + length, sizeof(members) - length, "%s%s",
 						 length ? ", " : "", field_name(field, name));
 	problems_add(check->problems, object, PLACE_PATH(place), "needs one of %s%s", members,
-		     type == &sluice__v1__uplink__descriptor ? ", devices" : "");
+		     list ? ", devices" : "");
 }
 
 static void message_check(struct check *check, const Sluice__V1__Object *object,

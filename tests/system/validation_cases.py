@@ -80,7 +80,7 @@ WRONG = [
     ("kind: Port\nname: n\nnode: a\nnetwork: blue\nmac: 52:54:00:00:00:02\n",
      ["1: Port/n: device: missing"]),
     ("kind: Port\nname: n\nnode: a\nnetwork: blue\nmac: 52:54:00:00:00:02\ndevice: {}\n",
-     ["6: Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs, vlan"]),
+     ["6: Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs, vlan, devices"]),
     ("kind: Network\nname: n\nmtu: many\n",
      ["3: Network/n: mtu: must be a whole number, not 'many'"]),
     ("kind: Network\nname: n\nmtu: 1e3\n",

@@ -265,7 +265,8 @@ static const struct {
 	{PORT("securityGroups: [web, x, web]"),
 	 "Port/n: securityGroups[1]: no SecurityGroup 'x'\nPort/n: securityGroups[2]: 'web' is "
 	 "given twice\n"},
-	{DEVICE(""), "Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs, vlan\n"},
+	{DEVICE(""),
+	 "Port/n: device: needs one of vhostUser, tap, netdev, pci, devargs, vlan, devices\n"},
 	{DEVICE("vhostUser: {path: s}"),
 	 "Port/n: device.vhostUser.path: 's' is no absolute path\n"},
 	{DEVICE("vhostUser: {path: /s}"),

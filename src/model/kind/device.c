@@ -36,7 +36,7 @@ static const char *device_field(const Sluice__V1__Object *object)
 	case SLUICE__V1__DEVICE__DEVICE_VLAN:
 		return "device.vlan.id";
 	default:
-		return "device";
+		return device && device->n_devices ? "device.devices" : "device";
 	}
 }
 

@@ -224,6 +224,48 @@ static void vlan_check(struct check *check, const Sluice__V1__Object *object,
 			     network_mtu(outer, maps->default_mtu), outer->name, vlan->port);
 }
 
+#define DEVICES_MAX 8
+
+static void one_of_several_check(struct check *check, const Sluice__V1__Object *object,
+				 size_t index)
+{
+	const Sluice__V1__PortDevice *device = object->port->device->devices[index];
+	const char *node = object->port->node;
+
+	switch (device->device_case) {
+	case SLUICE__V1__PORT_DEVICE__DEVICE_NETDEV:
+		check_interface(check, object, CHECK_PATH("device.devices[%zu].netdev", index),
+				node, "", device->netdev);
+		break;
+	case SLUICE__V1__PORT_DEVICE__DEVICE_PCI:
+		check_pci(check, object, CHECK_PATH("device.devices[%zu].pci", index), node,
+			  device->pci);
+		break;
+	case SLUICE__V1__PORT_DEVICE__DEVICE_DEVARGS:
+		check_devargs(check, object, CHECK_PATH("device.devices[%zu].devargs", index), node,
+			      device->devargs);
+		break;
+	default:
+		break;
+	}
+}
+
+static void devices_check(struct check *check, const Sluice__V1__Object *object)
+{
+	const Sluice__V1__Device *device = object->port->device;
+
+	if (!device->n_devices)
+		return;
+	if (device->device_case != SLUICE__V1__DEVICE__DEVICE__NOT_SET)
+		problems_add(check->problems, object, "device.devices",
+			     "is a list instead of the one device that is named beside it");
+	if (device->n_devices > DEVICES_MAX)
+		problems_add(check->problems, object, "device.devices", "more than %d",
+			     DEVICES_MAX);
+	for (size_t i = 0; i < device->n_devices; i++)
+		one_of_several_check(check, object, i);
+}
+
 static void device_check(struct check *check, const Sluice__V1__Object *object,
 			 const struct port_maps *maps)
 {
@@ -234,6 +276,7 @@ static void device_check(struct check *check, const Sluice__V1__Object *object,
 		problems_add(check->problems, object, "device", "missing");
 		return;
 	}
+	devices_check(check, object);
 	switch (device->device_case) {
 	case SLUICE__V1__DEVICE__DEVICE_VHOST_USER:
 		check_vhost_user(check, object, "device.vhostUser", node, device->vhost_user,
