@@ -1,4 +1,4 @@
-"""Datagrams with numbers, some thousand a second, while the test does something."""
+"""Datagrams with numbers, a thousand a second at most, while the test does something."""
 
 import socket
 import threading
@@ -25,7 +25,7 @@ class Numbered:
         while not self.ending.is_set():
             self.client.send(b"%d" % self.sent)
             self.sent += 1
-            time.sleep(.0003)
+            time.sleep(.001)
 
     def _receive(self):
         while True:

@@ -40,9 +40,9 @@ class Flood:
 
     def _run(self):
         while not self.ending:
-            for _ in range(8):
+            for _ in range(4):
                 self.wire.send(self.frame)
-            time.sleep(.001)
+            time.sleep(.002)
 
     def end(self):
         self.ending = True
