@@ -181,6 +181,9 @@ static void burst_apply(struct worker *worker)
 				flow_ingress_get(burst->ingress[i]), burst->hashes[i], reference);
 	}
 	burst->count = 0;
+	worker->credit.most = 0;
+	if (worker->credit.way)
+		credit_settle(worker);
 }
 
 // ---- a burst
@@ -227,6 +230,7 @@ static void burst_receive(struct worker *worker, const struct poll_entry *from,
 			receive_local(worker, mbufs[i], from->port, network, size_max);
 	}
 	counters->rx_packets += count - worker->burst.elsewhere_packets;
+	worker->credit.most = (uint32_t)RTE_MIN(bytes, (uint64_t)METER_BYTES_MAX);
 	counters->rx_bytes += bytes - worker->burst.elsewhere_bytes;
 	worker->burst.elsewhere_packets = 0;
 	worker->burst.elsewhere_bytes = 0;

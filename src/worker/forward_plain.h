@@ -27,13 +27,15 @@ static inline bool find_router(struct worker *worker, uint32_t endpoint, struct 
 	       neighbour_mac(&worker->engine->neighbours, hop->neighbour, mac);
 }
 
-static inline bool may_leave(struct worker *worker, const struct packet *packet, uint16_t from,
-			     uint16_t to)
+static inline bool may_leave(struct worker *worker, uint32_t bytes, uint16_t from, uint16_t to)
 {
-	const struct qos_tables *qos = worker->tables->qos;
+	struct credit *credit = &worker->credit;
 
-	return !(to == PORT_UPLINK && qos_quantum(qos, from)) &&
-	       qos_take_now(qos, from, to, meter_now(worker->delays.now), packet->ip_length);
+	if (unlikely(credit->way != credit_way(from, to) || bytes > credit->left))
+		return credit_take(worker, from, to, bytes);
+	credit->left -= bytes;
+	credit->packets++;
+	return true;
 }
 
 // Of a packet of a plain form that has been accounted, whose action has nothing of
@@ -64,7 +66,8 @@ static inline bool forward_plain(struct worker *worker, struct rte_mbuf *mbuf,
 			return false;
 	}
 	if ((action.flags & FLOW_ACTION_LIMIT) &&
-	    unlikely(!may_leave(worker, packet, flow_ingress_get(ingress).port, action.port)))
+	    unlikely(!may_leave(worker, packet->ip_length, flow_ingress_get(ingress).port,
+				action.port)))
 		return false;
 	if (action.flags & FORWARD_PLAIN_REWRITES) {
 		if (rewrite.hops) {

@@ -35,11 +35,14 @@ static bool is_acknowledgement(const struct packet *packet)
 	       packet->tcp_seq == packet->tcp_end && packet->l4_offset && !packet->fragments;
 }
 
-static void measure(struct limited *limited, const struct worker *worker,
-		    const struct rte_mbuf *mbuf, const struct packet *packet)
+// From here on limits are looked at one by one.
+static void measure(struct limited *limited, struct worker *worker, const struct rte_mbuf *mbuf,
+		    const struct packet *packet)
 {
 	uint32_t header;
 
+	if (worker->credit.way)
+		credit_settle(worker);
 	limited->tables = worker->tables->qos;
 	limited->now = meter_now(worker->delays.now);
 	limited->wait = 0;

@@ -18,6 +18,7 @@
 // helper.c      addresses in the messages of connections that are translated
 // services.c    DHCP, DHCPv6, router advertisements for this node's workloads
 // qos.c         what a port, or a rule's connections, may send and receive
+// credit.c      what limits allow a burst in advance
 // delay.c       packets that a limit lets go later
 // uplink_queue.c  packets that wait for their port's turn on the uplink
 // hold.c        packets that wait for a next hop's MAC address
@@ -44,6 +45,7 @@
 #include "port/landing.h"
 #include "worker/capture.h"
 #include "worker/conflict.h"
+#include "worker/credit.h"
 #include "worker/delay.h"
 #include "worker/engine.h"
 #include "worker/multicast.h"
@@ -142,6 +144,7 @@ struct worker {
 	bool offload_drained;			    // nothing comes from the others any more
 
 	struct burst burst;
+	struct credit credit;
 	struct walk_counts layer_counts;
 	struct recall recall;
 	struct delays delays;

@@ -1,5 +1,6 @@
 """External networks: addresses of a node's own outside, and what is routed there and back, tagged and untagged."""
 
+import socket
 import subprocess
 
 import pytest
@@ -8,7 +9,7 @@ import netns
 import vlan as vlans
 from node import DEADLINE, eventually
 from outside import FAR, Router, network, own, route
-from packets import ARP, UDP, Ether, ICMPv6ND_NA, IPv6, Wire, ip_header, token
+from packets import ARP, UDP, Ether, ICMPv6ND_NA, IPv6, Wire, fresh_port, ip_header, token
 
 
 @pytest.fixture(scope="module", params=[0, 100], ids=["untagged", "tagged"])
@@ -130,6 +131,22 @@ def test_spoofed_sources(lab, family, source):
     before = drops_at_uplink(lab, "external-source")
     lab.heard.send(frame_in(lab, family, address, one.address[family]))
     eventually(lambda: drops_at_uplink(lab, "external-source") == before + 1)
+
+
+def test_a_live_connection_lets_nobody_else_in(lab, family):
+    """Its packets come to this node's MAC address."""
+    one, port = lab["one"], fresh_port()
+    with one.server(port, family, socket.SOCK_DGRAM) as client:
+        client.sendto(b"question", (FAR[family], 9))
+
+        def send(payload, mac):
+            lab.heard.send(Ether(src=lab.outside.mac(), dst=mac) / ip_header(FAR[family], one.address[family])
+                           / UDP(sport=9, dport=port) / payload)
+
+        for answer in (b"first", b"second"):
+            send(b"for another", "02:00:00:00:00:99")
+            send(answer, node_mac(lab))
+            assert client.recv(100) == answer
 
 
 def test_private_addresses_stay_inside(lab, family):

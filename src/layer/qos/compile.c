@@ -20,6 +20,8 @@
 #define WAIT_BYTES_MIN 200000
 #define WAIT_BYTES_MAX 4000000
 
+#define ADVANCE_PART 4
+
 struct build {
 	const struct compile *compile;
 	const struct qos_tables *before;
@@ -130,6 +132,16 @@ static bool read_policies(struct build *build)
 	return true;
 }
 
+// A part of the bucket, so that others find something, too.
+static uint32_t advance_of(const struct bucket_profile *profile)
+{
+	uint64_t bytes = (uint64_t)(((unsigned __int128)profile->depth << METER_FRACTION_BITS) /
+				    profile->cost) /
+			 ADVANCE_PART;
+
+	return bytes < METER_BYTES_MAX ? (uint32_t)bytes : METER_BYTES_MAX;
+}
+
 static void set_port(struct qos_tables *tables, uint32_t number, const struct qos_share *share)
 {
 	struct qos_port *port = &tables->ports[number];
@@ -144,6 +156,8 @@ static void set_port(struct qos_tables *tables, uint32_t number, const struct qo
 				.cost = limit->profile.committed.cost,
 				.depth = limit->profile.committed.depth,
 			};
+		if (limit)
+			port->advance[i] = advance_of(&limit->profile.committed);
 		port->special |= limit && limit->profile.outer.cost;
 	}
 }
@@ -225,6 +239,9 @@ static bool add_ports(struct build *build)
 	if (!tables->ports)
 		return false;
 	memset(tables->ports, 0, common->port_count * sizeof(*tables->ports));
+	for (uint32_t i = 0; i < common->port_count; i++)
+		tables->ports[i].advance[QOS_INGRESS] = tables->ports[i].advance[QOS_EGRESS] =
+			METER_BYTES_MAX;
 	for (uint32_t i = 1; i < common->endpoint_count; i++) {
 		const struct endpoint *endpoint = &common->endpoints[i];
 		const struct endpoint_detail *detail = &common->details[i];

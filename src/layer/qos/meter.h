@@ -130,9 +130,15 @@ static inline bool bucket_take(struct bucket *bucket, const struct bucket_profil
 	return true;
 }
 
-static inline void bucket_give(struct bucket *bucket, uint64_t cost)
+static inline void bucket_give(struct bucket *bucket, uint64_t cost, bool alone)
 {
-	atomic_fetch_sub_explicit(&bucket->full_at, cost, memory_order_relaxed);
+	if (alone)
+		atomic_store_explicit(&bucket->full_at,
+				      atomic_load_explicit(&bucket->full_at, memory_order_relaxed) -
+					      cost,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(&bucket->full_at, cost, memory_order_relaxed);
 }
 
 // Meters a packet of `bytes`, whose first segment has `first` of them: where this one conforms, all
@@ -203,7 +209,9 @@ static inline void meter_give(struct meter *meter, const struct meter_profile *p
 			      enum meter_colour colour, uint32_t bytes)
 {
 	if (colour == METER_GREEN)
-		bucket_give(&meter->committed, bucket_cost(&profile->committed, bytes));
+		bucket_give(&meter->committed, bucket_cost(&profile->committed, bytes),
+			    profile->committed.alone);
 	if (colour != METER_RED && profile->outer.cost)
-		bucket_give(&meter->outer, bucket_cost(&profile->outer, bytes));
+		bucket_give(&meter->outer, bucket_cost(&profile->outer, bytes),
+			    profile->outer.alone);
 }

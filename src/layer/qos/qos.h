@@ -1,6 +1,6 @@
 // QosPolicies as compiled: what holds for each port of this node, and for the connections that a
 // rule or a group has let in there. The layer says which of it a connection is concerned by, once;
-// the worker counts each packet of those (worker/qos.c).
+// the worker counts each packet of those (worker/qos.c, worker/credit.c).
 
 #pragma once
 
@@ -79,6 +79,7 @@ struct qos_port {
 	uint32_t share;		  // of the port itself; 0: none
 	bool rules;		  // or groups with one
 	bool special;		  // there is more to it than its gates
+	uint32_t advance[2];	  // bytes that may be taken from a gate for what is still to come
 	struct qos_gate gates[2]; // by enum qos_direction
 } __attribute__((aligned(64)));
 
@@ -150,46 +151,6 @@ static inline void qos_count_passed(struct qos_metered *metered, uint32_t packet
 {
 	qos_count_add(&metered->count.packets, packets, alone);
 	qos_count_add(&metered->count.bytes, bytes, alone);
-}
-
-static inline bool qos_take_gates(const struct qos_gate *egress, const struct qos_gate *ingress,
-				  bool alone, uint64_t now, uint32_t bytes)
-{
-	struct qos_metered *sent = egress->metered, *received = ingress->metered;
-	uint64_t cost = 0;
-
-	if (sent) {
-		cost = egress->cost * bytes >> METER_FRACTION_BITS;
-		if (!bucket_take_now(&sent->meter.committed, egress->depth, alone, now, cost))
-			return false;
-	}
-	if (received) {
-		if (!bucket_take_now(&received->meter.committed, ingress->depth, alone, now,
-				     ingress->cost * bytes >> METER_FRACTION_BITS)) {
-			if (sent)
-				bucket_give(&sent->meter.committed, cost);
-			return false;
-		}
-		qos_count_passed(received, 1, bytes, alone);
-	}
-	if (sent)
-		qos_count_passed(sent, 1, bytes, alone);
-	return true;
-}
-
-// Takes a packet from the one port to the other, if there is no more to it than their gates, and
-// these let it pass at once. False: nothing was taken, and worker/qos.c knows.
-static inline bool qos_take_now(const struct qos_tables *tables, uint16_t from, uint16_t to,
-				uint64_t now, uint32_t bytes)
-{
-	const struct qos_port *sender = &tables->ports[from], *receiver = &tables->ports[to];
-	const struct qos_gate *egress = &sender->gates[QOS_EGRESS];
-	const struct qos_gate *ingress = &receiver->gates[QOS_INGRESS];
-
-	if (sender->special | receiver->special)
-		return false;
-	return tables->alone ? qos_take_gates(egress, ingress, true, now, bytes)
-			     : qos_take_gates(egress, ingress, false, now, bytes);
 }
 
 // Is what the port sends by the uplink to wait there for its turn?
