@@ -1,6 +1,7 @@
 // A guest's memory is a file that the guest can make shorter at any time. Whoever then touches what
 // is gone gets SIGBUS, and all other guests would go down with this one. So the lost memory is
-// replaced by empty pages in the moment of the fault, and the port is closed soon after.
+// replaced by empty pages in the moment of the fault, and the port is closed soon after. So are the
+// registers of a PCI device that was torn out, which the kernel unmaps.
 //
 // Memory of our own may be a file, too, of a file system that others fill: a page that finds no
 // room there is one of the process alone from then on.
@@ -12,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Takes the signal over, once. Before guests' memory is mapped.
+// Takes the signal over, once. Before guests' memory is mapped, and devices are in use.
 void bus_error_guard(void);
 
 // Shared memory of our own, until it is unmapped. Few at a time.

@@ -21,8 +21,10 @@
 #include <rte_net.h>
 #include <rte_pci.h>
 
+#include "port/bus_error.h"
 #include "port/driver.h"
 #include "port/offload.h"
+#include "port/pci.h"
 
 #define DESCRIPTORS 1024
 
@@ -43,7 +45,8 @@ struct ethdev_port {
 	bool prepares; // finishes something by itself, and wants to see packets before
 	struct rte_device *device;
 	const struct port_environment *environment;
-	char device_name[256];
+	char device_name[256]; // as its bus calls it
+	uint64_t pci_identity; // 0: it is none, or not watched
 	bool watched; // the following are registered: link, removal; removal seen by its bus
 	struct ethdev_queue queues[PORT_QUEUES_MAX];
 };
@@ -209,12 +212,16 @@ static void ethdev_unwatch(struct ethdev_port *port)
 	rte_dev_event_callback_unregister(port->device_name, on_removal, port);
 }
 
-// Where a kernel's interface is behind it, it goes with that.
+// Where a kernel's interface is behind it, it goes with that. A PCI device that is torn out may not
+// be said to be: only VFIO asks for it.
 static void ethdev_check(struct port *base)
 {
+	const struct ethdev_port *port = (const struct ethdev_port *)base;
 	char name[IF_NAMESIZE];
 
 	if (base->interface_index && !if_indextoname(base->interface_index, name))
+		port_set_gone(base);
+	if (port->pci_identity && pci_identity(port->device_name) != port->pci_identity)
 		port_set_gone(base);
 }
 
@@ -259,35 +266,40 @@ static int failed(struct error *err, const struct port_device *device, const cha
 	return error_errno(err, "%s: %s", device->name, what);
 }
 
+// As its bus calls it. True: it is a PCI device.
+static bool device_name(const struct port_device *device, char name[256])
+{
+	struct rte_pci_addr address;
+
+	memcpy(name, device->name, strcspn(device->name, ","));
+	name[strcspn(device->name, ",")] = 0;
+	if (rte_pci_addr_parse(name, &address) < 0)
+		return false;
+	rte_pci_device_name(&address, name, 256);
+	return true;
+}
+
 // Brings the device into DPDK and finds its port.
 static int device_probe(const struct port_device *device, uint16_t *id, struct error *err)
 {
 	struct rte_eth_dev_info information;
-	struct rte_pci_addr address;
 	char name[256];
 	int result;
 
-	if (device->kind == PORT_DEVICE_PCI) {
-		if (rte_pci_addr_parse(device->name, &address) < 0)
-			return error_set(err, "%s: is not a PCI address", device->name);
-		if (!rte_eal_has_pci())
-			return error_set(err, "%s: PCI is switched off", device->name);
-		rte_pci_device_name(&address, name, sizeof(name));
-	} else {
-		memcpy(name, device->name, strcspn(device->name, ","));
-		name[strcspn(device->name, ",")] = 0;
-	}
+	if (!device_name(device, name) && device->kind == PORT_DEVICE_PCI)
+		return error_set(err, "%s: is not a PCI address", device->name);
+	if (device->kind == PORT_DEVICE_PCI && !rte_eal_has_pci())
+		return error_set(err, "%s: PCI is switched off", device->name);
 	if (rte_eth_dev_get_port_by_name(name, id) == 0)
 		return error_set(err, "%s: the device is in use already", device->name);
+	if (device->kind == PORT_DEVICE_PCI && pci_check(name, err) < 0)
+		return -1;
 	result = rte_dev_probe(device->name);
 	if (result == -EFAULT)
 		return error_set(err, "%s: DPDK has no such device or driver", device->name);
 	if (result < 0 && device->kind == PORT_DEVICE_PCI)
-		return error_set(
-			err,
-			"%s: no such device, not bound to vfio-pci or the like, or without "
-			"a DPDK driver",
-			device->name);
+		return error_set(err, "%s: DPDK has no driver for it, or that can't open it",
+				 device->name);
 	if (result < 0)
 		return error_set(err, "%s: DPDK's driver cannot open it", device->name);
 	RTE_ETH_FOREACH_DEV(*id)
@@ -372,7 +384,9 @@ static int device_start(struct ethdev_port *port, const struct port_device *devi
 	port->device = information.device;
 	port->port.interface_index = information.if_index;
 	if (interrupts && information.dev_flags) {
-		configuration.intr_conf.lsc = !!(*information.dev_flags & RTE_ETH_DEV_INTR_LSC);
+		// Where packets have the only interrupt the link is looked at.
+		configuration.intr_conf.lsc = *information.dev_flags & RTE_ETH_DEV_INTR_LSC &&
+					      !pci_has_one_interrupt(rte_dev_name(port->device));
 		configuration.intr_conf.rmv = !!(*information.dev_flags & RTE_ETH_DEV_INTR_RMV);
 	}
 	port->port.queues = RTE_MIN(device->queues, information.max_rx_queues);
@@ -456,7 +470,10 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 	port_init(&port->port, &ethdev_driver, name, device->queues);
 	port->id = id;
 	port->environment = environment;
-	snprintf(port->device_name, sizeof(port->device_name), "%s", device->name);
+	if (device_name(device, port->device_name)) {
+		port->pci_identity = pci_identity(port->device_name);
+		bus_error_guard();
+	}
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->queues[i].epoll_fd = -1;
 	// Drivers without receive interrupts ignore the wish or refuse it.

@@ -11,6 +11,8 @@
 #include <rte_eal.h>
 #include <rte_log.h>
 
+#include "sluiced/iova.h"
+
 // Beyond the packet buffers: rings, ports, the drivers' own.
 #define EAL_MEMORY_EXTRA 64
 
@@ -49,14 +51,15 @@ static int init(int count, char **arguments)
 int eal_open(const struct engine_options *options, char **argv, struct error *err)
 {
 	uint32_t memory = options->packet_memory + EAL_MEMORY_EXTRA;
-	char memory_text[16], lcores[32];
+	// Huge pages if there are enough of them, else ordinary ones.
+	bool ordinary = getenv(EAL_ORDINARY_PAGES) || free_huge_pages() * 2 < memory;
+	char memory_text[16], lcores[32], iova[32];
 	cpu_set_t before;
-	bool ordinary;
 	char *arguments[] = {
 		"sluiced",
 		// An allow list of one device, which exists nowhere: none is looked at now, and
 		// those that the configuration names can be later (after --no-pci they could not).
-		"-a", "ffff:ff:1f.7", "--no-telemetry", "--iova-mode=va", "--log-level=lib.*:error",
+		"-a", "ffff:ff:1f.7", "--no-telemetry", iova, "--log-level=lib.*:error",
 		"--log-level=*:error",
 		// EAL's own thread is the control thread; workers are threads of our own.
 		"--lcores", lcores, "-m", memory_text, "--in-memory", NULL, NULL};
@@ -65,8 +68,7 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 	snprintf(memory_text, sizeof(memory_text), "%u", memory);
 	sched_getaffinity(0, sizeof(before), &before);
 	snprintf(lcores, sizeof(lcores), "0@%d", sched_getcpu());
-	// Huge pages if there are enough of them, else ordinary ones.
-	ordinary = getenv(EAL_ORDINARY_PAGES) || free_huge_pages() * 2 < memory;
+	snprintf(iova, sizeof(iova), "%s", iova_mode_option(!ordinary));
 	if (ordinary) {
 		// Of ordinary pages a packet buffer takes one for itself: DPDK lets none cross from
 		// one to the next.

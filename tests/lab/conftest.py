@@ -8,7 +8,7 @@ import pytest
 SYSTEM = pathlib.Path(__file__).resolve().parents[1] / "system"
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(SYSTEM)]
 
-pytest.register_assert_rewrite("lab", "netns", "node", "packets", "workload", "guest", "image")
+pytest.register_assert_rewrite("lab", "netns", "node", "packets", "workload", "guest", "image", "node_guest")
 
 import importlib.util  # noqa: E402
 
@@ -27,6 +27,11 @@ for _name in ("family", "make_lab", "one_lab", "daemons_are_well", "pytest_sessi
 @pytest.fixture(scope="session")
 def image():
     return images.build(BUILD / "lab")
+
+
+@pytest.fixture(scope="session")
+def node_image():
+    return images.build_node(BUILD / "lab", [BUILD / "sluiced", BUILD / "sluice"])
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,19 @@ class Guest:
     """`nics` are dictionaries with path, mac, `server` if QEMU makes the socket, `queues`, and the device's properties
     as QEMU calls them (packed="on")."""
 
+    files = ()  # that QEMU is started with
+
     def __init__(self, name, directory, image, nics, cpus=1, memory=160):
         self.name = name
         self.directory = directory
         self.output = ""
+        self.log = open(directory / f"{name}.qemu.log", "w", encoding="utf-8")
+        self.process = subprocess.Popen([str(word) for word in self._command(image, nics, cpus, memory)],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        pass_fds=self.files)
+        self.console = self._connect("console")
+
+    def _command(self, image, nics, cpus, memory):
         kernel, initramfs = image
         command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display",
                    "none", "-machine", "pc,memory-backend=memory", "-accel", "tcg,thread=multi", "-cpu", "max",
@@ -37,10 +46,7 @@ class Guest:
             command[command.index("pc,memory-backend=memory")] += ",graphics=off"
         for number, nic in enumerate(nics):
             command += self._nic(number, dict(nic))
-        self.log = open(directory / f"{name}.qemu.log", "w", encoding="utf-8")
-        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log,
-                                        stderr=self.log)
-        self.console = self._connect("console")
+        return command
 
     def _path(self, what):
         return self.directory / f"{self.name}.{what}"

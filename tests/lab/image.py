@@ -10,6 +10,10 @@ import subprocess
 MODULES = ["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover",
            "net_failover", "virtio_net", "llc", "stp", "garp", "mrp", "8021q"]
 PROGRAMS = ["iperf3", "ethtool", "ip", "ss", "tracepath", "dhcpcd"]
+# Of a guest in which sluiced runs, and drives PCI devices by itself.
+NODE_MODULES = ["llc", "stp", "garp", "mrp", "8021q", "uio", "uio_pci_generic", "irqbypass", "vfio", "vfio_iommu_type1",
+                "vfio_virqfd", "vfio-pci-core", "vfio-pci"]
+NODE_PROGRAMS = ["ip"]
 HERE = pathlib.Path(__file__).resolve().parent
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -86,33 +90,39 @@ def _put(root, source, target=None):
     shutil.copy(source, to)
 
 
-def build(directory):
+def build_node(directory, programs):
+    """With programs of the build's own, by their paths."""
+    return build(directory, "node", NODE_MODULES, NODE_PROGRAMS + list(programs))
+
+
+def build(directory, name="guest", modules=tuple(MODULES), programs=tuple(PROGRAMS)):
     """Kernel and initramfs."""
     directory.mkdir(parents=True, exist_ok=True)
     kernel = _download(directory, _kernel_package())
     busybox = _download(directory, "busybox-static")
-    root = directory / "root"
+    root = directory / name
     shutil.rmtree(root, ignore_errors=True)
-    for name in ("bin", "proc", "sys", "dev", "etc", "modules"):
-        (root / name).mkdir(parents=True)
+    for folder in ("bin", "proc", "sys", "dev", "etc", "modules"):
+        (root / folder).mkdir(parents=True)
     _put(root, busybox / "bin/busybox", "bin/busybox")
-    for name in PROGRAMS:
-        program = shutil.which(name)
-        assert program, f"{name} is missing: scripts/install-packages lab"
-        for file in [os.path.realpath(program), *_libraries(program)]:
-            _put(root, file, f"/usr/bin/{name}" if file == os.path.realpath(program) else file)
+    for wanted in programs:
+        program = shutil.which(wanted)
+        assert program, f"{wanted} is missing: scripts/install-packages lab"
+        _put(root, os.path.realpath(program), f"/usr/bin/{os.path.basename(wanted)}")
+        for file in _libraries(program):
+            _put(root, file)
     lines = []
-    for name in MODULES:
+    for module in modules:
         # What is no file is built into the kernel.
-        for file in kernel.glob(f"lib/modules/*/kernel/**/{name}.ko"):
-            _put(root, file, f"modules/{name}.ko")
-            lines.append(f"insmod /modules/{name}.ko")
-    for name, text in (("init", INIT.replace("{modules}", "\n".join(lines))), ("agent", AGENT),
+        for file in kernel.glob(f"lib/modules/*/kernel/**/{module}.ko"):
+            _put(root, file, f"modules/{module}.ko")
+            lines.append(f"insmod /modules/{module}.ko")
+    for path, text in (("init", INIT.replace("{modules}", "\n".join(lines))), ("agent", AGENT),
                        ("etc/udhcpc", UDHCPC), ("etc/passwd", PASSWD), ("etc/dhcpcd.conf", "duid\n")):
-        (root / name).write_text(text, encoding="utf-8")
-        (root / name).chmod(0o755)
+        (root / path).write_text(text, encoding="utf-8")
+        (root / path).chmod(0o755)
     files = _run("find", ".", "-mindepth", "1", cwd=root)
-    initramfs = directory / "initramfs"
+    initramfs = directory / f"{name}.initramfs"
     with open(initramfs, "wb") as output:
         subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], input=files.encode(), stdout=output, cwd=root, check=True)
     [image] = kernel.glob("boot/vmlinuz-*")
