@@ -12,16 +12,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <rte_bus_pci.h>
 #include <rte_dev.h>
-#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_interrupts.h>
 #include <rte_net.h>
-#include <rte_pci.h>
 
-#include "port/bus_error.h"
+#include "port/dpdk_device.h"
 #include "port/driver.h"
 #include "port/offload.h"
 #include "port/pci.h"
@@ -39,14 +36,10 @@ struct ethdev_queue {
 
 struct ethdev_port {
 	struct port port;
-	uint16_t id;
-	bool started;
+	struct dpdk_device device;
 	bool chains;   // sends mbuf chains as they are
 	bool prepares; // finishes something by itself, and wants to see packets before
-	struct rte_device *device;
 	const struct port_environment *environment;
-	char device_name[256]; // as its bus calls it
-	uint64_t pci_identity; // 0: it is none, or not watched
 	bool watched; // the following are registered: link, removal; removal seen by its bus
 	struct ethdev_queue queues[PORT_QUEUES_MAX];
 };
@@ -60,9 +53,9 @@ static uint16_t ethdev_receive(struct port *base, uint16_t index, struct rte_mbu
 	if (unlikely(queue->stashed && count)) {
 		packets[0] = queue->stash;
 		queue->stashed = 0;
-		return 1 + rte_eth_rx_burst(port->id, index, packets + 1, count - 1);
+		return 1 + rte_eth_rx_burst(port->device.id, index, packets + 1, count - 1);
 	}
-	return rte_eth_rx_burst(port->id, index, packets, count);
+	return rte_eth_rx_burst(port->device.id, index, packets, count);
 }
 
 // For drivers that take no chains: sends one by one what must be made linear first.
@@ -77,7 +70,7 @@ static uint16_t linear_send(struct ethdev_port *port, uint16_t index, struct rte
 			port_count_send_error(&port->port, 1);
 			continue;
 		}
-		if (rte_eth_tx_burst(port->id, index, packets + taken, 1) == 0)
+		if (rte_eth_tx_burst(port->device.id, index, packets + taken, 1) == 0)
 			break;
 	}
 	return taken;
@@ -105,7 +98,7 @@ static uint16_t unfinished_prepare(struct ethdev_port *port, uint16_t index,
 		if (flags & PACKET_UNFINISHED)
 			rte_net_intel_cksum_prepare(packets[i]);
 	}
-	return rte_eth_tx_prepare(port->id, index, packets, count);
+	return rte_eth_tx_prepare(port->device.id, index, packets, count);
 }
 
 static uint16_t ethdev_send(struct port *base, uint16_t index, struct rte_mbuf **packets,
@@ -128,7 +121,7 @@ static uint16_t ethdev_send(struct port *base, uint16_t index, struct rte_mbuf *
 		for (i = 0; i < count; i++)
 			if (unlikely(packets[i]->nb_segs > 1))
 				return linear_send(port, index, packets, count);
-	return rte_eth_tx_burst(port->id, index, packets, count);
+	return rte_eth_tx_burst(port->device.id, index, packets, count);
 }
 
 static void ethdev_disarm(struct port *base, uint16_t index)
@@ -140,7 +133,7 @@ static void ethdev_disarm(struct port *base, uint16_t index)
 	if (!queue->armed)
 		return;
 	queue->armed = false;
-	rte_eth_dev_rx_intr_disable(port->id, index);
+	rte_eth_dev_rx_intr_disable(port->device.id, index);
 	// Reads the descriptor in it as its kind needs: some are eventfds, some are the device
 	// itself.
 	rte_epoll_wait(queue->epoll_fd, &event, 1, 0);
@@ -153,11 +146,11 @@ static bool ethdev_arm(struct port *base, uint16_t index, int *fd)
 
 	*fd = -1;
 	if (queue->stashed || queue->epoll_fd < 0 ||
-	    rte_eth_dev_rx_intr_enable(port->id, index) < 0)
+	    rte_eth_dev_rx_intr_enable(port->device.id, index) < 0)
 		return false;
 	queue->armed = true;
 	// What came before the interrupt was on. Not every driver can count, but each can receive.
-	queue->stashed = rte_eth_rx_burst(port->id, index, &queue->stash, 1);
+	queue->stashed = rte_eth_rx_burst(port->device.id, index, &queue->stash, 1);
 	if (queue->stashed) {
 		ethdev_disarm(base, index);
 		return false;
@@ -170,7 +163,7 @@ static bool ethdev_up(const struct port *base)
 {
 	struct rte_eth_link link = {0};
 
-	return rte_eth_link_get_nowait(((const struct ethdev_port *)base)->id, &link) == 0 &&
+	return rte_eth_link_get_nowait(((const struct ethdev_port *)base)->device.id, &link) == 0 &&
 	       link.link_status == RTE_ETH_LINK_UP;
 }
 
@@ -198,18 +191,18 @@ static void on_removal(const char *name, enum rte_dev_event_type event, void *co
 static void ethdev_watch(struct ethdev_port *port)
 {
 	port->watched = true;
-	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_LSC, on_event, port);
-	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, on_event, port);
-	rte_dev_event_callback_register(port->device_name, on_removal, port);
+	rte_eth_dev_callback_register(port->device.id, RTE_ETH_EVENT_INTR_LSC, on_event, port);
+	rte_eth_dev_callback_register(port->device.id, RTE_ETH_EVENT_INTR_RMV, on_event, port);
+	rte_dev_event_callback_register(port->device.name, on_removal, port);
 }
 
 static void ethdev_unwatch(struct ethdev_port *port)
 {
 	if (!port->watched)
 		return;
-	rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_LSC, on_event, port);
-	rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, on_event, port);
-	rte_dev_event_callback_unregister(port->device_name, on_removal, port);
+	rte_eth_dev_callback_unregister(port->device.id, RTE_ETH_EVENT_INTR_LSC, on_event, port);
+	rte_eth_dev_callback_unregister(port->device.id, RTE_ETH_EVENT_INTR_RMV, on_event, port);
+	rte_dev_event_callback_unregister(port->device.name, on_removal, port);
 }
 
 // Where a kernel's interface is behind it, it goes with that. A PCI device that is torn out may not
@@ -221,7 +214,7 @@ static void ethdev_check(struct port *base)
 
 	if (base->interface_index && !if_indextoname(base->interface_index, name))
 		port_set_gone(base);
-	if (port->pci_identity && pci_identity(port->device_name) != port->pci_identity)
+	if (dpdk_device_is_torn_out(&port->device))
 		port_set_gone(base);
 }
 
@@ -236,15 +229,13 @@ static void ethdev_close(struct port *base)
 		if (port->queues[i].stashed)
 			rte_pktmbuf_free(port->queues[i].stash);
 		if (port->queues[i].epoll_fd >= 0) {
-			rte_eth_dev_rx_intr_ctl_q(port->id, (uint16_t)i, port->queues[i].epoll_fd,
-						  RTE_INTR_EVENT_DEL, NULL);
+			rte_eth_dev_rx_intr_ctl_q(port->device.id, (uint16_t)i,
+						  port->queues[i].epoll_fd, RTE_INTR_EVENT_DEL,
+						  NULL);
 			close(port->queues[i].epoll_fd);
 		}
 	}
-	if (port->started)
-		rte_eth_dev_stop(port->id);
-	rte_eth_dev_close(port->id);
-	rte_dev_remove(port->device);
+	dpdk_device_close(&port->device);
 	free(port);
 }
 
@@ -266,51 +257,6 @@ static int failed(struct error *err, const struct port_device *device, const cha
 	return error_errno(err, "%s: %s", device->name, what);
 }
 
-// As its bus calls it. True: it is a PCI device.
-static bool device_name(const struct port_device *device, char name[256])
-{
-	struct rte_pci_addr address;
-
-	memcpy(name, device->name, strcspn(device->name, ","));
-	name[strcspn(device->name, ",")] = 0;
-	if (rte_pci_addr_parse(name, &address) < 0)
-		return false;
-	rte_pci_device_name(&address, name, 256);
-	return true;
-}
-
-// Brings the device into DPDK and finds its port.
-static int device_probe(const struct port_device *device, uint16_t *id, struct error *err)
-{
-	struct rte_eth_dev_info information;
-	char name[256];
-	int result;
-
-	if (!device_name(device, name) && device->kind == PORT_DEVICE_PCI)
-		return error_set(err, "%s: is not a PCI address", device->name);
-	if (device->kind == PORT_DEVICE_PCI && !rte_eal_has_pci())
-		return error_set(err, "%s: PCI is switched off", device->name);
-	if (rte_eth_dev_get_port_by_name(name, id) == 0)
-		return error_set(err, "%s: the device is in use already", device->name);
-	if (device->kind == PORT_DEVICE_PCI && pci_check(name, err) < 0)
-		return -1;
-	result = rte_dev_probe(device->name);
-	if (result == -EFAULT)
-		return error_set(err, "%s: DPDK has no such device or driver", device->name);
-	if (result < 0 && device->kind == PORT_DEVICE_PCI)
-		return error_set(err, "%s: DPDK has no driver for it, or that can't open it",
-				 device->name);
-	if (result < 0)
-		return error_set(err, "%s: DPDK's driver cannot open it", device->name);
-	RTE_ETH_FOREACH_DEV(*id)
-	{
-		if (rte_eth_dev_info_get(*id, &information) == 0 &&
-		    strcmp(rte_dev_name(information.device), name) == 0)
-			return 0;
-	}
-	return error_set(err, "%s: the device has no Ethernet port", device->name);
-}
-
 static int queues_setup(struct ethdev_port *port, const struct port_device *device,
 			const struct rte_eth_dev_info *information,
 			const struct rte_eth_conf *configuration,
@@ -321,20 +267,21 @@ static int queues_setup(struct ethdev_port *port, const struct port_device *devi
 	uint16_t receive_size = DESCRIPTORS, transmit_size = DESCRIPTORS, i;
 	int result;
 
-	result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &receive_size, &transmit_size);
+	result = rte_eth_dev_adjust_nb_rx_tx_desc(port->device.id, &receive_size, &transmit_size);
 	if (result < 0 && result != -ENOTSUP)
 		return failed(err, device, "descriptors", result);
 	receive.offloads = configuration->rxmode.offloads;
 	transmit.offloads = configuration->txmode.offloads;
 	for (i = 0; i < port->port.queues; i++) {
-		result = rte_eth_rx_queue_setup(port->id, i, receive_size,
-						(unsigned int)rte_eth_dev_socket_id(port->id),
-						&receive, environment->pool);
+		result =
+			rte_eth_rx_queue_setup(port->device.id, i, receive_size,
+					       (unsigned int)rte_eth_dev_socket_id(port->device.id),
+					       &receive, environment->pool);
 		if (result < 0)
 			return failed(err, device, "receive queue", result);
-		result = rte_eth_tx_queue_setup(port->id, i, transmit_size,
-						(unsigned int)rte_eth_dev_socket_id(port->id),
-						&transmit);
+		result = rte_eth_tx_queue_setup(
+			port->device.id, i, transmit_size,
+			(unsigned int)rte_eth_dev_socket_id(port->device.id), &transmit);
 		if (result < 0)
 			return failed(err, device, "transmit queue", result);
 	}
@@ -378,15 +325,14 @@ static int device_start(struct ethdev_port *port, const struct port_device *devi
 	uint32_t room;
 	int result;
 
-	result = rte_eth_dev_info_get(port->id, &information);
+	result = rte_eth_dev_info_get(port->device.id, &information);
 	if (result < 0)
 		return failed(err, device, "information", result);
-	port->device = information.device;
 	port->port.interface_index = information.if_index;
 	if (interrupts && information.dev_flags) {
 		// Where packets have the only interrupt the link is looked at.
 		configuration.intr_conf.lsc = *information.dev_flags & RTE_ETH_DEV_INTR_LSC &&
-					      !pci_has_one_interrupt(rte_dev_name(port->device));
+					      !pci_has_one_interrupt(port->device.name);
 		configuration.intr_conf.rmv = !!(*information.dev_flags & RTE_ETH_DEV_INTR_RMV);
 	}
 	port->port.queues = RTE_MIN(device->queues, information.max_rx_queues);
@@ -411,16 +357,16 @@ static int device_start(struct ethdev_port *port, const struct port_device *devi
 		if (configuration.rx_adv_conf.rss_conf.rss_hf == 0)
 			configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
 	}
-	result = rte_eth_dev_configure(port->id, port->port.queues, port->port.queues,
+	result = rte_eth_dev_configure(port->device.id, port->port.queues, port->port.queues,
 				       &configuration);
 	if (result < 0)
 		return failed(err, device, "configuration", result);
 	if (queues_setup(port, device, &information, &configuration, environment, err) < 0)
 		return -1;
-	result = rte_eth_dev_start(port->id);
+	result = rte_eth_dev_start(port->device.id);
 	if (result < 0)
 		return failed(err, device, "start", result);
-	port->started = true;
+	port->device.started = true;
 	return 0;
 }
 
@@ -434,10 +380,10 @@ static void interrupts_setup(struct ethdev_port *port)
 		queue = &port->queues[i];
 		queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (queue->epoll_fd >= 0 &&
-		    rte_eth_dev_rx_intr_ctl_q(port->id, i, queue->epoll_fd, RTE_INTR_EVENT_ADD,
-					      NULL) == 0 &&
-		    rte_eth_dev_rx_intr_enable(port->id, i) == 0) {
-			rte_eth_dev_rx_intr_disable(port->id, i);
+		    rte_eth_dev_rx_intr_ctl_q(port->device.id, i, queue->epoll_fd,
+					      RTE_INTR_EVENT_ADD, NULL) == 0 &&
+		    rte_eth_dev_rx_intr_enable(port->device.id, i) == 0) {
+			rte_eth_dev_rx_intr_disable(port->device.id, i);
 			continue;
 		}
 		if (queue->epoll_fd >= 0)
@@ -451,29 +397,23 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 		     const struct port_environment *environment, struct port **result,
 		     struct error *err)
 {
-	struct rte_eth_dev_info information;
+	struct dpdk_device opened;
 	struct rte_ether_addr mac;
 	struct ethdev_port *port;
 	struct error ignored;
-	uint16_t id;
 	int i;
 
-	if (device_probe(device, &id, err) < 0)
+	if (dpdk_device_open(device, &opened, err) < 0)
 		return -1;
 	port = calloc(1, sizeof(*port));
 	if (!port) {
 		error_errno(err, "%s", device->name);
-		if (rte_eth_dev_info_get(id, &information) == 0)
-			rte_dev_remove(information.device);
+		dpdk_device_close(&opened);
 		return -1;
 	}
 	port_init(&port->port, &ethdev_driver, name, device->queues);
-	port->id = id;
+	port->device = opened;
 	port->environment = environment;
-	if (device_name(device, port->device_name)) {
-		port->pci_identity = pci_identity(port->device_name);
-		bus_error_guard();
-	}
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->queues[i].epoll_fd = -1;
 	// Drivers without receive interrupts ignore the wish or refuse it.
@@ -487,12 +427,12 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 	// A device that sends in another one's place.
 	memcpy(mac.addr_bytes, device->mac.bytes, sizeof(mac));
 	if (device->uplink && !rte_is_zero_ether_addr(&mac))
-		rte_eth_dev_default_mac_addr_set(id, &mac);
-	if (rte_eth_macaddr_get(id, &mac) == 0)
+		rte_eth_dev_default_mac_addr_set(opened.id, &mac);
+	if (rte_eth_macaddr_get(opened.id, &mac) == 0)
 		memcpy(port->port.mac.bytes, mac.addr_bytes, sizeof(port->port.mac));
 	// A port receives for MAC addresses that are not the device's. Drivers that can't filter
 	// can't be told.
-	rte_eth_promiscuous_enable(id);
+	rte_eth_promiscuous_enable(opened.id);
 	*result = &port->port;
 	return 0;
 fail:

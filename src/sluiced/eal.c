@@ -11,6 +11,7 @@
 #include <rte_eal.h>
 #include <rte_log.h>
 
+#include "port/dpdk_device.h"
 #include "sluiced/iova.h"
 
 // Beyond the packet buffers: rings, ports, the drivers' own.
@@ -95,5 +96,7 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 
 void eal_close(void)
 {
-	rte_eal_cleanup();
+	// What a driver still uses the kernel frees with the process.
+	if (dpdk_devices_are_closed())
+		rte_eal_cleanup();
 }

@@ -1,6 +1,7 @@
 """PCI cards are pulled and put back under sluiced, which runs in a guest: both its uplinks and the workload's port are
 cards that it drives by itself. The workload and the other node are outside, and their connections go on."""
 
+import contextlib
 import json
 
 import pytest
@@ -25,8 +26,8 @@ def put(lab, slot, model):
     lab.guest.bind(slot)
 
 
-@pytest.fixture(scope="module")
-def lab(make_lab, node_image):
+@contextlib.contextmanager
+def server(make_lab, image, **options):
     """Node b with a workload as ever; node a is the guest, with two cables to the switch and one to its workload."""
     lab = make_lab(nodes=("b",), underlay="v4")
     netns.ip(lab.switch, "link add br0 type bridge mcast_snooping 0", "link set br0 up", "link set to-b master br0")
@@ -37,7 +38,7 @@ def lab(make_lab, node_image):
     cables = [tap(lab.switch, "up0-a"), tap(lab.switch, "up1-a"), tap(one.netns, one.interface)]
     netns.ip(lab.switch, "link set up0-a master br0", "link set up1-a master br0")
     netns.ip(one.netns, f"link set {one.interface} address {one.mac} mtu 1450")
-    lab.guest = NodeGuest("server", lab.directory, node_image, cables)
+    lab.guest = NodeGuest("server", lab.directory, image, cables, **options)
     try:
         lab.guest.boot()
         for slot in range(3):
@@ -48,6 +49,12 @@ def lab(make_lab, node_image):
         lab.nodes.pop("a").stop()
     finally:
         lab.guest.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab, node_image):
+    with server(make_lab, node_image) as lab:
+        yield lab
 
 
 def in_use(lab, model):
