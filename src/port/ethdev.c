@@ -316,6 +316,24 @@ static uint64_t offloads_choose(struct ethdev_port *port, uint64_t capabilities)
 	return used;
 }
 
+// By UIO there is one for all; and this driver, for cards with MSI-X, sets up none for packets,
+// though it says so, and has that of the link once.
+static bool interrupts_come(const struct ethdev_port *port)
+{
+	struct rte_eth_dev_info information;
+
+	return !pci_has_one_interrupt(port->device.name) &&
+	       rte_eth_dev_info_get(port->device.id, &information) == 0 &&
+	       strcmp(information.driver_name, "net_e1000_em") != 0;
+}
+
+// While packets interrupt this driver hears of no change, and would give what it heard last for an
+// answer. The link is looked at then.
+static bool link_is_told(const char *driver)
+{
+	return strcmp(driver, "net_vmxnet3") != 0;
+}
+
 static int device_start(struct ethdev_port *port, const struct port_device *device,
 			const struct port_environment *environment, bool interrupts,
 			struct error *err)
@@ -330,9 +348,8 @@ static int device_start(struct ethdev_port *port, const struct port_device *devi
 		return failed(err, device, "information", result);
 	port->port.interface_index = information.if_index;
 	if (interrupts && information.dev_flags) {
-		// Where packets have the only interrupt the link is looked at.
 		configuration.intr_conf.lsc = *information.dev_flags & RTE_ETH_DEV_INTR_LSC &&
-					      !pci_has_one_interrupt(port->device.name);
+					      link_is_told(information.driver_name);
 		configuration.intr_conf.rmv = !!(*information.dev_flags & RTE_ETH_DEV_INTR_RMV);
 	}
 	port->port.queues = RTE_MIN(device->queues, information.max_rx_queues);
@@ -417,7 +434,7 @@ int ethdev_port_open(const char *name, const struct port_device *device,
 	for (i = 0; i < PORT_QUEUES_MAX; i++)
 		port->queues[i].epoll_fd = -1;
 	// Drivers without receive interrupts ignore the wish or refuse it.
-	if (device_start(port, device, environment, true, &ignored) == 0)
+	if (interrupts_come(port) && device_start(port, device, environment, true, &ignored) == 0)
 		interrupts_setup(port);
 	else if (device_start(port, device, environment, false, err) == 0)
 		port->port.needs_polling = true;

@@ -14,5 +14,5 @@ uint64_t pci_identity(const char *address);
 // Fails where there is none, or it is bound to no driver of the kernel's by which DPDK can have it.
 int pci_check(const char *address, struct error *err);
 
-// It can interrupt for one reason alone: by UIO.
+// By UIO: one line, which the kernel switches off for good when it is raised and nobody owns up.
 bool pci_has_one_interrupt(const char *address);

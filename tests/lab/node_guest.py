@@ -79,6 +79,9 @@ class NodeGuest(Guest):
         self.monitor("device_del", id=f"card{slot}")
         eventually(lambda: not self.plugged(slot), what="the guest keeps the card")
 
+    def link(self, slot, up):
+        self.monitor("set_link", name=f"card{slot}", up=up)
+
     def plugged(self, slot):
         return any(one["name"] == f"card{slot}" for one in self.monitor("qom-list", path="/machine/peripheral"))
 
@@ -108,6 +111,12 @@ class GuestNode:
             self.guest.run(f"kill {self.process}; while kill -0 {self.process} 2> /dev/null; do usleep 10000; done")
             self.process = None
             assert not SANITIZER.search(self.text()), self.text()
+
+    def upgrade(self):
+        self.process = self.json("upgrade")["pid"]
+
+    def kill(self):
+        self.guest.run(f"kill -KILL {self.process}; while kill -0 {self.process} 2> /dev/null; do usleep 10000; done")
 
     def text(self):
         return self.guest.run(f"cat {LOG}")

@@ -3,6 +3,7 @@ cards that it drives by itself. The workload and the other node are outside, and
 
 import contextlib
 import json
+import re
 
 import pytest
 
@@ -118,4 +119,38 @@ def test_port_s_card_is_pulled_and_returns(lab, model):
         eventually(lambda: state() != "up")
         put(lab, PORT, model)
         eventually(lambda: state() == "up")
+        stream.progress()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_link_goes_and_returns(lab, model):
+    in_use(lab, model)
+    with Stream(lab, "two", "one") as stream:
+        lab.guest.link(FIRST, False)
+        carries(lab, ADDRESS[SECOND])
+        assert states(lab)[ADDRESS[FIRST]] == "down"
+        stream.progress()
+        lab.guest.link(FIRST, True)
+        carries(lab, ADDRESS[FIRST])
+        stream.progress()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_packets_wake_an_idle_worker(lab, model):
+    """Or it looks for them often; each second it looks in any case, so most would take longer than this."""
+    in_use(lab, model)
+    process = lab["two"].popen("ping", "-n", "-c", "9", "-i", "0.3", lab["one"].address["v4"])
+    times = sorted(float(one) for one in re.findall(r"time=(\S+) ms", process.communicate(timeout=60)[0]))
+    assert len(times) == 9 and times[4] < 400, times
+
+
+def test_another_process_has_the_cards(lab):
+    """One process at a time can: there is a gap, and connections are continued after it."""
+    node = lab.nodes["a"]
+    with Stream(lab, "one", "two") as stream:
+        node.upgrade()
+        stream.progress()
+        assert states(lab) == {ADDRESS[FIRST]: "carries", ADDRESS[SECOND]: "standby"}
+        node.kill()
+        node.start()
         stream.progress()

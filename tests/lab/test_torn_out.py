@@ -26,9 +26,21 @@ def test_card_is_torn_out_and_returns(lab, model):
         stream.progress()
 
 
-def test_driver_waits_for_what_has_gone(lab):
-    """For the better part of a minute in all. Nobody waits for the driver, and the daemon can end meanwhile."""
+def test_link_is_looked_at(lab):
+    """There is no interrupt for it."""
     in_use(lab, "e1000e")
+    with Stream(lab, "one", "two") as stream:
+        lab.guest.link(FIRST, False)
+        carries(lab, ADDRESS[SECOND])
+        stream.progress()
+        lab.guest.link(FIRST, True)
+        carries(lab, ADDRESS[FIRST])
+        stream.progress()
+
+
+def test_driver_waits_for_what_has_gone(lab):
+    """For the better part of a minute in all, with the card of the last test. Nobody waits for the driver, and the daemon
+    can end meanwhile."""
     with Stream(lab, "one", "two") as stream:
         lab.guest.pull(FIRST)
         carries(lab, ADDRESS[SECOND])
