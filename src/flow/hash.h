@@ -2,7 +2,8 @@
 // can't compute it can't aim at one bucket. The part that names the shard is the same for both
 // directions of a connection, so that one worker owns both: each end has a share in it, and the
 // exclusive or of the two is the shard. So an end may be translated to one with the same share, and
-// whatever is at the other end, the owner stays.
+// whatever is at the other end, the owner stays. Where an end can't be chosen, the difference is in
+// the key's flags.
 
 #pragma once
 
@@ -56,6 +57,7 @@ static inline struct flow_hash flow_hash(const struct flow_hash_secret *secret,
 	return (struct flow_hash){
 		.bucket = (uint32_t)mixed,
 		.signature = (uint16_t)(mixed >> 8),
-		.shard = (uint16_t)((source * s[5] ^ destination * s[5]) >> 58),
+		.shard = (uint16_t)((source * s[5] ^ destination * s[5]) >> 58) ^
+			 key->flags >> FLOW_KEY_SHIFT_BITS,
 	};
 }

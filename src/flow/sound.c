@@ -37,7 +37,7 @@ static bool state_is_sound(const struct flow *flow)
 
 static bool key_is_sound(const struct flow_key *key, uint8_t flags)
 {
-	return key->network && key->flags == flags &&
+	return key->network && (key->flags & ~FLOW_KEY_SHIFT) == flags &&
 	       ip_is_v4(&key->source) == ip_is_v4(&key->destination);
 }
 

@@ -196,6 +196,7 @@ struct tables {
 
 	// There are objects by which connections are translated.
 	bool translates;
+	bool floating; // this node has FloatingIps
 
 	struct lookup by_mac;	       // (network, MAC) to endpoint
 	struct lookup by_address;      // (domain, address) to endpoint or shared address

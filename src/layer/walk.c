@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "layer/external/external.h"
+#include "layer/nat/nat.h"
 
 void walk_say_text(struct walk *walk, const char *format, ...)
 {
@@ -120,13 +121,21 @@ uint16_t walk_reply_network(const struct walk *walk)
 								   : walk->destination->network;
 }
 
+struct flow_key walk_reply_key(const struct walk *walk)
+{
+	struct flow_key key = flow_key_reverse(&walk->leaving, walk_reply_network(walk));
+
+	if (walk->tables->floating)
+		nat_key_shift(walk->tables, &key);
+	return key;
+}
+
 void walk_predict_reply(const struct walk *walk, struct flow_direction *reply)
 {
 	const struct endpoint *to = walk->destination;
 	bool routed = walk->action.flags & FLOW_ACTION_ROUTE, remote = to->peer != 0;
-	uint16_t network = walk_reply_network(walk);
 	struct packet packet = {
-		.key = flow_key_reverse(&walk->leaving, network),
+		.key = walk_reply_key(walk),
 		.source = walk->leaving.destination,
 		.destination = walk->leaving.source,
 		.source_mac = to->mac,

@@ -153,6 +153,8 @@ enum verdict walk_run_receiver(struct walk *walk, uint32_t receiver);
 
 // The number of the network in which replies to a finished walk's packet are received.
 uint16_t walk_reply_network(const struct walk *walk);
+// And their key.
+struct flow_key walk_reply_key(const struct walk *walk);
 
 // From a finished walk that was allowed: the direction of replies as it is to be expected. Its
 // generation is 0 where the layers would not forward such a reply.

@@ -14,6 +14,10 @@
 
 // No reply can belong to it: ICMP messages that are neither query nor reply.
 #define FLOW_KEY_ONE_WAY 1
+// By which the shard is another one (flow/hash.h): a FloatingIp's end outside is in that of the end
+// inside (layer/nat/key.c).
+#define FLOW_KEY_SHIFT_BITS 2
+#define FLOW_KEY_SHIFT	    (63u << FLOW_KEY_SHIFT_BITS)
 
 // Names one direction of one connection. All bytes count, there is no padding.
 struct flow_key {

@@ -75,7 +75,7 @@ static inline void burst_add(struct worker *worker, struct rte_mbuf *mbuf, const
 	struct flow_hash hash;
 
 	packet->key.network = network;
-	hash = flow_hash(&worker->flows->secret, &packet->key);
+	hash = worker_hash(worker, packet);
 	burst->buckets[place] = flow_table_bucket(worker->flows, hash);
 	burst->hashes[place] = hash;
 	burst->ingress[place] = flow_ingress_make(ingress, (const struct mac_address *)frame,

@@ -142,7 +142,7 @@ static void decide(struct worker *worker, struct rte_mbuf *mbuf, struct ingress 
 	packet.key.network = network;
 	packet.length = length;
 	packet.fragments = others;
-	slow_path(worker, mbuf, &packet, ingress, flow_hash(&worker->flows->secret, &packet.key));
+	slow_path(worker, mbuf, &packet, ingress, worker_hash(worker, &packet));
 }
 
 void fragments_again(struct worker *worker, struct rte_mbuf *mbuf)

@@ -140,7 +140,7 @@ static void part_receive(struct worker *worker, struct rte_mbuf *mbuf, uint16_t 
 	// A datagram may be too large still.
 	if (packet.ip_length > mtu)
 		packet.kind = PACKET_OVERSIZE;
-	slow_path(worker, mbuf, &packet, ingress, flow_hash(&worker->flows->secret, &packet.key));
+	slow_path(worker, mbuf, &packet, ingress, worker_hash(worker, &packet));
 }
 
 void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
@@ -155,8 +155,7 @@ void size_exceeded_at_port(struct worker *worker, struct rte_mbuf *mbuf,
 		     mbuf->pkt_len, &packet);
 	packet.key.network = oversize->key.network;
 	if (segments_shrink(mbuf, &packet, mtu)) {
-		slow_path(worker, mbuf, &packet, ingress,
-			  flow_hash(&worker->flows->secret, &packet.key));
+		slow_path(worker, mbuf, &packet, ingress, worker_hash(worker, &packet));
 		return;
 	}
 	count = cut(worker, mbuf, &packet, mtu, parts);

@@ -250,16 +250,16 @@ bool translation_fit(const struct worker *worker, struct walk *walk, struct flow
 		return true;
 	// What was recalled leaves this out.
 	walk->destination = &worker->tables->endpoints[walk->action.destination];
-	reply = flow_key_reverse(&walk->leaving, walk_reply_network(walk));
+	reply = walk_reply_key(walk);
 	if (likely(fits(worker, &reply, owner, replaced)))
 		return true;
 	// Another one that can't be foretold from outside (RFC 6056 section 3.3).
 	for (uint32_t i = 0; has_ports(key) && i < PORTS_TRIED; i++) {
 		port = (uint16_t)(1024 + (hash.bucket + i * 40503u) % (65536 - 1024));
-		reply.destination_port = rte_cpu_to_be_16(port);
+		walk->leaving.source_port = rte_cpu_to_be_16(port);
+		reply = walk_reply_key(walk);
 		if (!fits(worker, &reply, owner, replaced))
 			continue;
-		walk->leaving.source_port = reply.destination_port;
 		walk_translate(walk);
 		return true;
 	}

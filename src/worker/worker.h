@@ -40,6 +40,7 @@
 #include <rte_ring.h>
 
 #include "base/rate_limit.h"
+#include "layer/nat/nat.h"
 #include "layer/recall.h"
 #include "layer/walk.h"
 #include "port/landing.h"
@@ -241,6 +242,14 @@ static inline void worker_drop(struct worker *worker, struct rte_mbuf *mbuf, uin
 	}
 	worker_refuse(worker, mbuf, port, reason);
 	rte_pktmbuf_free(mbuf);
+}
+
+// Of a packet that was received, whose network is known.
+static inline struct flow_hash worker_hash(const struct worker *worker, struct packet *packet)
+{
+	if (unlikely(worker->tables->floating))
+		nat_key_shift(worker->tables, &packet->key);
+	return flow_hash(&worker->flows->secret, &packet->key);
 }
 
 // The start of a walk; of a tracing worker's, with a listener.

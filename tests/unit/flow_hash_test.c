@@ -73,6 +73,29 @@ static void test_translated_end(void **state)
 	assert_in_range(found, 700, 1400);
 }
 
+// Where the difference to another end is in the key's flags, it is in that one's shard.
+static void test_shift(void **state)
+{
+	struct random random = {random_seed()};
+	struct flow_hash_secret secret = make_secret(&random);
+
+	for (unsigned int round = 0; round < 20000; round++) {
+		struct flow_key key, other;
+		uint16_t shift;
+
+		random_fill(&random, &key, sizeof(key));
+		key.flags = 0;
+		other = key;
+		random_fill(&random, &other.destination, sizeof(other.destination));
+		shift = flow_hash_share(&secret, &key.destination, key.destination_port) ^
+			flow_hash_share(&secret, &other.destination, key.destination_port);
+		other.flags = (uint8_t)(shift << FLOW_KEY_SHIFT_BITS);
+		assert_int_equal(flow_hash(&secret, &key).shard, flow_hash(&secret, &other).shard);
+		other = flow_key_reverse(&other, 7);
+		assert_int_equal(flow_hash(&secret, &key).shard, flow_hash(&secret, &other).shard);
+	}
+}
+
 // Everything in the key counts.
 static void test_every_bit(void **state)
 {
@@ -210,9 +233,8 @@ static void test_spread(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_symmetric_shard),
-		cmocka_unit_test(test_translated_end),
-		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_symmetric_shard), cmocka_unit_test(test_translated_end),
+		cmocka_unit_test(test_shift),		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_spread),
 	};
 

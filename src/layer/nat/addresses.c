@@ -135,6 +135,14 @@ uint32_t nat_mappings_number(const struct nat_mappings *mappings, uint16_t netwo
 	return 0;
 }
 
+uint8_t nat_mappings_shift(const struct nat_mappings *mappings, const struct ip_address *external,
+			   const struct ip_address *internal, uint16_t port)
+{
+	uint16_t shift = nat_share(mappings, external, port) ^ nat_share(mappings, internal, port);
+
+	return (uint8_t)(shift << FLOW_KEY_SHIFT_BITS);
+}
+
 uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
 			      const struct ip_address *address, uint32_t block)
 {

@@ -95,6 +95,7 @@ static int compile_floating(struct compile *compile, const Sluice__V1__FloatingI
 	entry->network = outside->number;
 	entry->domain = inside->domain;
 	compile_helpers(object->helpers, object->n_helpers, &entry->helpers);
+	compile->tables->floating = nat->mappings != NULL;
 	host.address = entry->external;
 	nat->floating_count++;
 	if (!lookup_add(&nat->floating_by_external,

@@ -104,6 +104,11 @@ void nat_mappings_close(struct nat_mappings *mappings);
 struct nat_expectations *nat_mappings_expectations(const struct nat_mappings *mappings);
 const struct flow_table *nat_mappings_flows(const struct nat_mappings *mappings);
 
+// What a key with the external end has in its flags to be in the shard of the inside one
+// (FLOW_KEY_SHIFT). `port` of both, in network byte order.
+uint8_t nat_mappings_shift(const struct nat_mappings *mappings, const struct ip_address *external,
+			   const struct ip_address *internal, uint16_t port);
+
 // The number of an external address in a network, made if need be, and its blocks; 0: no room.
 // Between begin and settle or abandon those are marked that objects name; others are forgotten when
 // their last mapping is. Control thread.

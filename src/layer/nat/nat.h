@@ -12,6 +12,10 @@ extern const struct layer nat_destination_layer;
 // turns back (hairpinning).
 extern const struct layer nat_source_layer;
 
+// Of a packet that was received, or will be, before its key is hashed: where this node has
+// FloatingIps (tables->floating).
+void nat_key_shift(const struct tables *tables, struct flow_key *key);
+
 // The connection that a finished walk has allowed uses a mapping, which it takes. False: it is gone
 // meanwhile.
 bool nat_connection_begins(const struct walk *walk, uint32_t now);
