@@ -305,6 +305,11 @@ static void nats_write(FILE *file, const Sluice__V1__StatsResponse *stats)
 	nat_number(file, stats, "sluice_nat_refused_packets_total", "counter",
 		   "First packets that were dropped for want of an external port.",
 		   offsetof(Sluice__V1__NatPoolStatus, refused));
+	family(file, "sluice_nat_untranslated_messages_total", "counter",
+	       "Messages of FTP and SIP that a helper let pass as they were: they came in pieces, "
+	       "or were longer than 4 KiB.");
+	sample(file, "sluice_nat_untranslated_messages_total", NULL, NULL, NULL, NULL);
+	count(file, stats->untranslated_messages);
 }
 
 // A number of each policy and direction; `offset` is its place in QosCounts.

@@ -334,6 +334,7 @@ static bool collect(const struct control *control, bool with_ports,
 	}
 	response->revision = control->revision;
 	response->address_conflicts = control_conflict_count(control);
+	response->untranslated_messages = engine_untranslated(control->engine);
 	response->process = process_stats_collect();
 	response->audit = audit_stats(control);
 	response->store = control_store_stats(control);

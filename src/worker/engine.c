@@ -542,6 +542,15 @@ const struct walk_counts *engine_layer_counts(const struct engine *engine, uint3
 	return &engine->workers[index]->layer_counts;
 }
 
+uint64_t engine_untranslated(const struct engine *engine)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < engine->options.worker_count; i++)
+		sum += helper_untranslated(engine->workers[i]);
+	return sum;
+}
+
 struct conflicts *engine_conflicts(const struct engine *engine, uint32_t index)
 {
 	return &engine->workers[index]->conflicts;

@@ -112,6 +112,7 @@ uint64_t engine_worker_turns(const struct engine *engine, uint32_t worker);
 // What the worker's layers have decided since the start; it goes on counting.
 struct walk_counts;
 const struct walk_counts *engine_layer_counts(const struct engine *engine, uint32_t worker);
+uint64_t engine_untranslated(const struct engine *engine);
 struct conflicts *engine_conflicts(const struct engine *engine, uint32_t worker);
 
 struct engine_frame {

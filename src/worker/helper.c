@@ -32,7 +32,22 @@ struct helper {
 	struct payload_edits edits;
 	struct sip_message message;
 	uint8_t buffer[PAYLOAD_MAX];
+	_Atomic uint64_t untranslated;
 };
+
+uint64_t helper_untranslated(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->helper->untranslated, memory_order_relaxed);
+}
+
+// It goes on as it is, whatever it names.
+static void count_untranslated(struct worker *worker)
+{
+	_Atomic uint64_t *count = &worker->helper->untranslated;
+
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
 
 bool helper_open(struct worker *worker)
 {
@@ -193,6 +208,9 @@ static bool tcp_apply(const struct passing *passing, struct rte_mbuf *mbuf, uint
 			  : NULL;
 	if (payload && !ftp_edit(passing, payload, place.size))
 		return false;
+	if (passing->hides_sender && place.size &&
+	    (!payload || ftp_is_cut(payload, place.size, direction == FLOW_ORIGINAL)))
+		count_untranslated(worker);
 	if (edits->count) {
 		first = &edits->edits[0];
 		last = &edits->edits[edits->count - 1];
@@ -274,10 +292,12 @@ static bool sip_apply(const struct passing *passing, struct rte_mbuf *mbuf, uint
 	const uint8_t *payload;
 
 	helper->edits.count = helper->edits.used = 0;
-	// What is none, or longer than it is looked at, passes as it is.
-	if (!payload_find(mbuf, packet->l3_offset, packet->l4_offset, &place))
-		return true;
-	payload = payload_read(mbuf, &place, helper->buffer);
+	// What is longer than it is looked at, comes in fragments, or is none, passes as it is.
+	payload = payload_find(mbuf, packet->l3_offset, packet->l4_offset, &place)
+			  ? payload_read(mbuf, &place, helper->buffer)
+			  : NULL;
+	if (!payload)
+		count_untranslated(passing->worker);
 	if (!payload || !sip_read(payload, place.size, message))
 		return true;
 	for (uint32_t i = 0; i < message->count; i++) {

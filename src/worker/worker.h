@@ -322,6 +322,8 @@ void helper_unshift(const struct worker *worker, const struct flow *flow,
 // packet. False: it can't go on.
 bool helper_apply(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		  const struct passage *passage, uint32_t limit);
+// Messages that came in pieces, or were too long to be looked at. Any thread.
+uint64_t helper_untranslated(const struct worker *worker);
 bool helper_open(struct worker *worker);
 void helper_close(struct worker *worker);
 

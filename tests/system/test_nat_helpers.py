@@ -187,6 +187,26 @@ def test_others_are_not_announced(lab, family, control):
     assert control.says(said) == said
 
 
+def untranslated(lab):
+    return int(lab.nodes["a"].stats().get("untranslatedMessages", 0))
+
+
+def test_in_pieces(lab, family, control):
+    """What comes in two segments passes as it is, and is counted."""
+    before = untranslated(lab)
+    halves = f"EPRT |{1 if family == 'v4' else 2}|{lab['client'].address[family]}".encode(), b"|7000|\r\n"
+    for half in halves:
+        control.client.sendall(half)
+        got = b""
+        while len(got) < len(half):
+            got += control.server.recv(1000)
+        assert got == half
+    assert untranslated(lab) > before
+    before = untranslated(lab)
+    control.announces(lab, 7000)
+    assert untranslated(lab) == before
+
+
 def test_numbers_go_on(lab, family, control):
     """Behind what became longer, in both directions, with the selective acknowledgements of real stacks."""
     for port in range(7000, 7005):

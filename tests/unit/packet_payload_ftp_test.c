@@ -154,13 +154,45 @@ static void test_other_family(void **state)
 	assert_false(ftp_replace(&endpoint, &address, 258, &edits));
 }
 
+static void test_cut(void **state)
+{
+	static const struct {
+		const char *text;
+		bool client, server;
+	} cases[] = {
+		{"", false, false},
+		{"EPRT |1|10.1.0.11|6446|\r\n", false, false},
+		{"EPRT |1|10.1", true, false},
+		{"NOOP\r\nport", true, false},
+		{"EPR", true, false},
+		// That may be anything still.
+		{"EP", false, false},
+		{"EPSV", false, false},
+		{"PORTAL", false, false},
+		{"NOOP", false, false},
+		{"227 Entering", false, true},
+		{"220 hello\r\n229", false, true},
+		{"2299", false, false},
+		{"226 done", false, false},
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t size = (uint32_t)strlen(cases[i].text);
+		uint8_t *text = malloc(size ? size : 1);
+
+		memcpy(text, cases[i].text, size);
+		check_case(ftp_is_cut(text, size, true) == cases[i].client, "%s\n", cases[i].text);
+		check_case(ftp_is_cut(text, size, false) == cases[i].server, "%s\n", cases[i].text);
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_client),
-		cmocka_unit_test(test_server),
-		cmocka_unit_test(test_several),
-		cmocka_unit_test(test_other_family),
+		cmocka_unit_test(test_client),	cmocka_unit_test(test_server),
+		cmocka_unit_test(test_several), cmocka_unit_test(test_other_family),
+		cmocka_unit_test(test_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,6 +136,30 @@ bool ftp_find(const uint8_t *payload, uint32_t size, uint32_t *from, bool from_c
 	return found;
 }
 
+// Enough of a command that no other one begins so.
+#define CUT_MIN 3
+
+bool ftp_is_cut(const uint8_t *payload, uint32_t size, bool from_client)
+{
+	static const char *const words[2][2] = {{"227 ", "229 "}, {"port ", "eprt "}};
+	uint32_t begin = size, known;
+	struct text line;
+
+	while (begin && payload[begin - 1] != '\n')
+		begin--;
+	known = size - begin < 5 ? size - begin : 5;
+	for (unsigned int i = 0; known >= CUT_MIN && i < 2; i++) {
+		const char *word = words[from_client][i];
+		char part[6] = {0};
+
+		memcpy(part, word, known < strlen(word) ? known : strlen(word));
+		line = text_of(payload + begin, size - begin);
+		if (text_take_word(&line, part))
+			return true;
+	}
+	return false;
+}
+
 static uint32_t put_six(char *text, const struct ip_address *address, uint16_t port)
 {
 	uint8_t bytes[6] = {0, 0, 0, 0, (uint8_t)(port >> 8), (uint8_t)port};

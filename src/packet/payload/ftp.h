@@ -27,6 +27,9 @@ struct ftp_endpoint {
 bool ftp_find(const uint8_t *payload, uint32_t size, uint32_t *from, bool from_client,
 	      struct ftp_endpoint *endpoint);
 
+// Does the payload end in the midst of a line that may name one? What follows is not known yet.
+bool ftp_is_cut(const uint8_t *payload, uint32_t size, bool from_client);
+
 // Puts another endpoint there. EPRT becomes PORT when the address is of the other family (RFC 6384
 // section 3.2). False: there is no room, or the form has none for such an address.
 bool ftp_replace(const struct ftp_endpoint *endpoint, const struct ip_address *address,
