@@ -47,8 +47,9 @@ def server(make_lab, image, **options):
         lab.nodes["a"] = one.node = GuestNode("a", lab.guest)
         lab.nodes["a"].start()
         yield lab.up()
-        lab.nodes.pop("a").stop()
+        lab.nodes["a"].stop()
     finally:
+        lab.nodes.pop("a", None)
         lab.guest.stop()
 
 
