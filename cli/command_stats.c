@@ -147,6 +147,9 @@ static int stats_run(const struct command *command, const struct invocation *inv
 		if (response->connections)
 			printf("connections: %" PRIu64 " of at most %" PRIu64 "\n",
 			       response->connections->current, response->connections->max);
+		if (response->packet_buffers)
+			printf("packet buffers: %" PRIu64 " of %" PRIu64 " in use\n",
+			       response->packet_buffers->in_use, response->packet_buffers->max);
 		process_print(response);
 	} else {
 		result_print(invocation, &response->base);

@@ -445,6 +445,14 @@ static void process_write(FILE *file, const Sluice__V1__ProcessStats *process)
 	gauge(file, "sluice_process_threads", "Threads of the process.", process->threads);
 }
 
+static void buffers_write(FILE *file, const Sluice__V1__PacketBuffers *buffers)
+{
+	gauge(file, "sluice_packet_buffers_in_use",
+	      "Packet buffers that hold packets or lie ready for a device.", buffers->in_use);
+	gauge(file, "sluice_packet_buffers_max", "Packet buffers that there are (--memory).",
+	      buffers->max);
+}
+
 static void api_write(FILE *file, const Sluice__V1__ApiStats *api)
 {
 	static const char end[] = "sluice_tls_certificate_not_after_seconds";
@@ -502,4 +510,5 @@ void metrics_write(FILE *file, const Sluice__V1__StatsResponse *stats, const cha
 	store_write(file, stats->store);
 	api_write(file, stats->api);
 	process_write(file, stats->process);
+	buffers_write(file, stats->packet_buffers);
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <rte_mempool.h>
+
 #include "control/control.h"
 #include "layer/external/external.h"
 #include "layer/load_balancer/load_balancer.h"
@@ -303,6 +305,19 @@ static Sluice__V1__ApiStats *api_entry(const struct control *control)
 	return api;
 }
 
+// NULL: no memory.
+static Sluice__V1__PacketBuffers *buffers_entry(const struct rte_mempool *pool)
+{
+	Sluice__V1__PacketBuffers *buffers = malloc(sizeof(*buffers));
+
+	if (!buffers)
+		return NULL;
+	sluice__v1__packet_buffers__init(buffers);
+	buffers->max = pool->size;
+	buffers->in_use = rte_mempool_in_use_count(pool);
+	return buffers;
+}
+
 static bool collect(const struct control *control, bool with_ports,
 		    Sluice__V1__StatsResponse *response)
 {
@@ -336,13 +351,14 @@ static bool collect(const struct control *control, bool with_ports,
 	response->address_conflicts = control_conflict_count(control);
 	response->untranslated_messages = engine_untranslated(control->engine);
 	response->process = process_stats_collect();
+	response->packet_buffers = buffers_entry(control->engine->pool);
 	response->audit = audit_stats(control);
 	response->store = control_store_stats(control);
 	response->api = api_entry(control);
 	uplink_devices_add(control, response);
-	return response->process && response->audit && response->store && response->api &&
-	       add_layers(control, response) && add_next_hops(control, response) &&
-	       nat_stats_add(control->tables, response) &&
+	return response->process && response->packet_buffers && response->audit &&
+	       response->store && response->api && add_layers(control, response) &&
+	       add_next_hops(control, response) && nat_stats_add(control->tables, response) &&
 	       qos_stats_add(control->tables, response) && add_members(control, response);
 }
 

@@ -87,6 +87,9 @@ def test_numbers_are_those_of_stats(lab):
             assert value(found, "sluice_port_dropped_packets_total", port=name, reason=reason) == int(count)
     assert value(found, "sluice_port_info", port="left", network="blue") == 1
     assert value(found, "sluice_connections") == int(stats["connections"]["current"]) > 0
+    buffers = stats["packetBuffers"]
+    assert value(found, "sluice_packet_buffers_max") == int(buffers["max"]) > int(buffers["inUse"])
+    assert value(found, "sluice_packet_buffers_in_use") is not None
     assert value(found, "sluice_connections_max") == int(stats["connections"]["max"]) == 4096
     assert value(found, "sluice_worker_connections_opened_total", worker="0") > 0
     assert value(found, "sluice_worker_dropped_packets_total", worker="0", reason="security-group-ingress") >= 1
