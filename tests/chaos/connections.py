@@ -14,6 +14,8 @@ _numbers = itertools.count(1)
 # the path was away, and the machine may be busy.
 PATIENCE = 60
 TICK, PORTION = 0.04, 8192
+# No way, or no address of its own.
+AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 REQUEST, ANSWER = 100, 3000
 
 
@@ -42,12 +44,15 @@ class Connection:
         self.ends[0] = made
         result = made.connect_ex(address(self.traffic.world, self.way, self.family))
         if result != errno.EINPROGRESS:
-            return self.fail(f"connect: {errno.errorcode.get(result, result)}")
+            return self.refused(result)
         self.loop.watch(made, WRITE, self.connected)
+
+    def refused(self, problem):
+        self.fail(f"connect: {errno.errorcode[problem]} after {time.monotonic() - self.began:.1f} s")
 
     def connected(self, _events):
         if problem := self.ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            return self.fail(f"connect: {errno.errorcode[problem]} after {time.monotonic() - self.began:.1f} s")
+            return self.refused(problem)
         self.loop.forget(self.ends[0])
         self.ends[0].send(b"%*d" % (HELLO, self.number))
 
@@ -194,13 +199,16 @@ class Short(Connection):
         self.data = [b"", b""]
         super().__init__(traffic, client, way, family)
 
-    def connected(self, events):
+    def refused(self, problem):
         """Where a node is away for some seconds a neighbour does not answer, and the kernel gives up; programs don't."""
-        if self.ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EHOSTUNREACH:
-            self.close()
-            return self.loop.after(0.5, self.open)
+        if problem not in AWAY:
+            return super().refused(problem)
+        self.close()
+        self.loop.after(0.5, lambda: self.failed or self.open())
+
+    def connected(self, events):
         super().connected(events)
-        if not self.failed:
+        if self.ends[0]:
             self.say(0, bytes(REQUEST))
             self.loop.watch(self.ends[0], READ, self.answer)
 

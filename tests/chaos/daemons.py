@@ -1,22 +1,29 @@
 """Events at daemons: killed and started again, ended, upgraded, stopped for a moment."""
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
 import signal
-import threading
 
+import netns
+import world as worlds
 from node import eventually
 
 
-def processes(node):
-    """Those of the node that are not only waiting for another one."""
-    found = []
+def all_processes(node):
+    """With the number of their threads."""
+    found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if f"unix:{node.api}" in path.read_text().split("\0") and len(list((path.parent / "task").iterdir())) > 1:
-                found.append(int(path.parent.name))
+            if f"unix:{node.api}" in path.read_text().split("\0"):
+                found[int(path.parent.name)] = len(list((path.parent / "task").iterdir()))
     return found
+
+
+def processes(node):
+    """Those of the node that are not only waiting for another one, or just begin."""
+    return [pid for pid, threads in all_processes(node).items() if threads > 1]
 
 
 def process(node):
@@ -29,9 +36,9 @@ def process(node):
 
 
 def gone(node):
-    """After all of the node's processes were killed: who waits for them ends, too."""
+    """After all of the node's processes were killed: who waits for them, or was to take their place, ends, too."""
     eventually(lambda: node.process.poll() is not None, what=f"{node.name}: who waits for it has not ended")
-    eventually(lambda: not processes(node))
+    eventually(lambda: not all_processes(node), what=f"{node.name}: a process goes on")
     node.process = None
 
 
@@ -105,22 +112,45 @@ def upgrade(run):
             run.problem(f"{node.name}: upgrade: {result.stderr.strip()}")
 
 
+def upgrade_and_kill(run):
+    """The new one, when it has hardly begun."""
+    node, pause = run.node(), run.rng.uniform(0, 0.3)
+    run.say(f"{node.name}: live upgrade, and SIGKILL {pause:.2f} s later")
+    result = node.run("upgrade")
+    if result.returncode:
+        run.problem(f"{node.name}: upgrade: {result.stderr.strip()}")
+    run.sleep(pause)
+    kill_all(node)
+    gone(node)
+    start(run, node)
+
+
+def upgrade_between_devices(run):
+    """An uplink's device goes in the midst of it, and returns."""
+    node, device, pause = run.node(), run.rng.choice(worlds.DEVICES), run.rng.uniform(0, 0.3)
+    if any((node.name, one) in run.faults for one in worlds.DEVICES):
+        return run.say(f"{node.name}: a device is away already")
+    run.say(f"{node.name}: live upgrade, and {device} loses its link {pause:.2f} s after its beginning")
+    link = f"link set {device}-{node.name} "
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        upgraded = pool.submit(node.run, "upgrade")
+        run.sleep(pause)
+        netns.ip(run.world.switch, link + "down")
+        result = upgraded.result()
+    if result.returncode:
+        run.problem(f"{node.name}: upgrade: {result.stderr.strip()}")
+    run.sleep(pause)
+    netns.ip(run.world.switch, link + "up")
+
+
 def upgrade_both(run):
     run.say("both nodes: live upgrade at a time")
-    failed = []
-
-    def work(node):
-        result = node.run("upgrade")
+    nodes = list(run.world.nodes.values())
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda node: node.run("upgrade"), nodes))
+    for node, result in zip(nodes, results):
         if result.returncode:
-            failed.append(f"{node.name}: upgrade: {result.stderr.strip()}")
-
-    threads = [threading.Thread(target=work, args=[node]) for node in run.world.nodes.values()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for text in failed:
-        run.problem(text)
+            run.problem(f"{node.name}: upgrade: {result.stderr.strip()}")
 
 
 def upgrade_fails(run):
@@ -135,13 +165,12 @@ def kill_during_upgrade(run):
     """All of the node's processes, somewhere on the way."""
     node, pause = run.node(), run.rng.uniform(0, 0.5)
     run.say(f"{node.name}: SIGKILL {pause:.2f} s after the beginning of an upgrade")
-    thread = threading.Thread(target=node.run, args=["upgrade"])
-    thread.start()
-    run.sleep(pause)
-    # One may just be starting the other.
-    while processes(node):
-        kill_all(node)
-    thread.join()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pool.submit(node.run, "upgrade")
+        run.sleep(pause)
+        # One may just be starting the other.
+        while processes(node):
+            kill_all(node)
     gone(node)
     start(run, node)
 
@@ -155,4 +184,5 @@ def stand_still(run):
     os.kill(pid, signal.SIGCONT)
 
 
-EVENTS = [kill, kill, kill_twice, kill_both, end, upgrade, upgrade, upgrade_both, upgrade_fails, kill_during_upgrade, stand_still]
+EVENTS = [kill, kill, kill_twice, kill_both, end, upgrade, upgrade, upgrade_both, upgrade_fails, upgrade_and_kill,
+          upgrade_between_devices, kill_during_upgrade, stand_still]

@@ -1,5 +1,6 @@
 """Numbered datagrams that are answered, what is allowed at times, and what never is."""
 
+import errno
 import itertools
 import socket
 import time
@@ -27,10 +28,13 @@ class Datagrams:
         self.socket.connect((address(traffic.world, way, family)[0], worlds.UDP))
         self.sent = self.came = self.answers = 0
         self.last = 0  # of what was answered, the number
-        self.heard = time.monotonic()
+        self.heard, self.silence = time.monotonic(), 0
         self.failed = False
         self.loop.watch(self.socket, READ, self.answered)
         self.tick()
+
+    def __str__(self):
+        return self.text
 
     def tick(self):
         if self.socket.fileno() < 0:
@@ -52,7 +56,9 @@ class Datagrams:
             while data := self.socket.recv(2048):
                 self.answers += 1
                 self.last = int(data[HELLO:])
-                self.heard = time.monotonic()
+                now = time.monotonic()
+                self.silence = max(self.silence, now - self.heard)
+                self.heard = now
         except OSError:
             pass
 
@@ -112,8 +118,8 @@ class Stranger:
         except OSError:
             pass
         made = open_socket(self.world[self.name].netns, family, "tcp")
-        made.connect_ex((host, port))
-        self.loop.watch(made, WRITE, lambda _: self.connected(made, way, family))
+        if made.connect_ex((host, port)) == errno.EINPROGRESS:
+            self.loop.watch(made, WRITE, lambda _: self.connected(made, way, family))
         self.loop.after(2, lambda: self.loop.close(made))
         self.loop.after(0.1, self.tick)
 

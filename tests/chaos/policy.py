@@ -69,6 +69,18 @@ def networks(run):
                          "subnets": [{"cidr": f"10.{number}.0.0/24", "gateway": f"10.{number}.0.1"}]})
 
 
+def limit(run):
+    """A Port may send and receive so much, for a while: what is more waits, and its connections go on."""
+    workload, rate, events = run.world[run.rng.choice(worlds.SERVERS)], run.rng.choice(("20M", "40M")), run.rng.randrange(4)
+    if workload in run.faults:
+        return run.say(f"{workload} is limited already")
+    run.say(f"{workload} may receive and send {rate}, for {events} events")
+    run.world.apply({"kind": "QosPolicy", "name": "limit", "ingress": {"rate": rate}, "egress": {"rate": rate}},
+                    {**workload.object, "qosPolicy": "limit"})
+    return run.fault(workload, f"{workload} may receive and send what it likes", events,
+                     lambda: run.world.apply(workload.object))
+
+
 def nonsense(run):
     """What can't be taken changes nothing."""
     node = run.node()
@@ -78,4 +90,4 @@ def nonsense(run):
         run.problem(f"{node.name}: nonsense was taken: {result.returncode}, {result.stderr.strip()}")
 
 
-EVENTS = [at_times, at_times, unrelated, members, ports, networks, nonsense]
+EVENTS = [at_times, at_times, unrelated, members, members, ports, networks, limit, nonsense]

@@ -8,6 +8,7 @@ from packets import UDP, Raw
 
 COUNT = 200
 PORT = {"v4": 7100, "v6": 7101}
+IDLE = 110  # seconds; a connection lives for 120
 
 
 def interface_counts(workload):
@@ -28,7 +29,23 @@ class Probe:
     def __init__(self, world, left, right):
         self.world = world
         self.ends = world[left], world[right]
-        self.moved = dict.fromkeys(PORT, 0)  # packets of each connection so far, as both nodes must have counted them
+        self.known = {}  # what each node has counted of each family's connection, with the time of the last packet
+
+    def counted(self, node, family):
+        """Packets of the connection, both ways; None where there is none."""
+        found = node.flows(protocol="udp", sourcePort=PORT[family], destinationPort=PORT[family])
+        return sum(int(flow["packets"]) + int(flow["replyPackets"]) for flow in found) if found else None
+
+    def survives(self, family):
+        """Since the last time nobody has sent anything, and no restart or upgrade has forgotten anything."""
+        problems = []
+        for node in self.world.nodes.values():
+            was, when = self.known.get((node, family), (None, 0))
+            now = self.counted(node, family)
+            # One that is idle for so long ends.
+            if was is not None and time.monotonic() - when < IDLE and now != was:
+                problems.append(f"{node.name} has counted {now} packets of an idle connection {family} that has had {was}")
+        return problems
 
     def frames(self, sender, receiver, family, mark):
         made = sender.frame(receiver, UDP(sport=PORT[family], dport=PORT[family]), family, payload=Raw(mark + b"0" * 8))
@@ -45,8 +62,11 @@ class Probe:
         """What is not as it has to be, in words."""
         problems = []
         for family in PORT:
+            problems += self.survives(family)
             for sender, receiver in (self.ends, self.ends[::-1]):
                 problems += self.one(sender, receiver, family, mark)
+            for node in self.world.nodes.values():
+                self.known[node, family] = self.counted(node, family), time.monotonic()
         return problems
 
     def one(self, sender, receiver, family, mark):
@@ -70,7 +90,6 @@ class Probe:
             eventually(whole, 30)
         except AssertionError:
             return [f"{name}: {len(arrived)} arrived, {lost} were counted as dropped"]
-        self.moved[family] += COUNT
         try:
             eventually(lambda: all(self.same(end, *was) for end, was in zip(self.ends, before)), 10)
         except AssertionError:

@@ -7,7 +7,11 @@ import daemons
 from node import eventually
 
 # What a process may have more of than in the beginning.
-DESCRIPTORS, MEMORY = 4, 12 << 20
+DESCRIPTORS, MEMORY, BUFFERS = 4, 12 << 20, 96
+
+
+def buffers(node):
+    return int(node.stats()["packetBuffers"]["inUse"])
 
 
 def descriptors(pid):
@@ -34,11 +38,11 @@ class Resources:
     def __init__(self, node):
         self.node = node
         pid = daemons.process(node)
-        self.descriptors, self.memory = len(descriptors(pid)), memory(pid)
+        self.descriptors, self.memory, self.buffers = len(descriptors(pid)), memory(pid), buffers(node)
 
     def __str__(self):
         pid = daemons.process(self.node)
-        return f"{self.node.name}: {len(descriptors(pid))} descriptors, {memory(pid) >> 20} MiB"
+        return f"{self.node.name}: {len(descriptors(pid))} descriptors, {memory(pid) >> 20} MiB, {buffers(self.node)} buffers"
 
     def grown(self):
         pid = daemons.process(self.node)
@@ -48,6 +52,10 @@ class Resources:
         except AssertionError:
             now = descriptors(pid)
             problems.append(f"{self.node.name} has {len(now)} descriptors, first {self.descriptors}: {sorted(now)}")
+        try:
+            eventually(lambda: buffers(self.node) <= self.buffers + BUFFERS, 15)
+        except AssertionError:
+            problems.append(f"{self.node.name} has {buffers(self.node)} packet buffers in use, first {self.buffers}")
         if (now := memory(pid)) > self.memory + MEMORY:
             problems.append(f"{self.node.name} has {now >> 20} MiB of its own, first {self.memory >> 20}")
         return problems

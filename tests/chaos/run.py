@@ -21,6 +21,7 @@ import daemons  # noqa: E402
 import devices  # noqa: E402
 import netns  # noqa: E402
 import policy  # noqa: E402
+import workloads  # noqa: E402
 from node import BUILD, eventually  # noqa: E402
 from probe import Probe  # noqa: E402
 from resources import Resources  # noqa: E402
@@ -29,9 +30,9 @@ from world import World  # noqa: E402
 
 # Events between two looks at everything.
 ROUND = 12
-KINDS = (devices.EVENTS, daemons.EVENTS, policy.EVENTS)
+KINDS = (devices.EVENTS, daemons.EVENTS, policy.EVENTS, workloads.EVENTS)
 # How often those are chosen.
-WEIGHTS = (4, 4, 4)
+WEIGHTS = (4, 4, 3, 3)
 
 
 class Run:
@@ -94,8 +95,8 @@ class Run:
     def look(self, which):
         """The checks, and what they do not judge."""
         self.check(which)
-        silence, stream = self.traffic.longest_silence()
-        self.say(f"{', '.join(map(str, self.resources))}; a stream stood still for {silence:.1f} s at most: {stream}")
+        silences = "; ".join(f"{one} for {seconds:.1f} s" for seconds, one in self.traffic.longest_silences())
+        self.say(f"{', '.join(map(str, self.resources))}; nothing came at most of {silences}")
 
     def prepare(self):
         underlay, workers = self.rng.choice(("v4", "v6")), self.rng.choice(("0", "0,1"))
@@ -113,7 +114,7 @@ class Run:
         while time.monotonic() < end and not self.failed:
             for _ in range(ROUND):
                 [kind] = self.rng.choices(KINDS, WEIGHTS)
-                event, pause = self.rng.choice(kind), self.rng.uniform(0, 1.5)
+                event, pause = self.rng.choice(kind), self.rng.choice((0, self.rng.uniform(0, 1.5)))
                 self.events += 1
                 event(self)
                 self.sleep(pause)

@@ -75,13 +75,15 @@ class Traffic:
         return all(now > before for one, was in zip(streams, mark[0]) for now, before in zip(one.got, was)) \
             and all(one.answers > before for one, before in zip(self.datagrams, mark[1]))
 
-    def longest_silence(self):
-        """The longest that a stream stood still since the last time, and which one."""
+    def longest_silences(self):
+        """The longest that a stream, and that datagrams, had no answer since the last time: seconds, and who it was."""
         def take():
-            worst = max(self.streams, key=lambda one: one.silence)
-            answer = worst.silence, str(worst)
-            for one in self.streams:
-                one.silence = 0
+            answer = []
+            for kind in (self.streams, self.datagrams):
+                worst = max(kind, key=lambda one: one.silence)
+                answer.append((worst.silence, str(worst)))
+                for one in kind:
+                    one.silence = 0
             return answer
         return self.loop.ask(take)
 

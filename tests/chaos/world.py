@@ -28,7 +28,8 @@ def rule(protocol, ports, **more):
 
 FRIENDS = {"remote": {"group": "friends"}}
 EGRESS = {"direction": "egress"}
-ALWAYS = [rule("tcp", TCP, **FRIENDS), rule("udp", UDP, **FRIENDS), EGRESS]
+PINGS = {"direction": "ingress", "protocol": "icmp"}
+ALWAYS = [rule("tcp", TCP, **FRIENDS), rule("udp", UDP, **FRIENDS), PINGS, EGRESS]
 SOMETIMES = rule("udp", AT_TIMES, **FRIENDS)
 
 
@@ -52,10 +53,13 @@ class World(Lab):
             self.workload(name, node, "blue", kernel=True, securityGroups=["members"])
         for name, node in zip(STRANGERS, "ab"):
             self.workload(name, node, "blue", kernel=True, securityGroups=["strangers"])
+        self.group("pinged", PINGS)
+        self.workload("visitor", "b", "blue", kernel=True, securityGroups=["friends", "pinged"])
         for node in "ab":
             self.workload(f"raw-{node}", node, "blue")
         self.objects += [outside.network("ab"), outside.route(), self.nat(), self.balancer()]
         self.up()
+        self.guests()
         for node in self.nodes:
             eventually(lambda node=node: states(self, node) == {"up0": "carries", "up1": "standby"})
 
@@ -68,6 +72,14 @@ class World(Lab):
                 cable(self, device, name)
             self.add_node(name, f"{prefix[number]}/{prefix.prefixlen}",
                           uplink={"devices": [{"netdev": device} for device in DEVICES]})
+
+    def guests(self):
+        """Ports for one on each node, which makes the socket itself."""
+        for node in self.nodes:
+            name = f"guest-{node}"
+            self.workload(name, node, "blue", device={"vhostUser": {
+                "path": str(self.directory / f"{name}.sock"), "mode": "client"}})
+            self.apply(self[name].object)
 
     def hasten(self):
         """Connections end soon after their last packet."""
