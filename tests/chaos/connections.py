@@ -83,7 +83,7 @@ class Connection:
             self.fail(f"{('client', 'server')[end]} sends: {problem}")
             return 0
 
-    def receive(self, end, size=1 << 16):
+    def receive(self, end, size=1 << 15):
         """What has come to this end; None where nothing has, b"" at the end."""
         try:
             return self.ends[end].recv(size)

@@ -53,10 +53,20 @@ def start(run, node):
         run.say(f"{node.name}: {event['recovered']} connections recovered, {event['dropped']} dropped")
 
 
+def has_ended(pid):
+    """And has let go of everything: long before that it has no command line any more."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
+    except OSError:
+        return True
+
+
 def kill_all(node):
-    for pid in processes(node):
+    killed = processes(node)
+    for pid in killed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    eventually(lambda: all(has_ended(pid) for pid in killed))
 
 
 def kill(run):

@@ -39,21 +39,23 @@ def members(run):
 
 def ports(run):
     """Ports that nobody uses come and go."""
-    node, count = run.rng.choice("ab"), run.rng.choice([1, 2, 8])
-    if run.extra:
-        run.say(f"{len(run.extra)} Ports go")
-        for name in run.extra:
-            for one in run.world.nodes.values():
-                one.delete("port", name)
-        run.extra = []
-        return
-    run.say(f"{count} Ports come to {node}")
-    run.extra = [f"extra{number}" for number in range(count)]
+    node, count, events = run.rng.choice("ab"), run.rng.choice([1, 2, 8]), run.rng.randrange(4)
+    if "ports" in run.faults:
+        return run.say("there are further Ports already")
+    run.say(f"{count} Ports come to {node}, for {events} events")
+    names = [f"extra{number}" for number in range(count)]
     run.world.apply(*[{
         "kind": "Port", "name": name, "node": node, "network": "blue", "mac": f"52:54:00:00:fd:{number:02x}",
         "addresses": [f"10.1.0.{100 + number}", f"fd00:1::{100 + number:x}"], "securityGroups": ["strangers"],
         "device": {"vhostUser": {"path": str(run.world.directory / f"{name}.sock"), "mode": "server"}}}
-        for number, name in enumerate(run.extra)])
+        for number, name in enumerate(names)])
+
+    def leave():
+        for one in run.world.nodes.values():
+            for name in names:
+                one.delete("port", name)
+
+    return run.fault("ports", f"{count} Ports go", events, leave)
 
 
 def networks(run):

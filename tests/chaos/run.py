@@ -41,10 +41,9 @@ class Run:
         self.seed = seed
         self.began = time.monotonic()
         self.seconds = seconds
-        self.faults = {}  # what is away: how it returns, and after how many events
+        self.faults = {}  # what is for a while: after how many events it ends, and how
         self.starts = collections.Counter()
         self.sometimes = False
-        self.extra = []  # Ports that come and go
         self.checkpoints = self.passed = self.failed = self.events = 0
 
     def say(self, text):
