@@ -290,7 +290,7 @@ def test_stats(node):
     stats = node.stats()
     assert set(stats) == {"ports", "workers", "connections", "layers", "process", "revision", "audit", "api",
                           "nextHops", "nats", "members", "qosPolicies", "uplinkDevices",
-                           "addressConflicts", "untranslatedMessages", "packetBuffers"}
+                           "addressConflicts", "untranslatedMessages", "packetBuffers", "store"}
     assert set(stats["connections"]) == {"current", "max", "offloaded"}
     assert {"packets", "cycles", "busyCycles", "idlePercent"} <= set(stats["workers"][0])
     assert yaml.safe_load(node.ok("stats", "-o", "yaml")).keys() == stats.keys()
