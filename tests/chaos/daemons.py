@@ -54,9 +54,10 @@ def start(run, node):
 
 
 def has_ended(pid):
-    """And has let go of everything: long before that it has no command line any more."""
+    """With all of its threads, so that it has let go of everything: long before that it has no command line any more."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        return state in "ZX" and len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) == 1
     except OSError:
         return True
 
