@@ -18,6 +18,9 @@
 
 #define MAGIC "sluicefl"
 
+// 10 ms each.
+#define LOCK_STEPS 500
+
 // A new table's clock begins here, so that there is room below.
 #define CLOCK_FIRST 1000
 
@@ -159,6 +162,20 @@ static bool is_in_memory(struct flow_keep *keep)
 	return false;
 }
 
+// Who was killed lets go of it when the last of its threads has ended, and who is to end may still
+// be at it, while a supervisor that knows of another process only starts the next one.
+static bool lock_take(int lock)
+{
+	static const struct timespec step = {.tv_nsec = 10000000};
+
+	for (unsigned int waited = 0; waited < LOCK_STEPS; waited++) {
+		if (flock(lock, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		nanosleep(&step, NULL);
+	}
+	return false;
+}
+
 int flow_keep_open(const char *path, int given, struct flow_keep *keep, struct error *err)
 {
 	char lock[PATH_MAX];
@@ -179,7 +196,7 @@ int flow_keep_open(const char *path, int given, struct flow_keep *keep, struct e
 		snprintf(keep->reason, sizeof(keep->reason), "%.180s: %s", lock, strerror(errno));
 		return 0;
 	}
-	if (flock(keep->lock, LOCK_EX | LOCK_NB) < 0) {
+	if (!lock_take(keep->lock)) {
 		close(keep->lock);
 		keep->lock = -1;
 		return error_set(err, "%s is another sluiced's (--flows)", path);

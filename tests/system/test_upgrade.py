@@ -324,6 +324,19 @@ def test_after_it_a_kill(lab, node):
     accepted.close()
 
 
+def test_who_waits_is_killed(lab, node):
+    """A supervisor knows of the first process only, and starts the next one while the last is still ending."""
+    client, accepted = lab["client"].connection(lab["near"], 80)
+    node.json("upgrade")
+    eventually(lambda: len(processes(node)) == 1 and node.process.pid not in processes(node))
+    node.kill()
+    node.start()
+    accepted.sendall(b"after")
+    assert client.recv(100) == b"after"
+    client.close()
+    accepted.close()
+
+
 def test_only_one_at_a_time(lab, node):
     lab.apply({"kind": "Network", "name": "later", "vni": 77})
     node.ok("apply", "-f", "-", "--confirm", "60", input='{"kind": "Network", "name": "later", "vni": 78}')
