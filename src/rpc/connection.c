@@ -268,6 +268,29 @@ void connection_leave(struct connection *connection, uint32_t error, const char 
 			      (const uint8_t *)text, strlen(text));
 }
 
+static bool is_waited_for(const struct connection *connection)
+{
+	const struct rpc_call *call;
+
+	if (!connection->session ||
+	    nghttp2_session_get_last_proc_stream_id(connection->session) == 0)
+		return true;
+	TAILQ_FOREACH(call, &connection->calls, entry)
+	if (call->state != CALL_STREAMING)
+		return true;
+	return false;
+}
+
+bool rpc_server_is_waited_for(const struct rpc_server *server)
+{
+	const struct connection *connection;
+
+	TAILQ_FOREACH(connection, &server->connections, entry)
+	if (is_waited_for(connection))
+		return true;
+	return false;
+}
+
 void connection_free(struct connection *connection)
 {
 	struct rpc_call *call;

@@ -107,6 +107,10 @@ void rpc_server_check(struct rpc_server *server);
 // Another process listens there now: no new connections, and files of sockets stay.
 void rpc_server_leave(struct rpc_server *server);
 
+// Has it callers that were let in and have asked nothing yet, or that wait for an answer? Streams
+// do not count.
+bool rpc_server_is_waited_for(const struct rpc_server *server);
+
 // Connections that are open.
 size_t rpc_server_connections(const struct rpc_server *server);
 

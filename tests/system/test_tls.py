@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -446,6 +447,28 @@ def test_roles_without_tls(tmp_path):
                             check=False, timeout=60)
     assert (result.returncode, result.stderr) == (2, "sluiced: roles need --listen HOST:PORT: who may open the Unix "
                                                      "socket may do everything\n")
+
+
+def test_upgrade(node, pki):
+    """Whoever calls by TLS meanwhile is answered, by the one process or the other."""
+    stop, failures = threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            result = remote(node, pki, pki.reader, "version")
+            if result.returncode != 0:
+                failures.append(result.stderr)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    pids = [json.loads(remote(node, pki, pki.admin, "upgrade", "-o", "json").stdout)["pid"] for _ in range(2)]
+    stop.set()
+    thread.join()
+    assert not failures and len(set(pids)) == 2
+    # A program is named by who is on the node, and nobody else.
+    result = remote(node, pki, pki.admin, "upgrade", "--binary", "/bin/true")
+    assert result.returncode == 1 and "a program is named on its own node only" in result.stderr
+    assert remote(node, pki, pki.nobody, "version").returncode == 1
 
 
 @pytest.mark.parametrize("wrong, why", [

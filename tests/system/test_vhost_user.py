@@ -5,6 +5,7 @@ import socket
 import stat
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -255,6 +256,35 @@ def test_sluice_is_upgraded(lab, guest_port, guests, mode):
     guest = guests(port.path, server=mode == "client")
     wait_up(lab, guest)
     echoed(lab, port)
+
+
+def test_sluice_is_upgraded_under_traffic(lab, guest_port, guests):
+    """Each packet of several connections and queues comes back, once. Not more are under way than rings have room for."""
+    port = guest_port(mode="client", queues=2)
+    port.path.unlink(missing_ok=True)
+    guest = guests(port.path, server=True, queues=2, packed_vq=1)
+    wait_up(lab, guest)
+    echoed(lab, port, flows=8)
+    raw, ports, waiting, seen = lab["raw"], [fresh_port() for _ in range(8)], set(), []
+    frames = {number: bytearray(bytes(raw.frame(port, UDP(sport=number, dport=7, chksum=0), payload=bytes(8)))) for number in ports}
+    upgrades = threading.Thread(target=lambda: [lab.nodes["a"].json("upgrade") for _ in range(2)])
+    upgrades.start()
+    sent = 0
+    while upgrades.is_alive() or sent < 1000 or waiting:
+        if (upgrades.is_alive() or sent < 1000) and len(waiting) < 64:
+            frame = frames[ports[sent % 8]]
+            frame[-8:] = sent.to_bytes(8)
+            raw.wire.socket.send(frame)
+            waiting.add(sent)
+            sent += 1
+        answer = raw.receive(0 if len(waiting) < 64 else 30)
+        assert answer or len(waiting) < 64, f"{sorted(waiting)} of {sent} are lost: {lab.drops()}"
+        if answer and UDP in answer and answer[UDP].sport == 7:
+            number = int.from_bytes(bytes(answer[UDP].payload)[:8])
+            waiting.discard(number)
+            seen.append(number)
+    upgrades.join()
+    assert sorted(seen) == list(range(sent))
 
 
 def tagged_echo(lab, sub):

@@ -32,8 +32,9 @@
 #define PREPARE_SECONDS 120
 // To forward, from when this one has stopped.
 #define TAKE_SECONDS 20
-// For the answer to leave, in milliseconds.
-#define FAREWELL 200
+// For answers to leave, in milliseconds; so many times where callers have not been heard yet.
+#define FAREWELL      200
+#define FAREWELLS_MAX 25
 
 struct upgrade {
 	struct control *control;
@@ -47,6 +48,7 @@ struct upgrade {
 	struct event *late;
 	char version[64];
 	bool done; // the other one has our place
+	unsigned int farewells;
 };
 
 bool upgrade_is_begun(const struct control *control)
@@ -234,10 +236,21 @@ static void answer(struct upgrade *upgrade, uint64_t connections, uint64_t micro
 	rpc_call_reply(upgrade->call, &response.base);
 }
 
+// Who was let in before the other one listened is answered.
+static void on_farewell(evutil_socket_t fd, short what, void *context)
+{
+	struct upgrade *upgrade = context;
+
+	if (++upgrade->farewells == FAREWELLS_MAX ||
+	    !rpc_server_is_waited_for(upgrade->control->server))
+		event_base_loopexit(upgrade->control->base, NULL);
+}
+
 // This process has no part in it any more: it leaves all as it is, and ends.
-static void leave(struct control *control)
+static void leave(struct upgrade *upgrade)
 {
 	struct timeval soon = {.tv_usec = FAREWELL * 1000};
+	struct control *control = upgrade->control;
 	sigset_t set;
 
 	// They are meant for the other process, and wait for who passes them on (sluiced/waiter.c).
@@ -253,7 +266,10 @@ static void leave(struct control *control)
 	control->metrics = NULL;
 	if (control->retry)
 		event_del(control->retry);
-	event_base_loopexit(control->base, &soon);
+	event_free(upgrade->late);
+	upgrade->late = event_new(control->base, -1, EV_PERSIST, on_farewell, upgrade);
+	if (!upgrade->late || event_add(upgrade->late, &soon) < 0)
+		event_base_loopexit(control->base, &soon);
 }
 
 static uint64_t now_microseconds(void)
@@ -285,7 +301,7 @@ static void switch_over(struct upgrade *upgrade)
 	}
 	upgrade->done = true;
 	answer(upgrade, connections, now_microseconds() - begun);
-	leave(control);
+	leave(upgrade);
 }
 
 // ---- what it says
