@@ -40,3 +40,21 @@ void engine_pause(struct engine *engine)
 	}
 	hand_over_rest(engine);
 }
+
+void engine_forget(struct engine *engine, const struct port *port)
+{
+	struct tables *tables = atomic_load(&engine->tables);
+
+	for (uint32_t number = 1; number < tables->port_count; number++)
+		if (tables->ports[number].port == port)
+			tables->ports[number].port = NULL;
+	for (uint32_t i = 0; i < engine->options.worker_count; i++) {
+		struct poll_list *list = &tables->polls[i];
+		uint32_t left = 0;
+
+		for (uint32_t j = 0; j < list->count; j++)
+			if (tables->ports[list->entries[j].port].port)
+				list->entries[left++] = list->entries[j];
+		list->count = left;
+	}
+}

@@ -55,6 +55,26 @@ with open(PATH + ".said", "w", encoding="utf-8") as file:
     json.dump({"frames": frames, "objects": base64.b64encode(objects).decode()}, file)
 """
 
+DIES = """#!/usr/bin/python3
+import os, socket
+channel = socket.socket(fileno=3)
+hello = b"\\x08\\x01\\x12\\x03bad\\x1a\\x01a"
+channel.send(b"\\x0a" + bytes([len(hello)]) + hello)
+for _ in range(2):
+    socket.recv_fds(channel, 65536, 16)
+channel.send(b"\\x1a\\x00")
+while socket.recv_fds(channel, 65536, 64)[0][:1] not in (b"\\x4a", b""):
+    pass
+os._exit(1)
+"""
+
+
+def one_that_dies(path):
+    """A program that is given all that there is, and ends before it forwards."""
+    path.write_text(DIES, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
 
 def objects():
     for name, address in NODES.items():

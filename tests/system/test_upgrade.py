@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 import netns
+from handover import one_that_dies
 from node import BUILD, eventually
 from transfer import Stream
 
@@ -247,23 +248,7 @@ def test_failures(lab, node, tmp_path):
 def test_dies_while_it_takes_over(lab, node, tmp_path):
     """It gets all, and ends before it forwards: the old one goes on where it was."""
     client, accepted = lab["client"].connection(lab["near"], 80)
-    script = tmp_path / "dies"
-    script.write_text(f"""#!/usr/bin/python3
-import os, socket, sys
-channel = socket.socket(fileno=3)
-def varint(number): return bytes([number])
-hello = b"\\x08\\x01\\x12\\x03bad\\x1a\\x01a"
-channel.send(b"\\x0a" + varint(len(hello)) + hello)
-for _ in range(2):
-    socket.recv_fds(channel, 65536, 16)
-channel.send(b"\\x1a\\x00")
-while True:
-    frame, fds, _, _ = socket.recv_fds(channel, 65536, 64)
-    if frame[:1] == b"\\x4a":
-        break
-os._exit(1)
-""", encoding="utf-8")
-    script.chmod(0o755)
+    script = one_that_dies(tmp_path / "dies")
     for _ in range(2):
         refused(node, script, "this process goes on: the other process has ended")
         accepted.sendall(b"after")

@@ -3,6 +3,7 @@
 import pytest
 
 import netns
+from handover import one_that_dies
 from node import eventually
 from transfer import Stream
 
@@ -39,8 +40,8 @@ def uplink(lab, **uplink):
 
 
 @pytest.mark.parametrize("server", ["plain", "xdp", "far"])
-def test_connection(lab, server):
-    """One that is idle, whose answering side speaks first, and a transfer."""
+def test_connection(lab, server, tmp_path):
+    """One that is idle, whose answering side speaks first, and a transfer. The first upgrade fails: devices come back."""
     node = lab.nodes["a"]
     if server == "xdp":
         assert not node.events("port uses AF_PACKET", port="xdp"), node.text()
@@ -48,7 +49,11 @@ def test_connection(lab, server):
         uplink(lab, devargs="net_af_packet1,iface=up0")
     client, accepted = lab["client"].connection(lab[server], 80)
     stream = Stream(lab, lab[server], "v4")
+    result = node.run("upgrade", "--binary", one_that_dies(tmp_path / "dies"))
+    assert (result.returncode, result.stderr) == (1, "sluice: this process goes on: the other process has ended\n")
     for _ in range(2):
+        accepted.sendall(b"again")
+        assert client.recv(100) == b"again"
         stream.goes_on()
         node.json("upgrade")
         accepted.sendall(b"after")

@@ -87,8 +87,9 @@ static struct port_errors errors_of(const struct control_port *entry)
 }
 
 // Of a device that only one process can have: the other one opens it.
-static void device_close(struct control_port *entry)
+static void device_close(struct control *control, struct control_port *entry)
 {
+	engine_forget(control->engine, entry->port);
 	entry->errors = errors_of(entry);
 	port_close(entry->port);
 	entry->port = NULL;
@@ -116,7 +117,7 @@ static int say_ports(const struct saying *saying, struct error *err)
 			return error_set(err, "no memory");
 		}
 		if (entry->port && !entry->port->driver->hand_over)
-			device_close(entry);
+			device_close(control, entry);
 		sum(control, entry->counters, &total);
 		errors = errors_of(entry);
 		result = say_port(saying, entry->name, &total, &errors, &parts, err);
