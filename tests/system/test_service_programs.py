@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import sys
@@ -20,8 +21,8 @@ from node import DEADLINE, eventually
 from test_upgrade import processes
 from uplinks import cable, carries
 
-# One iperf3 serves one client at a time.
-IPERF, HTTP, SHELL, NUMBERS = {"client": 5201, "guest": 5202}, 80, 22, 53
+# One iperf3 serves one client at a time, and one nc one alone: it goes on listening beside the next one.
+IPERF, SHELL, HTTP, NUMBERS = {"client": 5201, "guest": 5202}, {"client": 22, "guest": 2222}, 80, 53
 FILE_SIZE, FILE_RATE = 8 << 20, 4 << 20
 SO_RCVBUFFORCE = 33
 
@@ -36,7 +37,7 @@ def lab(make_lab):
     node["uplink"] = {"devices": [{"netdev": "up0"}, {"netdev": "up1"}]}
     lab.network("blue", 1)
     lab.group("clients", {"direction": "egress"})
-    lab.group("servers", *[{"direction": "ingress", "protocol": "tcp", "ports": str(port)} for port in ("5201-5202", HTTP, SHELL)],
+    lab.group("servers", *[{"direction": "ingress", "protocol": "tcp", "ports": str(port)} for port in ("5201-5202", HTTP, *SHELL.values())],
               {"direction": "ingress", "protocol": "udp", "ports": str(NUMBERS)})
     lab.workload("client", "a", "blue", kernel=True, securityGroups=["clients"])
     lab.workload("server", "b", "blue", kernel=True, veth=True, securityGroups=["servers"])
@@ -166,9 +167,10 @@ class Programs:
     def __init__(self, client, server, where):
         self.server, self.file = server, where / f"{client}.file"
         address = server.address["v4"]
-        self.shell = [server.popen("nc", "-N", "-l", address, str(SHELL), stdin=-1)]
-        listens(server, SHELL)
-        self.shell.append(client.popen("nc", "-N", address, str(SHELL), stdin=-1))
+        port = SHELL[client.name]
+        self.shell = [server.popen("nc", "-N", "-l", address, str(port), stdin=-1)]
+        listens(server, port)
+        self.shell.append(client.popen("nc", "-N", address, str(port), stdin=-1))
         self.said()
         self.numbers = Numbers(client, server)
         self.bulk = client.popen("iperf3", "--client", address, "--port", str(IPERF[client.name]), "--time", "2", "--bitrate", "20M")
@@ -182,6 +184,7 @@ class Programs:
         for end, other in (self.shell[::-1], self.shell):
             other.stdin.write("a line\n")
             other.stdin.flush()
+            assert select.select([end.stdout], [], [], DEADLINE)[0], "what was said does not come"
             assert end.stdout.readline() == "a line\n"
 
     def end(self):
