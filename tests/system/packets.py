@@ -26,6 +26,14 @@ from node import DEADLINE
 
 conf.verb = 0
 
+
+def _ask_nobody(_lower, upper):
+    """scapy would ask for it on the machine's own network."""
+    raise AssertionError(f"a frame says no destination: {upper.summary()}")
+
+
+conf.neighbor.resolve = _ask_nobody
+
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 PACKET_OUTGOING = 4
 PACKET_IGNORE_OUTGOING = 23

@@ -194,7 +194,7 @@ class World:
             setattr(header, "proto" if family == "v4" else "nh", protocol)
         data = self.router.tag(bytes(Ether(src=self.router.mac, dst=lab.uplink_mac) / header / layers / self.payload()))
         # With other addresses the device leaves it to the host's kernel.
-        start = len(bytes(Ether() / header)) + 4
+        start = len(bytes(Ether(dst=BROADCAST) / header)) + 4
         return self.mangle(data, start) if rng.random() < .1 and len(data) > start + 2 else data
 
     def routes(self):
