@@ -44,8 +44,7 @@ static int recover(struct control *control, bool renew, const struct error *why,
 			  log_text("file", control->set_aside), log_text("reason", why->text),
 			  log_number("revision", control->revision));
 	else
-		log_error("the store cannot be used; its copy is in force, and nothing can be "
-			  "changed",
+		log_error("the store cannot be used; its copy is in force until it can",
 			  log_text("reason", control->store_problem),
 			  log_number("revision", control->revision));
 	return 0;

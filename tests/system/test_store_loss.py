@@ -120,7 +120,7 @@ def test_another_has_it_at_the_start(place, behind):
     other = sqlite3.connect(place.db, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     node.start()
-    [said] = node.events("the store cannot be used; its copy is in force, and nothing can be changed")
+    [said] = node.events("the store cannot be used; its copy is in force until it can")
     assert "another process uses it" in said["reason"]
     assert names(node, "vrfs") == {"t1", "early"}
     place.refuses("the store can't be used: ")
