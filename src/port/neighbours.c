@@ -78,7 +78,7 @@ static bool sends(const struct asking *asking)
 	return false;
 }
 
-static void forget(const struct asking *asking, const struct nlmsghdr *header)
+static void forget(const struct asking *asking, struct nlmsghdr *header)
 {
 	const struct ndmsg *found = NLMSG_DATA(header);
 	struct rtattr *at = (void *)((char *)NLMSG_DATA(header) + NLMSG_ALIGN(sizeof(*found)));
