@@ -157,11 +157,12 @@ static bool refresh(struct flow_table *table, const struct flow *earlier, struct
 		    uint32_t now)
 {
 	const struct flow flow = *earlier; // not read twice
-	bool half_open = flow_state_is_half_open(flow_state_get(&flow.account));
 	uint8_t flags = here->account.flags & (uint8_t)~FLOW_HALF_OPEN;
+	bool half_open;
 
 	if (!is_same_connection(&flow, here) || !flow_is_sound(&flow, now))
 		return false;
+	half_open = flow_state_is_half_open(flow_state_get(&flow.account));
 	flow_charge_add(&table->charges, here, flow_has(&here->account, FLOW_HALF_OPEN), -1);
 	for (unsigned int i = 0; i < 2; i++) {
 		here->direction[i] = flow.direction[i];
