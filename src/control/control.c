@@ -53,6 +53,24 @@ static bool node_is_charged(const void *engine, uint32_t number)
 	return is_charged(engine, FLOW_CHARGE_NODES + number);
 }
 
+// Connections are there before; and the ports, where they are those of a process whose place this
+// one takes.
+static int start_engine(struct control *control, struct take_over *take_over, struct tables *tables,
+			struct error *err)
+{
+	if (take_over &&
+	    (recover_prepare(control, err) < 0 || take_over_wait(take_over, control, err) < 0))
+		return -1;
+	recover_connections(control);
+	if (take_over &&
+	    (load_store(control, err) < 0 || take_over_ports(take_over, control, tables, err) < 0))
+		return -1;
+	if (engine_start(control->engine, err) < 0)
+		return -1;
+	control->heartbeat = heartbeat_open(control->engine);
+	return control->heartbeat ? 0 : error_set(err, "no memory");
+}
+
 static int start(struct control *control, const struct control_options *options,
 		 struct take_over *take_over, struct error *err)
 {
@@ -117,18 +135,10 @@ static int start(struct control *control, const struct control_options *options,
 	if ((take_over ? load_given(control, take_over, err) : load_objects(control, err)) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
-	if (take_over &&
-	    (recover_prepare(control, err) < 0 || take_over_wait(take_over, control, err) < 0))
+	if (start_engine(control, take_over, tables, err) < 0) {
+		tables_free(tables);
 		return -1;
-	recover_connections(control);
-	if (take_over &&
-	    (load_store(control, err) < 0 || take_over_ports(take_over, control, tables, err) < 0))
-		return -1;
-	if (engine_start(control->engine, err) < 0)
-		return -1;
-	control->heartbeat = heartbeat_open(control->engine);
-	if (!control->heartbeat)
-		return error_set(err, "no memory");
+	}
 	control_reconcile(control, tables);
 	recover_commit(control);
 	if (take_over) {

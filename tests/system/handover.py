@@ -303,7 +303,7 @@ class Successor:
         """Why it has ended."""
         reason = self.heard("failed")[1].decode()
         process, self.world.node.process = self.world.node.process, None
-        assert process.wait(60) == 1
+        assert process.wait(60) == 1, self.world.node.text()
         return reason
 
     def say_all(self, change=lambda data: data):
