@@ -246,7 +246,7 @@ def inner(lab, sender, to, layer=None, family="v4", **fields):
 # name: (reason, inner frame, further fields of the tunnel packet)
 FROM_A_NODE = {
     "VXLAN in VXLAN to the tunnel address": ("tunnel-source", lambda lab: Ether(src=NODE_B, dst=lab["alice"].mac) / IP(
-        src="192.0.2.2", dst="192.0.2.1") / UDP(dport=4789) / VXLAN(vni=5001) / Ether() / IP(), {}),
+        src="192.0.2.2", dst="192.0.2.1") / UDP(dport=4789) / VXLAN(vni=5001) / Ether(dst=NODE_B) / IP(), {}),
     "VXLAN in VXLAN of a port": ("tunnel-destination", lambda lab: inner(
         lab, "bob", "alice", UDP(sport=1, dport=4789), dst="192.0.2.1", dst_mac="02:53:4c:00:13:89"), {}),
     "a port of this node as the source": ("tunnel-source", lambda lab: inner(lab, "alice", "mallory"), {}),
