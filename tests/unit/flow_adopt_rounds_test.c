@@ -10,6 +10,7 @@
 
 #include "flow/adopt.h"
 #include "flow_fixture.h"
+#include "flow_place.h"
 
 #define NOW	1000
 #define MAX	4096
@@ -18,26 +19,6 @@
 #define ROUNDS	4
 #define CHANGES 400
 #define SEEDS	12
-
-static char directory[] = "/dev/shm/sluice-rounds-XXXXXX";
-static char path[64];
-
-static int make_place(void **state)
-{
-	assert_non_null(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/a.flows", directory);
-	return 0;
-}
-
-static int remove_place(void **state)
-{
-	char lock[80];
-
-	snprintf(lock, sizeof(lock), "%s.lock", path);
-	unlink(lock);
-	unlink(path);
-	return rmdir(directory);
-}
 
 // ---- the earlier process
 

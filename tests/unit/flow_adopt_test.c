@@ -12,28 +12,9 @@
 
 #include "flow/adopt.h"
 #include "flow_fixture.h"
+#include "flow_place.h"
 
 #define NOW 1000
-
-static char directory[] = "/dev/shm/sluice-adopt-XXXXXX";
-static char path[64];
-
-static int make_place(void **state)
-{
-	assert_non_null(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/a.flows", directory);
-	return 0;
-}
-
-static int remove_place(void **state)
-{
-	char lock[80];
-
-	snprintf(lock, sizeof(lock), "%s.lock", path);
-	unlink(lock);
-	unlink(path);
-	return rmdir(directory);
-}
 
 static int remove_table(void **state)
 {
