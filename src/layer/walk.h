@@ -62,6 +62,7 @@ struct walk {
 	// Number of the external address on which the connection that is opened has a mapping
 	// (layer/nat), if it has one: it is taken when the connection is entered.
 	uint32_t mapping;
+	uint16_t mapping_network; // that of the address
 	bool mapping_shared;
 	// What comes from outside was announced by a message (layer/nat/announce.h): no rule needs
 	// to allow it.

@@ -211,6 +211,13 @@ void translation_say(struct worker *worker, const struct packet *packet,
 		worker_say(worker, "translation", "from %s to %s", source, destination);
 }
 
+// By how much the shards of a connection's two keys differ.
+static uint8_t shards_apart(const struct worker *worker, const struct flow_key *reply,
+			    struct flow_hash hash)
+{
+	return (uint8_t)(flow_hash(&worker->flows->secret, reply).shard ^ hash.shard);
+}
+
 // Is the key free, and its owner the connection's?
 static bool fits(const struct worker *worker, const struct flow_key *reply, uint32_t owner,
 		 flow_reference replaced)
@@ -253,6 +260,13 @@ bool translation_fit(const struct worker *worker, struct walk *walk, struct flow
 	reply = walk_reply_key(walk);
 	if (likely(fits(worker, &reply, owner, replaced)))
 		return true;
+	// A mapping's ports are given by the Nat.
+	if (walk->mapping && !walk->expected) {
+		if (!nat_choose_again(walk, shards_apart(worker, &reply, hash)))
+			return false;
+		reply = walk_reply_key(walk);
+		return fits(worker, &reply, owner, replaced);
+	}
 	// Another one that can't be foretold from outside (RFC 6056 section 3.3).
 	for (uint32_t i = 0; has_ports(key) && i < PORTS_TRIED; i++) {
 		port = (uint16_t)(1024 + (hash.bucket + i * 40503u) % (65536 - 1024));

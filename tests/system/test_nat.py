@@ -17,6 +17,7 @@ from packets import UDP
 POOL = {"v4": at("v4", 64), "v6": at("v6", 64)}
 FLOATING = {"v4": at("v4", 80), "v6": at("v6", 80)}
 BLOCK = 64
+SEVERAL = range(9000, 9008)
 IP_MTU_DISCOVER, SO_NO_CHECK, IPV6_RECVERR, UDP_SEGMENT = 10, 11, 25, 103
 
 
@@ -34,7 +35,8 @@ def lab(make_lab, request):
     lab.nat = {"kind": "Nat", "name": "nat", "vrf": "t1", "network": "internet", "portBlock": BLOCK,
                "pools": [{"node": "a", "addresses": list(POOL.values())}], "nat64": {},
                "forwards": [{"address": POOL[f], "port": 8080, "to": "two", "toPort": 80} for f in POOL]
-               + [{"address": POOL[f], "port": 53, "protocol": "udp", "to": "two"} for f in POOL]}
+               + [{"address": POOL[f], "port": 53, "protocol": "udp", "to": "two"} for f in POOL]
+               + [{"address": POOL[f], "port": port, "to": "two", "toPort": 90} for f in POOL for port in SEVERAL]}
     lab.objects += [network("a"), route(), lab.nat,
                     *[{"kind": "FloatingIp", "name": f"floating-{f}", "network": "internet", "address": FLOATING[f],
                        "port": "server"} for f in FLOATING]]
@@ -220,6 +222,33 @@ def test_hairpin(lab, family, sender):
     talk(client, accepted)
     client.close()
     accepted.close()
+
+
+def test_hairpin_from_own_blocks(lab, family):
+    """Whichever worker a connection belongs to: its port outside is of a block that its Port has been given."""
+    seen = set()
+    with lab["two"].server(90, family) as listening:
+        for port in [*SEVERAL] * 4:
+            connect(lab["one"], POOL[family], port, family).close()
+            accepted, (peer, outside_port, *_) = listening.accept()
+            accepted.close()
+            assert peer == POOL[family]
+            seen.add(outside_port // BLOCK)
+    # Nearly each would have another one, were it any port.
+    assert len(seen) <= 4
+
+
+def test_hairpin_is_taken_over(lab, family):
+    with lab["two"].server(90, family) as listening:
+        pairs = []
+        for port in SEVERAL:
+            pairs.append((connect(lab["one"], POOL[family], port, family), listening.accept()[0]))
+    lab.nodes["a"].json("upgrade")
+    for client, accepted in pairs:
+        accepted.settimeout(DEADLINE)
+        talk(client, accepted)
+        client.close()
+        accepted.close()
 
 
 def test_hairpin_to_floating(lab, family):

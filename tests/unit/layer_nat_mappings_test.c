@@ -164,6 +164,37 @@ static void test_endpoint_independent(void **state)
 }
 
 // RFC 4787 REQ-2 and REQ-4.
+// To an end that is translated, too: both keys of the connection are one worker's, nobody comes in
+// by that port, and what goes elsewhere has the usual one.
+static void test_apart(void **state)
+{
+	struct world *world = open_world(4, 2, 64, 4, 4096);
+	struct nat_inside inside = make_inside(1, 40000, IPPROTO_UDP), apart = inside, found;
+	struct connection *usual = open_one(world, inside, 1), *first, *second;
+	struct nat_mappings_stats stats;
+
+	apart.shift = 6;
+	first = open_one(world, apart, 2);
+	second = open_one(world, apart, 3);
+	assert_true(usual && first && second);
+	assert_int_equal(
+		(flow_hash_share(&world->secret, &first->choice.address, first->choice.port) ^
+		 flow_hash_share(&world->secret, &inside.address, inside.port)) %
+			4,
+		6 % 4);
+	assert_int_not_equal(first->choice.port, usual->choice.port);
+	assert_int_equal(second->choice.port, first->choice.port);
+	assert_int_equal(open_one(world, inside, 4)->choice.port, usual->choice.port);
+	assert_false(nat_mappings_find(world->mappings, &first->choice.address, first->choice.port,
+				       IPPROTO_UDP, &found));
+	for (uint32_t i = 0; i < 4; i++)
+		close_one(world, &world->connections[i], 0);
+	nat_mappings_stats(world->mappings, &stats);
+	assert_int_equal(stats.mappings, 0);
+	assert_int_equal(stats.blocks, 0);
+	close_world(world);
+}
+
 static void test_pairing_and_parity(void **state)
 {
 	struct world *world = open_world(1, 2, 512, 8, 4096);
@@ -356,7 +387,7 @@ static void check_opened(const struct world *world, const struct connection *ope
 			   "seed %#lx: a port of two ends\n", world->seed);
 		// An end has one port, as long as none had to be shared.
 		check_case(same_port || !same_inside(&other->inside, &opened->inside) ||
-				   world->shared,
+				   other->inside.shift != opened->inside.shift || world->shared,
 			   "seed %#lx: an end with two ports\n", world->seed);
 	}
 }
@@ -377,8 +408,12 @@ static void play(uint32_t workers, uint32_t block, uint32_t blocks_max, bool eno
 					    (uint16_t)(3000 + random_below(&world->random, 60)),
 					    protocols[random_below(&world->random, 3)]);
 			uint32_t to = random_below(&world->random, 30);
+			// Some of the other ends are translated.
+			uint8_t shift = (uint8_t)(to < 20 ? 0 : to & 63);
 			struct connection *connection;
 			bool known = false;
+
+			inside.shift = shift;
 
 			for (uint32_t i = 0; i < CONNECTIONS && !known; i++)
 				known = world->connections[i].live &&
@@ -505,6 +540,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_endpoint_independent),
+		cmocka_unit_test(test_apart),
 		cmocka_unit_test(test_pairing_and_parity),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_blocks_are_bounded),

@@ -129,7 +129,8 @@ uint32_t nat_mappings_number(const struct nat_mappings *mappings, uint16_t netwo
 	for (uint32_t i = 1; i < mappings->addresses_end; i++) {
 		const struct nat_address *entry = &mappings->addresses[i];
 
-		if (entry->taken && entry->network == network && ip_equal(&entry->address, address))
+		if (entry->taken && (!network || entry->network == network) &&
+		    ip_equal(&entry->address, address))
 			return i;
 	}
 	return 0;

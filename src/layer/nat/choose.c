@@ -12,6 +12,12 @@ static bool in_pool(const struct nat_pool *pool, uint32_t number, uint16_t owner
 	return false;
 }
 
+static bool has_share(const struct nat_mappings *mappings, const struct nat_wish *wish,
+		      const struct ip_address *address, uint16_t port)
+{
+	return ((nat_share(mappings, address, port) ^ wish->share) & wish->share_mask) == 0;
+}
+
 static bool choose_existing(struct nat_mappings *mappings, const struct nat_pool *pool,
 			    const struct nat_inside *inside, const struct nat_wish *wish,
 			    struct nat_choice *choice)
@@ -29,6 +35,7 @@ static bool choose_existing(struct nat_mappings *mappings, const struct nat_pool
 
 		if (!nat_is_inside(mapping, inside) ||
 		    !in_pool(pool, mapping->address, inside->owner) ||
+		    !has_share(mappings, wish, external, mapping->external_port) ||
 		    (wish->is_free &&
 		     !wish->is_free(wish->context, external, mapping->external_port)))
 			continue;
@@ -63,9 +70,7 @@ static bool choose_new(struct nat_mappings *mappings, const struct nat_pool *poo
 
 		wish->address = address->address;
 		if (wish->protocol == NAT_WITHOUT_PORTS) {
-			uint16_t share = nat_share(mappings, &wish->address, 0);
-
-			found = shared && ((share ^ wish->share) & wish->share_mask) == 0 &&
+			found = shared && has_share(mappings, wish, &wish->address, 0) &&
 				(!wish->is_free || wish->is_free(wish->context, &wish->address, 0));
 		} else {
 			port = choose_at(address->ports, wish, shared);
@@ -96,7 +101,7 @@ enum nat_answer nat_mappings_choose(
 	struct nat_wish wish = {
 		.secret = mappings->secret,
 		.share_mask = mappings->share_mask,
-		.share = nat_share(mappings, &inside->address, inside->port),
+		.share = nat_share(mappings, &inside->address, inside->port) ^ inside->shift,
 		.preferred = ntohs(inside->port),
 		.owner = inside->owner,
 		.protocol = nat_protocol_of(inside->protocol),

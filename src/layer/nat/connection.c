@@ -101,7 +101,11 @@ bool nat_connection_adopted(struct nat_mappings *mappings, const struct flow *fl
 		.port = back->destination_port,
 		.number = nat_mappings_number(mappings, back->network, &back->destination),
 	};
-	if (!choice.number || !nat_mappings_fit(mappings, &inside, &choice))
+	// Of one that turned back here, the other end's network is one inside. Should two external
+	// networks have the address, the port is taken in one of them.
+	if (!choice.number)
+		choice.number = nat_mappings_number(mappings, 0, &back->destination);
+	if (!choice.number)
 		return false;
 	if (nat_mappings_take(mappings, &inside, &choice, now))
 		return true;

@@ -298,14 +298,16 @@ static bool replies_are_free(const void *context, const struct ip_address *addre
 		       key, &flow_table_get(question->flows, found)->direction[FLOW_ORIGINAL].key);
 }
 
-static enum verdict choose(struct walk *walk, const struct nat_tables *nat, const struct nat *by,
-			   const struct nat_pool *pool)
+static const struct nat_pool *pool_of(const struct nat *by, const struct ip_address *destination)
 {
-	static const enum drop_reason reasons[] = {
-		[NAT_NO_PORT] = DROP_NAT_PORTS,
-		[NAT_NO_BLOCK] = DROP_NAT_BLOCKS,
-		[NAT_NO_MEMORY] = DROP_NAT_PORTS,
-	};
+	return ip_is_v4(destination) ? &by->v4 : &by->v6;
+}
+
+// `shift`: of the external end's share (flow/hash.h).
+static enum nat_answer choose(struct walk *walk, const struct nat *by, uint8_t shift)
+{
+	struct nat_mappings *mappings = walk->tables->nat->mappings;
+	const struct nat_pool *pool = pool_of(by, &walk->leaving.destination);
 	const struct flow_key *key = &walk->packet->key;
 	struct nat_inside inside = {
 		.address = key->source,
@@ -313,25 +315,23 @@ static enum verdict choose(struct walk *walk, const struct nat_tables *nat, cons
 		.network = key->network,
 		.owner = walk->ingress.port,
 		.protocol = key->protocol,
+		.shift = shift,
 	};
 	struct question question = {.walk = walk, .network = walk_reply_network(walk)};
 	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
 	struct nat_choice choice;
 	enum nat_answer answer;
 
-	// It depends on the port that the connection is opened from.
-	walk->unique = true;
-	if (!nat->mappings)
-		return walk_drop(walk, DROP_NAT_PORTS);
-	question.flows = nat_mappings_flows(nat->mappings);
-	answer = nat_mappings_choose(nat->mappings, pool, &inside, replies_are_free, &question,
-				     &choice);
+	if (!mappings)
+		return NAT_NO_MEMORY;
+	question.flows = nat_mappings_flows(mappings);
+	answer = nat_mappings_choose(mappings, pool, &inside, replies_are_free, &question, &choice);
 	if (answer != NAT_CHOSEN) {
 		if (walk->counts)
-			nat_mappings_refused(nat->mappings, pool);
+			nat_mappings_refused(mappings, pool);
 		walk_say(walk, "Nat %s: no port is left for %s", by->name,
 			 ip_format(&key->source, from));
-		return walk_drop(walk, reasons[answer]);
+		return answer;
 	}
 	walk->leaving.source = choice.address;
 	walk->leaving.source_port = choice.port;
@@ -342,7 +342,15 @@ static enum verdict choose(struct walk *walk, const struct nat_tables *nat, cons
 		 ip_format(&key->source, from), ntohs(key->source_port),
 		 ip_format(&choice.address, to), ntohs(choice.port),
 		 choice.shared ? ", with others" : "");
-	return VERDICT_NEXT;
+	return NAT_CHOSEN;
+}
+
+bool nat_choose_again(struct walk *walk, uint8_t shift)
+{
+	const struct nat *by =
+		find_pool(walk->tables->nat, walk->mapping_network, &walk->leaving.source);
+
+	return by && choose(walk, by, shift) == NAT_CHOSEN;
 }
 
 // What a live connection's packet on its way outside was translated to, is it still?
@@ -379,14 +387,19 @@ static bool holds_out(struct walk *walk, const struct nat_tables *nat, uint16_t 
 
 static enum verdict translate_source(struct walk *walk)
 {
+	static const enum drop_reason reasons[] = {
+		[NAT_NO_PORT] = DROP_NAT_PORTS,
+		[NAT_NO_BLOCK] = DROP_NAT_BLOCKS,
+		[NAT_NO_MEMORY] = DROP_NAT_PORTS,
+	};
 	const struct nat_tables *nat = walk->tables->nat;
 	const struct flow_key *key = &walk->packet->key;
 	const struct nat_floating *floating;
-	const struct nat_pool *pool;
 	const struct nat *by;
 	char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
 	uint16_t network, domain = walk->network->domain;
 	bool family = walk->action.flags & FLOW_ACTION_FAMILY;
+	enum nat_answer answer;
 	struct target target;
 
 	// Only a pool has IPv4 addresses for IPv6.
@@ -429,11 +442,14 @@ static enum verdict translate_source(struct walk *walk)
 		return VERDICT_NEXT;
 	}
 	by = find_nat(nat, domain, network);
-	pool = by ? ip_is_v4(&walk->leaving.destination) ? &by->v4 : &by->v6 : NULL;
-	if (!pool || !pool->count ||
+	if (!by || !pool_of(by, &walk->leaving.destination)->count ||
 	    (!family && external_find_inside(walk->tables, network, &key->source)))
 		return VERDICT_NEXT;
-	return choose(walk, nat, by, pool);
+	// It depends on the port that the connection is opened from.
+	walk->unique = true;
+	walk->mapping_network = network;
+	answer = choose(walk, by, 0);
+	return answer == NAT_CHOSEN ? VERDICT_NEXT : walk_drop(walk, reasons[answer]);
 }
 
 // By the external address that a translated connection has, and the port of its server.

@@ -43,10 +43,11 @@ static void end(struct nat_mappings *mappings, struct nat_lane *lane, uint32_t n
 	unlink_from(nat_inside_bucket(mappings, lane, &mapping->inside, mapping->inside_port,
 				      mapping->network, mapping->protocol),
 		    lane->mappings, number, false);
-	if (!(mapping->flags & NAT_SHARED)) {
+	if (!(mapping->flags & NAT_HIDDEN))
 		unlink_from(nat_external_bucket(mappings, lane, &address->address,
 						mapping->external_port, mapping->protocol),
 			    lane->mappings, number, true);
+	if (!(mapping->flags & NAT_SHARED)) {
 		nat_ports_give(address->ports, protocol, ntohs(mapping->external_port), &block);
 		if (block.count) {
 			atomic_fetch_sub(nat_blocks(mappings, mapping->owner, &address->address),
@@ -128,6 +129,14 @@ static bool port_take(struct nat_mappings *mappings, const struct nat_mapping *m
 	return true;
 }
 
+static uint8_t flags_of(struct nat_mappings *mappings, struct nat_lane *lane,
+			const struct nat_choice *choice)
+{
+	bool apart = nat_lane_of(mappings, &choice->address, choice->port) != lane;
+
+	return (uint8_t)((choice->shared ? NAT_SHARED : 0) | (apart ? NAT_APART : 0));
+}
+
 static bool add(struct nat_mappings *mappings, struct nat_lane *lane,
 		const struct nat_inside *inside, const struct nat_choice *choice, uint32_t now)
 {
@@ -144,7 +153,7 @@ static bool add(struct nat_mappings *mappings, struct nat_lane *lane,
 		.owner = inside->owner,
 		.address = choice->number,
 		.protocol = inside->protocol,
-		.flags = choice->shared ? NAT_SHARED : 0,
+		.flags = flags_of(mappings, lane, choice),
 		.references = 1,
 	};
 	if (!choice->shared && !port_take(mappings, mapping)) {
@@ -157,7 +166,7 @@ static bool add(struct nat_mappings *mappings, struct nat_lane *lane,
 				   inside->protocol);
 	mapping->next_inside = *bucket;
 	*bucket = number;
-	if (!choice->shared) {
+	if (!(mapping->flags & NAT_HIDDEN)) {
 		bucket = nat_external_bucket(mappings, lane, &choice->address, choice->port,
 					     inside->protocol);
 		mapping->next_external = *bucket;
@@ -187,14 +196,6 @@ bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *i
 	}
 	rte_spinlock_unlock(&lane->lock);
 	return taken;
-}
-
-bool nat_mappings_fit(const struct nat_mappings *mappings, const struct nat_inside *inside,
-		      const struct nat_choice *choice)
-{
-	return !((nat_share(mappings, &inside->address, inside->port) ^
-		  nat_share(mappings, &choice->address, choice->port)) &
-		 mappings->share_mask);
 }
 
 void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,

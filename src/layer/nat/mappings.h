@@ -7,7 +7,9 @@
 // must be nobody else's, and a mapping serves only those destinations where it is.
 //
 // A mapping's external end has the same share in the shard of the connection table as its inside
-// end (flow/hash.h). So both directions of each of its connections are one worker's.
+// end (flow/hash.h). So both directions of each of its connections are one worker's. Where the
+// other end is translated, too (hairpinning), that may need another share: then the inside end has
+// one more mapping, apart, which nobody finds from outside.
 //
 // Threads: any worker chooses for a first packet, takes when it enters the connection, and releases
 // when that ends. Choosing changes nothing, so `sluice trace` chooses, too. Mappings are in lanes,
@@ -41,6 +43,7 @@ struct nat_inside {
 	uint16_t network;
 	uint16_t owner; // number of the Port that answers for it
 	uint8_t protocol;
+	uint8_t shift; // by which the external end's share must differ: not 0 for one apart
 };
 
 // External addresses that a Nat may use for one family.
@@ -115,7 +118,7 @@ uint8_t nat_mappings_shift(const struct nat_mappings *mappings, const struct ip_
 void nat_mappings_begin(struct nat_mappings *mappings);
 uint32_t nat_mappings_address(struct nat_mappings *mappings, uint16_t network,
 			      const struct ip_address *address, uint32_t block);
-// 0: it is none that objects name.
+// 0: it is none that objects name. `network`: 0 for whichever has it.
 uint32_t nat_mappings_number(const struct nat_mappings *mappings, uint16_t network,
 			     const struct ip_address *address);
 void nat_mappings_settle(struct nat_mappings *mappings);
@@ -130,14 +133,11 @@ enum nat_answer nat_mappings_choose(
 
 // The connection will be entered: it uses the mapping from now on. False: another worker was
 // quicker to take the port or the memory.
+// (`shift` of `inside` is not looked at: it shows.)
 bool nat_mappings_take(struct nat_mappings *mappings, const struct nat_inside *inside,
 		       const struct nat_choice *choice, uint32_t now);
 
-// Are both of its ends in one lane, as others find it?
-bool nat_mappings_fit(const struct nat_mappings *mappings, const struct nat_inside *inside,
-		      const struct nat_choice *choice);
-
-// It has ended. `owner` of `inside` is not looked at. `hold`: NAT_HOLD, or 0.
+// It has ended. `owner` and `shift` of `inside` are not looked at. `hold`: NAT_HOLD, or 0.
 void nat_mappings_release(struct nat_mappings *mappings, const struct nat_inside *inside,
 			  const struct ip_address *address, uint16_t port, uint32_t hold);
 

@@ -5,7 +5,11 @@
 #include "layer/nat/mappings.h"
 
 #define NAT_OWNERS 131072 // numbers of Ports, and two families
-#define NAT_SHARED 1	  // nat_mapping.flags: its port is another one's, too
+// nat_mapping.flags
+#define NAT_SHARED 1 // its port is another one's, too
+#define NAT_APART  2 // its external end is in another lane
+// Those are not found by their external end.
+#define NAT_HIDDEN (NAT_SHARED | NAT_APART)
 
 struct nat_mapping {
 	struct ip_address inside;

@@ -16,6 +16,10 @@ extern const struct layer nat_source_layer;
 // FloatingIps (tables->floating).
 void nat_key_shift(const struct tables *tables, struct flow_key *key);
 
+// Instead of the mapping that a finished walk has chosen: one whose external end differs from the
+// inside end's share in the shard by `shift`, because the other end is translated, too. False:
+// there is no port.
+bool nat_choose_again(struct walk *walk, uint8_t shift);
 // The connection that a finished walk has allowed uses a mapping, which it takes. False: it is gone
 // meanwhile.
 bool nat_connection_begins(const struct walk *walk, uint32_t now);
