@@ -108,14 +108,15 @@ def measure(options, module, logs):
                       "connections": device.connections(), "events": {}}
             for number in range(options.rounds):
                 for text, name, *_ in EVENTS:
-                    if name != "nothing" and not hasattr(device, name):
+                    if name not in options.events or name != "nothing" and not hasattr(device, name):
                         continue
                     result["events"].setdefault(name, []).append(sample(streams, device, name))
                     device.restore()
                     print(f"{module.TITLE}, round {number + 1}: {text}: {result['events'][name][-1]}", file=sys.stderr,
                           flush=True)
             streams.rate(0)
-            result["events"]["reconnected"] = reconnected(options, stage, device)
+            if "reconnected" in options.events:
+                result["events"]["reconnected"] = reconnected(options, stage, device)
             result["switchedMs"] = getattr(device, "switched", [])
             return result
         finally:
@@ -194,18 +195,25 @@ def document(result):
     return "\n\n".join(parts) + "\n"
 
 
-def arguments():
+def one_of(known):
     def names(text):
         for value in text.split(","):
-            if value not in DEVICES:
-                raise argparse.ArgumentTypeError(f"{value}: not one of {', '.join(DEVICES)}")
+            if value not in known:
+                raise argparse.ArgumentTypeError(f"{value}: not one of {', '.join(known)}")
         return text.split(",")
+    return names
+
+
+def arguments():
+    events = [name for _, name, *_ in EVENTS]
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of each event (3)")
     parser.add_argument("--connections", type=int, default=100000, metavar="N", help="of the streams (100000)")
-    parser.add_argument("--devices", type=names, default=list(DEVICES), metavar="NAME,...",
+    parser.add_argument("--devices", type=one_of(DEVICES), default=list(DEVICES), metavar="NAME,...",
                         help="these alone: " + ",".join(DEVICES))
+    parser.add_argument("--events", type=one_of(events), default=events, metavar="NAME,...",
+                        help="these alone: " + ",".join(events))
     parser.add_argument("--output", default=os.path.join(BUILD, "service.json"), metavar="FILE",
                         help="where the JSON goes (build/bench/service.json)")
     parser.add_argument("--write", action="store_true", help="the table goes into docs/performance.md")

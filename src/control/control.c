@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "control/recover.h"
+#include "control/upgrade/cpus.h"
 #include "control/upgrade/upgrade.h"
 #include "layer/nat/mappings.h"
 #include "layer/nat/nat.h"
@@ -53,22 +54,44 @@ static bool node_is_charged(const void *engine, uint32_t number)
 	return is_charged(engine, FLOW_CHARGE_NODES + number);
 }
 
-// Connections are there before; and the ports, where they are those of a process whose place this
-// one takes.
-static int start_engine(struct control *control, struct take_over *take_over, struct tables *tables,
-			struct error *err)
+// What the other process has comes with it, from what takes longest to what nobody can have before
+// it stops; then packets wait. The tables are taken over where NULL is left.
+static int take_place(struct control *control, struct take_over *take_over, struct tables **tables,
+		      struct error *err)
 {
-	if (take_over &&
-	    (recover_prepare(control, err) < 0 || take_over_wait(take_over, control, err) < 0))
+	struct tables *compiled = *tables;
+	struct upgrade_cpus cpus = {0};
+	int result;
+
+	if ((take_over->store_closed && load_store(control, err) < 0) ||
+	    recover_prepare(control, err) < 0)
 		return -1;
+	if (take_over->cpus_shared)
+		upgrade_cpus_borrow(&cpus, &control->engine->options);
+	result = take_over_wait(take_over, control, err);
+	if (result == 0)
+		recover_connections(control);
+	if (result == 0 && !take_over->store_closed)
+		result = load_store(control, err);
+	if (result == 0)
+		result = take_over_ports(take_over, control, compiled, err);
+	if (result == 0) {
+		*tables = NULL;
+		if (!control_reconcile_begin(control, compiled))
+			result = error_set(err, "%s", control->behind);
+	}
+	if (result == 0)
+		result = engine_start(control->engine, err);
+	take_over->since = upgrade_now();
+	upgrade_cpus_return(&cpus);
+	return result;
+}
+
+// Connections are there before the workers start.
+static int begin(struct control *control, struct error *err)
+{
 	recover_connections(control);
-	if (take_over &&
-	    (load_store(control, err) < 0 || take_over_ports(take_over, control, tables, err) < 0))
-		return -1;
-	if (engine_start(control->engine, err) < 0)
-		return -1;
-	control->heartbeat = heartbeat_open(control->engine);
-	return control->heartbeat ? 0 : error_set(err, "no memory");
+	return engine_start(control->engine, err);
 }
 
 static int start(struct control *control, const struct control_options *options,
@@ -135,16 +158,22 @@ static int start(struct control *control, const struct control_options *options,
 	if ((take_over ? load_given(control, take_over, err) : load_objects(control, err)) < 0 ||
 	    control_compile(control, control->objects, &tables, err) < 0)
 		return -1;
-	if (start_engine(control, take_over, tables, err) < 0) {
+	if ((take_over ? take_place(control, take_over, &tables, err) : begin(control, err)) < 0) {
 		tables_free(tables);
 		return -1;
 	}
-	control_reconcile(control, tables);
+	if (take_over)
+		control_reconcile_end(control);
+	else
+		control_reconcile(control, tables);
 	recover_commit(control);
 	if (take_over) {
 		take_over_end(take_over, control);
 		control_settle(control);
 	}
+	control->heartbeat = heartbeat_open(control->engine);
+	if (!control->heartbeat)
+		return error_set(err, "no memory");
 	if (!watch_open(control) || !audit_open(control) || !members_open(control))
 		return error_set(err, "no memory");
 	log_info("stored objects are in force", log_number("revision", control->revision));

@@ -136,6 +136,10 @@ void control_close(struct control *control);
 // longer wanted, opens new ones, puts the tables in force. A device that can't be opened stays out
 // and is tried again later; that is no error. The tables are taken over.
 void control_reconcile(struct control *control, struct tables *tables);
+// Its two steps. Without what changes or goes; false: the earlier tables stay in force. Then with
+// what is new.
+bool control_reconcile_begin(struct control *control, struct tables *tables);
+void control_reconcile_end(struct control *control);
 
 // The port whose device the entry's packets go through: itself, or a VLAN's parent; NULL: there is
 // none now.

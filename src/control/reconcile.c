@@ -278,13 +278,9 @@ void control_settle(struct control *control)
 		publish(control, tables);
 }
 
-void control_reconcile(struct control *control, struct tables *tables)
+bool control_reconcile_begin(struct control *control, struct tables *tables)
 {
-	bool opened = false;
-	struct error err;
-
 	control_want_ports(control, tables);
-	// Step 1: without what changes or goes.
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];
 		struct port_device device;
@@ -304,8 +300,15 @@ void control_reconcile(struct control *control, struct tables *tables)
 		entry->parent = number < tables->port_count ? tables->ports[number].parent : 0;
 		entry->closing = entry->port && (!same || entry->port->gone);
 	}
-	if (!publish(control, tables))
-		return;
+	return publish(control, tables);
+}
+
+void control_reconcile_end(struct control *control)
+{
+	struct tables *tables;
+	bool opened = false;
+	struct error err;
+
 	for (uint32_t number = 1; number < control->port_count; number++)
 		if (control->ports[number] && control->ports[number]->closing)
 			close_device(control->ports[number]);
@@ -319,7 +322,6 @@ void control_reconcile(struct control *control, struct tables *tables)
 		control_port_free(entry);
 		control->ports[number] = NULL;
 	}
-	// Step 2: with what is new.
 	for (uint32_t number = 1; number < control->port_count; number++)
 		if (control->ports[number] && !control->ports[number]->port)
 			opened |= try_open(control, control->ports[number]);
@@ -330,6 +332,12 @@ void control_reconcile(struct control *control, struct tables *tables)
 		return;
 	}
 	publish(control, tables);
+}
+
+void control_reconcile(struct control *control, struct tables *tables)
+{
+	if (control_reconcile_begin(control, tables))
+		control_reconcile_end(control);
 }
 
 void control_tidy(struct control *control)

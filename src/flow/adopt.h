@@ -27,6 +27,9 @@ struct flow_adoption {
 	uint64_t adopted; // that are here now
 	uint64_t dropped;
 	uint64_t changed; // since the round before
+	// Last packet of all; 0: none is known. By the earlier process's clock, which may be
+	// minutes off this one's.
+	uint32_t last_seen, seen; // of the round before, and of this one
 
 	uint32_t *numbers;    // here, by the earlier ones; NULL: one round only
 	uint64_t numbers_end; // none from here on

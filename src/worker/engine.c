@@ -344,15 +344,21 @@ int engine_prepare(const struct engine_options *options, struct tables *tables,
 
 int engine_start(struct engine *engine, struct error *err)
 {
-	for (uint32_t i = 0; i < engine->options.worker_count; i++) {
-		struct worker *worker = engine->workers[i];
+	uint32_t count = 0;
+
+	while (count < engine->options.worker_count) {
+		struct worker *worker = engine->workers[count];
 
 		if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
-			return error_set(err, "worker %u can't be started", i);
+			break;
 		pthread_setname_np(worker->thread, "sluice-worker");
-		while (!atomic_load(&worker->started))
-			usleep(100);
+		count++;
 	}
+	for (uint32_t i = 0; i < count; i++)
+		while (!atomic_load(&engine->workers[i]->started))
+			usleep(100);
+	if (count < engine->options.worker_count)
+		return error_set(err, "worker %u can't be started", count);
 	return 0;
 }
 

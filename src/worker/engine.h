@@ -79,6 +79,8 @@ int engine_open(const struct engine_options *options, struct tables *tables, str
 // Stops the workers: when it returns nothing touches ports or connections any more, until
 // engine_start has them go on. What waited for its turn has left.
 void engine_pause(struct engine *engine);
+// May others run where the workers do? Not if one has a real-time policy.
+bool engine_shares_cpus(const struct engine *engine);
 // The device is about to be closed: workers that stand don't find it when they go on.
 void engine_forget(struct engine *engine, const struct port *port);
 

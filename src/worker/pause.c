@@ -23,6 +23,19 @@ static void hand_over_rest(struct engine *engine)
 	} while (packets);
 }
 
+bool engine_shares_cpus(const struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->options.worker_count; i++) {
+		struct sched_param parameters;
+		int policy;
+
+		if (pthread_getschedparam(engine->workers[i]->thread, &policy, &parameters) != 0 ||
+		    policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE)
+			return false;
+	}
+	return true;
+}
+
 void engine_pause(struct engine *engine)
 {
 	uint32_t count = engine->options.worker_count;

@@ -222,6 +222,8 @@ def refused(node, binary, line):
     result = node.run("upgrade", "--binary", binary)
     assert (result.returncode, result.stderr) == (1, f"sluice: {line}\n")
     assert processes(node) == before
+    # It has its store again.
+    assert node.json("history")["entries"]
 
 
 def test_failures(lab, node, tmp_path):

@@ -12,13 +12,20 @@
 #include "flow_fixture.h"
 #include "flow_place.h"
 
-#define NOW	1000
 #define MAX	4096
 #define KEYS	3000
 #define PORTS	5
 #define ROUNDS	4
 #define CHANGES 400
 #define SEEDS	12
+
+// Seconds, of the table's clock. Workers' may be a little behind.
+static uint32_t seconds = 1000;
+
+static uint32_t worker_now(void)
+{
+	return seconds - (uint32_t)random() % 2;
+}
 
 // ---- the earlier process
 
@@ -31,6 +38,13 @@ struct earlier {
 static flow_ingress from_port(uint32_t port)
 {
 	return (flow_ingress)port << 48 | (flow_ingress)random();
+}
+
+static void packet_comes(struct flow_account *account)
+{
+	uint32_t time = worker_now();
+
+	account->last_seen = time < account->created ? account->created : time;
 }
 
 static void mapped_end(void *context, const struct flow *flow)
@@ -47,7 +61,7 @@ static void open_one(struct earlier *earlier, uint32_t i)
 		flow.account.state = FLOW_STATE_REPLIED;
 	flow.direction[0].ingress = from_port(1 + (uint32_t)random() % PORTS);
 	flow.direction[0].rule.group = (uint32_t)random() % 100;
-	earlier->references[i] = fixture_insert(&earlier->fixture, &flow, NOW - 100);
+	earlier->references[i] = fixture_insert(&earlier->fixture, &flow, worker_now());
 }
 
 static void change_one(struct earlier *earlier, uint32_t i)
@@ -63,7 +77,6 @@ static void change_one(struct earlier *earlier, uint32_t i)
 		break;
 	case 1:
 		flow->account.bytes[random() % 2] += 1500;
-		flow->account.last_seen = NOW - (uint32_t)random() % 50;
 		break;
 	case 2:
 		flow->account.state = FLOW_STATE_REPLIED;
@@ -82,6 +95,8 @@ static void change_one(struct earlier *earlier, uint32_t i)
 		flow->account.flags |= FLOW_RACED;
 		break;
 	}
+	// All of that is a packet's doing.
+	packet_comes(&flow->account);
 }
 
 static void change(struct earlier *earlier)
@@ -129,6 +144,15 @@ struct half_read {
 	struct flow before;
 };
 
+// A time is written as a whole.
+static void spoil_bit(struct flow *flow)
+{
+	uint32_t time = flow->account.last_seen;
+
+	((uint8_t *)flow)[random() % sizeof(*flow)] ^= (uint8_t)(1 << random() % 8);
+	flow->account.last_seen = time;
+}
+
 static void spoil(struct earlier *earlier, struct half_read *spoilt, unsigned int count)
 {
 	struct flow *flows = earlier->fixture.table->flows;
@@ -140,15 +164,19 @@ static void spoil(struct earlier *earlier, struct half_read *spoilt, unsigned in
 		if (random() % 2)
 			flows[spoilt[n].number] = flows[1 + (uint32_t)random() % (end - 1)];
 		else
-			((uint8_t *)&flows[spoilt[n].number])[random() % sizeof(struct flow)] ^=
-				(uint8_t)(1 << random() % 8);
+			spoil_bit(&flows[spoilt[n].number]);
 	}
 }
 
 static void mend(struct earlier *earlier, const struct half_read *spoilt, unsigned int count)
 {
-	while (count--)
-		earlier->fixture.table->flows[spoilt[count].number] = spoilt[count].before;
+	while (count--) {
+		struct flow *flow = &earlier->fixture.table->flows[spoilt[count].number];
+
+		*flow = spoilt[count].before;
+		if (flow_has(&flow->account, FLOW_LIVE))
+			packet_comes(&flow->account);
+	}
 }
 
 // ---- the next one
@@ -184,7 +212,7 @@ static void next_open(struct next *next, uint32_t max, uint32_t workers)
 
 static void round_of(struct next *next, const struct flow_keep *keep)
 {
-	flow_table_adopt(next->fixture.table, &keep->remains, NOW, &next->adoption);
+	flow_table_adopt(next->fixture.table, &keep->remains, seconds, &next->adoption);
 }
 
 static const struct flow *found(const struct next *next, const struct flow_key *key)
@@ -251,6 +279,7 @@ static void play(unsigned int seed)
 
 	srandom(seed);
 	earlier_open(&earlier, 1 + seed % 3);
+	seconds += 10;
 	assert_int_equal(flow_keep_open(path, open(path, O_RDONLY), &keep, &err), 0);
 	next_open(&rounds, MAX, 1 + seed / 3 % 2);
 	flow_adoption_begin(&rounds.adoption, rounds.fixture.table, &keep.remains);
@@ -259,6 +288,8 @@ static void play(unsigned int seed)
 		round_of(&rounds, &keep);
 		mend(&earlier, spoilt, 40);
 		change(&earlier);
+		// Rounds may follow each other within a second.
+		seconds += i % 2 * 10;
 	}
 	round_of(&rounds, &keep);
 	next_open(&once, MAX, 1);

@@ -1,7 +1,7 @@
 // The process that runs, and gives its place to another one.
 //
 //	the other: starts            this one: forwards
-//	Hello                   ->   Hello, Prepare
+//	Hello                   ->   closes the store; Hello, Prepare
 //	compiles the tables
 //	Prepared                ->   stops its workers; Port, Part, …, End
 //	opens, forwards
@@ -17,11 +17,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/recover.h"
+#include "control/upgrade/cpus.h"
 #include "control/upgrade/frame.h"
 #include "control/upgrade/program.h"
 #include "control/upgrade/upgrade.h"
@@ -95,6 +96,7 @@ static void fail(struct upgrade *upgrade, const char *reason)
 	rpc_call_fail(upgrade->call, RPC_ABORTED, NULL, "this process goes on: %s", reason);
 	control->upgrade = NULL;
 	upgrade_close(upgrade);
+	control_store_check(control);
 }
 
 // ---- while this one forwards
@@ -155,7 +157,7 @@ static int prepare(struct upgrade *upgrade, struct error *err)
 	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
 	Sluice__Handover__V1__Hello hello;
 	Sluice__Handover__V1__Prepare prepared = SLUICE__HANDOVER__V1__PREPARE__INIT;
-	const struct control *control = upgrade->control;
+	struct control *control = upgrade->control;
 	int fds[2], result;
 
 	sluice__handover__v1__hello__init(&hello);
@@ -169,10 +171,15 @@ static int prepare(struct upgrade *upgrade, struct error *err)
 	fds[0] = objects_file(control, &prepared.objects_size, err);
 	if (fds[0] < 0)
 		return -1;
+	// Reading it takes the longer the more objects there are, so it is not left for the switch.
+	store_close(control->store);
+	control->store = NULL;
 	fds[1] = control->keep.lock;
 	prepared.revision = control->revision;
 	prepared.has_lock = true;
 	prepared.table = control->engine->flows->id;
+	prepared.store_closed = true;
+	prepared.cpus_shared = engine_shares_cpus(control->engine);
 	frame.content_case = FRAME(PREPARE);
 	frame.prepare = &prepared;
 	result = send_frame(upgrade, &frame, fds, 2, err);
@@ -182,7 +189,8 @@ static int prepare(struct upgrade *upgrade, struct error *err)
 
 // ---- while nobody forwards
 
-static int say_all(struct upgrade *upgrade, uint64_t *connections, struct error *err)
+static int say_all(struct upgrade *upgrade, uint64_t *connections, uint64_t *since,
+		   struct error *err)
 {
 	Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
 	Sluice__Handover__V1__End end = SLUICE__HANDOVER__V1__END__INIT;
@@ -196,6 +204,7 @@ static int say_all(struct upgrade *upgrade, uint64_t *connections, struct error 
 	    upgrade_frame_expect(upgrade->channel, &answer, FRAME(TAKEN), TAKE_SECONDS, err) < 0)
 		return -1;
 	*connections = answer.content->taken->connections;
+	*since = answer.content->taken->since;
 	upgrade_frame_clear(&answer);
 	return 0;
 }
@@ -216,8 +225,10 @@ static void go_on(struct control *control)
 		abort();
 	}
 	control->heartbeat = heartbeat_open(control->engine);
+	// The other may have written its own.
+	control->names_missing = true;
+	recover_write_names(control);
 	// What had to be closed is opened.
-	control_store_check(control);
 	control_look(control);
 }
 
@@ -272,35 +283,32 @@ static void leave(struct upgrade *upgrade)
 		event_base_loopexit(control->base, &soon);
 }
 
-static uint64_t now_microseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void switch_over(struct upgrade *upgrade)
 {
 	struct control *control = upgrade->control;
-	uint64_t begun = now_microseconds(), connections = 0;
+	uint64_t begun, connections = 0, since = 0;
+	struct upgrade_cpus cpus = {0};
 	struct error err;
+	int said;
 
 	impact_end_all(control);
 	// It would take workers that stand for workers that hang.
 	heartbeat_close(control->heartbeat);
 	control->heartbeat = NULL;
+	if (engine_shares_cpus(control->engine))
+		upgrade_cpus_borrow(&cpus, &control->engine->options);
+	begun = upgrade_now();
 	engine_pause(control->engine);
-	store_close(control->store);
-	control->store = NULL;
-	if (say_all(upgrade, &connections, &err) < 0) {
+	said = say_all(upgrade, &connections, &since, &err);
+	upgrade_cpus_return(&cpus);
+	if (said < 0) {
 		child_end(upgrade);
 		go_on(control);
 		fail(upgrade, err.text);
 		return;
 	}
 	upgrade->done = true;
-	answer(upgrade, connections, now_microseconds() - begun);
+	answer(upgrade, connections, (since > begun ? since : upgrade_now()) - begun);
 	leave(upgrade);
 }
 

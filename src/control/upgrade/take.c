@@ -72,6 +72,8 @@ static int prepare(struct take_over *take_over, const char *node, struct error *
 		return -1;
 	take_over->revision = said.content->prepare->revision;
 	take_over->table = said.content->prepare->table;
+	take_over->store_closed = said.content->prepare->store_closed;
+	take_over->cpus_shared = said.content->prepare->cpus_shared;
 	fd = upgrade_frame_fd(&said);
 	if (said.content->prepare->has_lock)
 		take_over->lock = upgrade_frame_fd(&said);
@@ -357,6 +359,7 @@ void take_over_end(struct take_over *take_over, struct control *control)
 		if (control->ports[number] && control->ports[number]->port)
 			control->ports[number]->port->handed_over = false;
 	taken.connections = flow_table_count(control->engine->flows);
+	taken.since = take_over->since;
 	frame.content_case = FRAME(TAKEN);
 	frame.taken = &taken;
 	// It may have died: so much the worse for it.

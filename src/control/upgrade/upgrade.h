@@ -5,6 +5,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/drop.h"
 #include "port/parts.h"
@@ -34,6 +35,15 @@ enum upgrade_listener {
 
 extern const char *const upgrade_listener_names[UPGRADE_LISTENERS];
 
+// Microseconds of a clock that both processes have.
+static inline uint64_t upgrade_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 // ---- give.c
 
 // The call Upgrade: answers it when the other process has taken over, or why it has not.
@@ -58,6 +68,9 @@ struct take_over {
 	int channel;
 	int lock;		    // of the connection table's file; -1: taken, or none
 	uint64_t table;		    // its id; 0: not said
+	bool store_closed;	    // else it is closed with the workers' end
+	bool cpus_shared;	    // see upgrade_cpus_borrow
+	uint64_t since;		    // this one forwards; upgrade_now
 	struct object_set *objects; // NULL: taken
 	uint64_t revision;
 	struct taken_port {
