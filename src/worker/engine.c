@@ -16,6 +16,7 @@
 #include "layer/nat/nat.h"
 #include "port/bus_error.h"
 #include "port/offload.h"
+#include "worker/awake.h"
 #include "worker/health.h"
 #include "worker/worker.h"
 
@@ -91,6 +92,8 @@ static void run(struct worker *worker)
 	uint64_t microsecond = engine->cycles_per_second / 1000000;
 	uint64_t patience = microsecond * IDLE_MICROSECONDS;
 	uint64_t last = rte_rdtsc(), busy = last;
+	struct awake awake = {.microsecond = microsecond, .begun = last};
+	bool quiet = false;
 	uint32_t idle = 0;
 
 	while (!atomic_load_explicit(&worker->stop, memory_order_relaxed)) {
@@ -98,6 +101,7 @@ static void run(struct worker *worker)
 		bool new_second = tell_time(worker, start);
 		uint32_t packets;
 
+		awake_turn(&awake, start, quiet ? start - last : 0);
 		__atomic_store_n(&worker->turns, worker->turns + 1, __ATOMIC_RELAXED);
 		rte_rcu_qsbr_quiescent(engine->readers, worker->index);
 		worker->tables = atomic_load_explicit(&engine->tables, memory_order_acquire);
@@ -130,13 +134,16 @@ static void run(struct worker *worker)
 		if (unlikely(new_second || !packets))
 			packets += nat_turn(worker->tables, worker->index, worker->now);
 		last = start;
+		quiet = !packets;
 		if (packets) {
 			busy = rte_rdtsc();
 			worker->busy_cycles += busy - start;
+			awake.busy += busy - start;
 			idle = 0;
 		} else if ((++idle >= IDLE_TURNS || start - busy > patience) &&
-			   !engine->options.spin) {
+			   !engine->options.spin && !awake_stays(&awake, start - busy)) {
 			worker_sleep(worker);
+			quiet = false;
 			// Whoever was woken for one packet soon sleeps again; a stream keeps it
 			// awake.
 			idle = IDLE_TURNS / 2;
