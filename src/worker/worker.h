@@ -27,7 +27,8 @@
 // vlan.c        tags between a workload and its sub-ports
 // offload.c     connections that are left to the kernel
 // capture.c     copies for who captures packets
-// sleep.c       what a worker does when there is nothing to do
+// loop.c        one turn after the other
+// sleep.c       what a worker does when there is nothing to do; awake.h: when it does not
 // trace.c       a packet through all of it that reaches nobody and changes nothing
 
 #pragma once
@@ -270,6 +271,8 @@ static inline struct walk walk_make(struct worker *worker, const struct packet *
 
 // engine.c
 void worker_wake(struct worker *worker);
+// loop.c: what a worker's thread does, until it is to stop.
+void *worker_main(void *worker);
 
 // How a packet goes on, after it was decided.
 struct passage {

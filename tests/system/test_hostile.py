@@ -12,7 +12,7 @@ from scapy.layers.inet6 import ICMPv6ND_Redirect, ICMPv6NDOptPrefixInfo
 from packets import (ARP, BROADCAST, ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6DestUnreach, ICMPv6ND_NA, ICMPv6ND_NS,
                      ICMPv6ND_RA, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, IPv6,
                      IPv6ExtHdrHopByHop, PadN, Raw, Wire, echo_reply, fresh_port, told, token, who_has)
-from random_world import link_local
+from random_packets import link_local
 
 NODE_B = "52:55:00:00:00:02"
 STRANGER = "52:54:00:99:99:99"

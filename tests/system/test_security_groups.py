@@ -6,7 +6,7 @@ from conversation import Conversation
 from node import eventually
 from packets import (ICMP, TCP, UDP, ICMPv6EchoRequest, IPv6ExtHdrFragment, Raw, echo_reply, echo_request, fresh_port,
                      port_unreachable)
-from random_world import link_local
+from random_packets import link_local
 
 INGRESS = {"direction": "ingress"}
 EGRESS = {"direction": "egress"}

@@ -375,6 +375,8 @@ def test_does_not_get_ready(lab, node, tmp_path):
     node.delete("network", "later")
     result = node.run("upgrade", "--limit", "soon")
     assert result.returncode == 2 and "--limit takes a time" in result.stderr
+    result = node.run("upgrade", "--limit", "2h")
+    assert (result.returncode, result.stderr) == (1, "sluice: a limit of 7200 seconds is more than an hour (3600 s)\n")
 
 
 def test_no_room_for_another_table(one_lab, tmp_path):

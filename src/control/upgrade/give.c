@@ -31,6 +31,8 @@
 #define FRAME(name) SLUICE__HANDOVER__V1__FRAME__CONTENT_##name
 
 #define PREPARE_SECONDS 120
+// Nothing can be changed meanwhile.
+#define PREPARE_SECONDS_MAX 3600
 // To forward, from when this one has stopped.
 #define TAKE_SECONDS 20
 // For answers to leave, in milliseconds; so many times where callers have not been heard yet.
@@ -384,6 +386,12 @@ void upgrade_answer(void *context, struct rpc_call *call, ProtobufCMessage *mess
 
 	if (request->limit_seconds)
 		limit.tv_sec = request->limit_seconds;
+	if (limit.tv_sec > PREPARE_SECONDS_MAX) {
+		rpc_call_fail(call, RPC_INVALID_ARGUMENT, NULL,
+			      "a limit of %u seconds is more than an hour (%d s)",
+			      request->limit_seconds, PREPARE_SECONDS_MAX);
+		return;
+	}
 	if (control->upgrade) {
 		rpc_call_fail(call, RPC_FAILED_PRECONDITION, NULL, "an upgrade is under way");
 		return;
