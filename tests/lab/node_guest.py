@@ -96,7 +96,8 @@ class GuestNode:
     def start(self):
         command = shlex.join(["sluiced", "--node", self.name, "--api", f"unix:{API}", "--state", "/run/node.db",
                               *self.options])
-        self.process = self.guest.run(f"{command} < /dev/null > {LOG} 2>&1 & echo $!").strip()
+        # No child of the agent's: see image.py.
+        self.process = self.guest.run(f"({command} < /dev/null > {LOG} 2>&1 & echo $!)").strip()
         eventually(lambda: "ready" in self.lines() or not self.lives())
         self.check()
 
