@@ -90,8 +90,11 @@ class Connection:
         except BlockingIOError:
             return None
         except OSError as problem:
-            self.fail(f"{('client', 'server')[end]} receives: {problem}")
+            self.lost(end, problem)
             return None
+
+    def lost(self, end, problem):
+        self.fail(f"{('client', 'server')[end]} receives: {problem}")
 
     def fail(self, text):
         if not self.failed:
@@ -203,6 +206,17 @@ class Short(Connection):
         """Where a node is away for some seconds a neighbour does not answer, and the kernel gives up; programs don't."""
         if problem not in AWAY:
             return super().refused(problem)
+        self.close()
+        self.loop.after(0.5, lambda: self.failed or self.open())
+
+    def open(self):
+        self.gone = self.traffic.interfaces_gone[self.way]
+        super().open()
+
+    def lost(self, end, problem):
+        """A kernel whose interface goes forgets who was about to connect, and resets it later; programs ask again."""
+        if problem.errno != errno.ECONNRESET or self.server or self.traffic.interfaces_gone[self.way] == self.gone:
+            return super().lost(end, problem)
         self.close()
         self.loop.after(0.5, lambda: self.failed or self.open())
 

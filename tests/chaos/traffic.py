@@ -1,5 +1,6 @@
 """All that is on its way during a run. What must not happen is told in the loop's `problems`."""
 
+import collections
 import itertools
 
 import world as worlds
@@ -19,6 +20,7 @@ class Traffic:
     def __init__(self, world):
         self.world, self.loop = world, Loop()
         self.shorts_done = 0
+        self.interfaces_gone = collections.Counter()  # how often, by workload
         self.loop.ask(self.begin)
 
     def begin(self):

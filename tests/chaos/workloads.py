@@ -16,6 +16,7 @@ def interface(run):
     """A container's veth goes with its addresses and routes; its connections wait, and find them again."""
     workload, seconds = run.world[run.rng.choice(("near", "caller"))], run.rng.choice([0, run.rng.uniform(0, 2)])
     run.say(f"{workload.node.name}: the interface of {workload} goes, and returns after {seconds:.1f} s")
+    run.traffic.interfaces_gone[workload.name] += 1
     netns.ip(workload.node.netns, f"link del to-{workload}")
     run.sleep(seconds)
     workload.make_veth(f"to-{workload}")
