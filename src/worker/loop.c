@@ -138,12 +138,13 @@ void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
 	struct engine *engine = worker->engine;
+	int cpu = engine->options.cpus[worker->index];
 
-	if (worker->cpu >= 0) {
+	if (cpu >= 0) {
 		cpu_set_t set;
 
 		CPU_ZERO(&set);
-		CPU_SET((size_t)worker->cpu, &set);
+		CPU_SET((size_t)cpu, &set);
 		pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 	}
 	// Without a number of its own a thread has no packet buffer cache; it works all the same.

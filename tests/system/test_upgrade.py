@@ -264,6 +264,26 @@ def test_dies_while_it_takes_over(lab, node, tmp_path):
     accepted.close()
 
 
+def test_workers_anywhere_stay_so(one_lab, tmp_path):
+    """Who goes on after a failed upgrade is not held where it happened to run."""
+    lab = one_lab(["a"])
+    lab.network("blue", 1)
+    lab.workload("client", "a", "blue", kernel=True)
+    lab.up()
+    node = lab.nodes["a"]
+
+    def where():
+        return {re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text())[1]
+                for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir()
+                if (task / "comm").read_text() == "sluice-worker\n"}
+
+    before = where()
+    # It says each second where it runs.
+    eventually(lambda: any(int(worker["cpu"]) >= 0 for worker in node.json("stats")["workers"]))
+    refused(node, one_that_dies(tmp_path / "dies"), "this process goes on: the other process has ended")
+    assert len(before) == 1 and where() == before
+
+
 def test_the_new_one_says_why_not(lab, node, tmp_path):
     """It starts, finds that it can't do it, and the user reads its reason."""
     script = tmp_path / "none"
