@@ -274,6 +274,9 @@ static enum flow_progress reset(struct flow_account *account, uint16_t word,
 		if ((word & FLOW_RENEWED) && packet->tcp_seq == 0)
 			return FLOW_ENDS;
 	}
+	// To an old connection's packet that came just before the answer to the SYN.
+	if (direction == FLOW_ORIGINAL && state_of(word) == FLOW_STATE_SYN_RECEIVED)
+		return FLOW_PASSES;
 	return flow_window_has_sequence(&window, packet->tcp_seq, packet->tcp_end) ? FLOW_PASSES
 										   : FLOW_OUTSIDE;
 }

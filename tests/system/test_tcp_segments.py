@@ -122,6 +122,17 @@ def test_wrong_answers_to_a_syn(lab, family):
     assert it.send("A") == "established"
 
 
+def test_reset_of_an_older_connection(lab, family):
+    """The opener resets what a packet of an older one came from, which may be seen behind the answer to its SYN."""
+    it = Conversation(lab, family)
+    it.send("S")
+    assert it.answer("A", seq=700000, ack=-800000) == "syn-sent"
+    assert it.answer("SA") == "syn-received"
+    assert it.send("R", seq=-800001) == "syn-received"
+    assert it.send("A") == "established"
+    it.dropped(it.left, "R", seq=-800001)
+
+
 def test_keepalive_and_closed_window(lab, family):
     it = Conversation(lab, family)
     it.handshake()

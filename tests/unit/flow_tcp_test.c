@@ -242,6 +242,15 @@ static void test_forgotten(void **state)
 		{R, SYN | ACK, 0, 1, 0, 1000, GOES, S(SYN_RECEIVED)},
 		{O, ACK, 1, 1, 0, 1000, GOES, S(ESTABLISHED)},
 	};
+	// The other worker saw the answer to the SYN before the reset.
+	static const struct step older_and_answer[] = {
+		{O, SYN, 0, 0, 0, 1000, GOES, S(SYN_SENT)},
+		{R, ACK, 700000, 800000, 0, 1000, PASS, S(SYN_SENT)},
+		{R, SYN | ACK, 0, 1, 0, 1000, GOES, S(SYN_RECEIVED)},
+		{O, RST, 800000, 0, 0, 0, PASS, S(SYN_RECEIVED)},
+		{O, ACK, 1, 1, 0, 1000, GOES, S(ESTABLISHED)},
+		{O, RST, 800000, 0, 0, 0, OUT, S(ESTABLISHED)},
+	};
 	static const struct step half_open[] = {
 		{O, SYN, 0, 0, 0, 1000, GOES, S(SYN_SENT)},
 		{R, SYN | ACK, 0, 1, 0, 1000, GOES, S(SYN_RECEIVED)},
@@ -256,6 +265,7 @@ static void test_forgotten(void **state)
 	PLAY(by_both);
 	PLAY(by_server);
 	PLAY(older_at_server);
+	PLAY(older_and_answer);
 	PLAY(half_open);
 	// A server that refuses with no numbers of its own.
 	for (uint32_t first = 0; first < 3; first++) {
