@@ -157,12 +157,18 @@ def test_iperf3(way):
 @pytest.mark.parametrize("how", [(), ("-T", "-p", "80"), ("-I",)], ids=["udp", "tcp", "icmp"])
 def test_traceroute(way, how):
     """The gateway, the router behind it, and the server, under the addresses that they have inside."""
-    shown = way.run("traceroute", "-n", "-q", "1", "-w", "5", "-N", "1", "-m", "5", *how, way.server)
-    hops = [line.split()[1] for line in shown.splitlines()[1:]]
     router = at(way.family, 1)
     if way.family == "v6" and way.of(SERVER) != SERVER["v6"]:
         router = way.of({"v4": at("v4", 1)})
-    assert hops == [way.client.network.gateway[way.family], router, way.server]
+
+    def hops():
+        shown = way.run("traceroute", "-n", "-q", "1", "-w", "3", "-N", "1", "-m", "5", *how, way.server)
+        return [line.split()[1] for line in shown.splitlines()[1:]]
+
+    # Linux may leave an ICMP error's code at the socket when the error itself is read already; then traceroute reads
+    # nothing any more.
+    found = eventually(lambda: [hop for hop in [hops()] if "*" not in hop])[0]
+    assert found == [way.client.network.gateway[way.family], router, way.server]
 
 
 def test_tracepath(lab, way):

@@ -1,6 +1,7 @@
 """QosPolicies: what ports, rules and groups may send and receive, exactly by packets; marks; and what programs get."""
 
 import time
+from collections import Counter
 
 import pytest
 
@@ -320,7 +321,8 @@ def test_peak_alone(lab, family):
 def test_excess_is_marked(lab, family, second):
     limit(lab, "one", egress={**SLOW, **second, "excessDscp": 12})
     found, _ = arrived(lab, lab["one"], lab["two"], family)
-    classes = [class_of(frame) >> 2 for frame in found]
-    assert classes[:10] == 10 * [0] and set(classes[10:]) <= {0, 12}
-    assert 5 <= classes.count(12)
+    classes = Counter(class_of(frame) >> 2 for frame in found)
+    # Of which connection the first ones are is open with several workers.
+    assert set(classes) == {0, 12} and classes[0] >= BURST and classes[12] >= 5
+    is_burst(lab, [frame for frame in found if not class_of(frame) >> 2])
     is_burst(lab, found, BURST + 5)
