@@ -2,6 +2,7 @@
 
 import pytest
 
+from hops import traceroute
 from node import eventually
 from packets import (ICMP, IP, TCP, UDP, ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6, Raw, echo_request, fresh_port,
                      ip_header, is_refusal, port_unreachable)
@@ -248,22 +249,18 @@ def output(workload, *command):
 def test_traceroute(lab, family, method):
     """The gateway, then the destination."""
     k1, k2 = lab["k1"], lab["k2"]
-    version = "-4" if family == "v4" else "-6"
-    _, text = output(k1, "traceroute", version, "-n", "-w", "15", *method, k2.address[family])
-    hops = [line.split()[1] for line in text.splitlines()[1:]]
-    assert hops == [k1.network.gateway[family], k2.address[family]], text
-    assert "!" not in text
+    found = traceroute(k1, *method, k2.address[family])
+    assert [line.split()[1] for line in found] == [k1.network.gateway[family], k2.address[family]]
+    assert "!" not in "".join(found)
 
 
 def test_traceroute_to_nowhere(lab, family):
     k1 = lab["k1"]
-    version = "-4" if family == "v4" else "-6"
     for to, mark in ((NOWHERE, "!N"), (NOBODY, "!H")):
-        _, text = output(k1, "traceroute", version, "-n", "-w", "15", "-m", "3", to[family])
-        first = text.splitlines()[1]
-        assert k1.network.gateway[family] in first and mark in first, text
-    _, text = output(k1, "traceroute", version, "-n", "-w", "15", k1.network.gateway[family])
-    assert text.splitlines()[-1].split()[:2] == ["1", k1.network.gateway[family]], text
+        first = traceroute(k1, to[family])[0]
+        assert k1.network.gateway[family] in first and mark in first, first
+    found = traceroute(k1, k1.network.gateway[family])
+    assert found[-1].split()[:2] == ["1", k1.network.gateway[family]], found
 
 
 def test_tracepath_finds_the_mtu(lab, family):
