@@ -2,10 +2,12 @@
 
 #include "control/upgrade/upgrade.h"
 
+#include <errno.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -19,6 +21,9 @@
 
 // Set in the environment of a second try, after huge pages could not be had.
 #define EAL_ORDINARY_PAGES "SLUICE_ORDINARY_PAGES"
+
+// Each second one of CPU_SETSIZE, "1022-1022,".
+#define LCORES_SIZE (CPU_SETSIZE / 2 * 10 + 8)
 
 static unsigned long free_huge_pages(void)
 {
@@ -49,13 +54,38 @@ static int init(int count, char **arguments)
 	return ret;
 }
 
+// One lcore, the control thread, on all of its CPUs. EAL's thread for interrupts stays on them, too,
+// and would wait for a worker on a single one. False: the text is too short.
+static bool lcores_write(const cpu_set_t *cpus, char *text, size_t size)
+{
+	FILE *file = fmemopen(text, size, "w");
+	char before = '(';
+
+	if (!file)
+		return false;
+	fprintf(file, "0@");
+	for (int first = 0; first < CPU_SETSIZE; first++) {
+		int last = first;
+
+		if (!CPU_ISSET((size_t)first, cpus))
+			continue;
+		while (last + 1 < CPU_SETSIZE && CPU_ISSET((size_t)last + 1, cpus))
+			last++;
+		fprintf(file, "%c%d-%d", before, first, last);
+		before = ',';
+		first = last;
+	}
+	fprintf(file, ")");
+	return fclose(file) == 0;
+}
+
 int eal_open(const struct engine_options *options, char **argv, struct error *err)
 {
 	uint32_t memory = options->packet_memory + EAL_MEMORY_EXTRA;
 	// Huge pages if there are enough of them, else ordinary ones.
 	bool ordinary = getenv(EAL_ORDINARY_PAGES) || free_huge_pages() * 2 < memory;
-	char memory_text[16], lcores[32], iova[32];
-	cpu_set_t before;
+	char memory_text[16], lcores[LCORES_SIZE], iova[32];
+	cpu_set_t cpus;
 	char *arguments[] = {
 		"sluiced",
 		// An allow list of one device, which exists nowhere: none is looked at now, and
@@ -67,8 +97,10 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 	int count = (int)(sizeof(arguments) / sizeof(arguments[0])) - 2;
 
 	snprintf(memory_text, sizeof(memory_text), "%u", memory);
-	sched_getaffinity(0, sizeof(before), &before);
-	snprintf(lcores, sizeof(lcores), "0@%d", sched_getcpu());
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ||
+	    !lcores_write(&cpus, lcores, sizeof(lcores)))
+		return error_set(err, "the CPUs of this process are not known: %s",
+				 strerror(errno));
 	snprintf(iova, sizeof(iova), "%s", iova_mode_option(!ordinary));
 	if (ordinary) {
 		// Of ordinary pages a packet buffer takes one for itself: DPDK lets none cross from
@@ -89,8 +121,6 @@ int eal_open(const struct engine_options *options, char **argv, struct error *er
 			execv("/proc/self/exe", argv);
 		return error_set(err, "DPDK's environment can't be set up with %u MiB", memory);
 	}
-	// EAL pins the calling thread; the control thread may run anywhere.
-	sched_setaffinity(0, sizeof(before), &before);
 	return 0;
 }
 

@@ -68,6 +68,17 @@ while socket.recv_fds(channel, 65536, 64)[0][:1] not in (b"\\x4a", b""):
 os._exit(1)
 """
 
+HANGS = """#!/usr/bin/python3
+import pathlib, socket, time
+channel = socket.socket(fileno=3)
+hello = b"\\x08\\x01\\x12\\x03bad\\x1a\\x01a"
+channel.send(b"\\x0a" + bytes([len(hello)]) + hello)
+for _ in range(2):
+    socket.recv_fds(channel, 65536, 16)
+pathlib.Path("{heard}").touch()
+time.sleep(1000)
+"""
+
 
 def one_that_dies(path):
     """A program that is given all that there is, and ends before it forwards."""

@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 
 import netns
-from handover import one_that_dies
+from handover import HANGS, one_that_dies
 from node import BUILD, eventually
 from transfer import Stream
 
@@ -51,6 +51,15 @@ def processes(node):
                 found.append(int(path.parent.name))
         except OSError:
             pass
+    return found
+
+
+def threads(pid):
+    """On which CPUs those of each name may run."""
+    found = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        cpus = re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text())[1]
+        found.setdefault((task / "comm").read_text().strip(), set()).add(cpus)
     return found
 
 
@@ -272,16 +281,31 @@ def test_workers_anywhere_stay_so(one_lab, tmp_path):
     lab.up()
     node = lab.nodes["a"]
 
-    def where():
-        return {re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text())[1]
-                for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir()
-                if (task / "comm").read_text() == "sluice-worker\n"}
-
-    before = where()
+    before = threads(node.process.pid)["sluice-worker"]
     # It says each second where it runs.
     eventually(lambda: any(int(worker["cpu"]) >= 0 for worker in node.json("stats")["workers"]))
     refused(node, one_that_dies(tmp_path / "dies"), "this process goes on: the other process has ended")
-    assert len(before) == 1 and where() == before
+    assert len(before) == 1 and threads(node.process.pid)["sluice-worker"] == before
+
+
+def test_control_leaves_the_workers_cpus(one_lab, tmp_path):
+    """It works there as long as no worker does, in the one that hands over and in the one that takes over."""
+    lab = one_lab(["a"], options=("--workers", "0"))
+    lab.network("blue", 1)
+    lab.workload("client", "a", "blue", kernel=True)
+    lab.up()
+    node = lab.nodes["a"]
+    anywhere = set().union(*threads(os.getpid()).values())
+
+    def others(pid):
+        """Those that are no workers."""
+        return set().union(*[cpus for name, cpus in threads(pid).items() if name != "sluice-worker"])
+
+    assert others(node.process.pid) == anywhere
+    refused(node, one_that_dies(tmp_path / "dies"), "this process goes on: the other process has ended")
+    node.json("upgrade")
+    for pid in (node.process.pid, *processes(node)):
+        assert others(pid) == anywhere
 
 
 def test_the_new_one_says_why_not(lab, node, tmp_path):
@@ -381,6 +405,22 @@ def test_two_at_once(lab, node, tmp_path):
     node.json("upgrade")
     client.close()
     accepted.close()
+
+
+def test_the_store_is_the_other_ones(lab, node, tmp_path):
+    """As long as it gets ready there is no history to read; all else is told, and afterwards that, too."""
+    script, heard = tmp_path / "hangs", tmp_path / "heard"
+    script.write_text(HANGS.format(heard=heard), encoding="utf-8")
+    script.chmod(0o755)
+    before = node.json("history")["entries"]
+    call = begun(node, script, "--limit", "3s")
+    eventually(heard.exists)
+    result = node.run("history")
+    assert (result.returncode, result.stderr) == (
+        1, "sluice: the store can't be used: it is opened again after an upgrade\n")
+    assert node.json("get", "ports") and node.stats()["ports"]
+    assert call.communicate(timeout=60)[1] == "sluice: this process goes on: it does not get ready\n"
+    assert node.json("history")["entries"] == before
 
 
 def test_does_not_get_ready(lab, node, tmp_path):
