@@ -95,11 +95,16 @@ static bool device_used(const struct doctor *doctor, Sluice__V1__Device__DeviceC
 static void devices_check(struct doctor *doctor)
 {
 	const bool vfio = access("/dev/vfio/vfio", F_OK) == 0;
+	const bool uio = access("/sys/module/uio", F_OK) == 0;
 	const bool tun = access("/dev/net/tun", F_OK) == 0;
 	const bool vhost = access("/dev/vhost-net", F_OK) == 0;
 
 	if (vfio)
 		finding_add(doctor, "kernel: vfio", FINDING_OK, "", "/dev/vfio/vfio is there");
+	else if (uio)
+		finding_add(doctor, "kernel: vfio", FINDING_OK, "",
+			    "none; UIO is there instead, which keeps no device from the memory of "
+			    "others");
 	else if (device_used(doctor, SLUICE__V1__DEVICE__DEVICE_PCI))
 		finding_add(doctor, "kernel: vfio", FINDING_PROBLEM,
 			    "modprobe vfio-pci, switch the IOMMU on, and bind the device to it "

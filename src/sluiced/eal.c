@@ -54,8 +54,8 @@ static int init(int count, char **arguments)
 	return ret;
 }
 
-// One lcore, the control thread, on all of its CPUs. EAL's thread for interrupts stays on them, too,
-// and would wait for a worker on a single one. False: the text is too short.
+// One lcore, the control thread, on all of its CPUs. EAL's thread for interrupts stays on them,
+// too, and would wait for a worker on a single one. False: the text is too short.
 static bool lcores_write(const cpu_set_t *cpus, char *text, size_t size)
 {
 	FILE *file = fmemopen(text, size, "w");

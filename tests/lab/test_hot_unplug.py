@@ -83,6 +83,8 @@ def test_card_is_pulled_and_returns(lab, model):
         assert "there is no such device" in status["devices"][0]["reason"]
         findings = json.loads(node.run("doctor", "-o", "json").stdout)
         assert any(one["check"] == "uplink" and ADDRESS[FIRST] in one["text"] for one in findings)
+        # By VFIO or by UIO, the driver is there.
+        assert [one["result"] for one in findings if one["check"] == "kernel: vfio"] == ["ok"]
         lab.guest.plug(FIRST, model, mac(FIRST))
         eventually(lambda: "bound to no driver" in node.json("get", "node", "a")["status"]["devices"][0]["reason"])
         lab.guest.bind(FIRST)
