@@ -219,7 +219,8 @@ void members_close(struct members *members);
 struct member_view {
 	const char *balancer, *member;
 	const struct ip_address *address;
-	const char *state; // of MemberStatus
+	const char *state;		    // of MemberStatus
+	char reason[TABLES_NAME_SIZE + 32]; // of that, if there is one
 	bool up;
 	uint64_t connections;
 };

@@ -1,6 +1,7 @@
 // Members of LoadBalancers: how many connections each has, which is counted in the connection table
 // a piece at a time, so that packets pay nothing for it; and what becomes of their health.
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <rte_cycles.h>
@@ -10,6 +11,7 @@
 #include "control/control.h"
 #include "layer/load_balancer/health.h"
 #include "layer/load_balancer/load_balancer.h"
+#include "layer/tunnel/neighbour.h"
 
 // Connections at a time; then others have their turn. Between two rounds is a second.
 #define STEP	      8192
@@ -118,6 +120,15 @@ static bool count_on(struct members *members)
 
 // ---- the log
 
+static bool has_line(struct members *members)
+{
+	if (rate_limit_take(&members->lines, rte_get_tsc_cycles(), rte_get_tsc_hz() / LINES,
+			    LINES_BURST))
+		return true;
+	members->untold++;
+	return false;
+}
+
 static void tell(struct members *members, const struct member_probe *probe)
 {
 	const struct load_balancer *balancer =
@@ -127,11 +138,8 @@ static void tell(struct members *members, const struct member_probe *probe)
 	char text[IP_TEXT_SIZE];
 
 	probe->health->told = down;
-	if (!rate_limit_take(&members->lines, rte_get_tsc_cycles(), rte_get_tsc_hz() / LINES,
-			     LINES_BURST)) {
-		members->untold++;
+	if (!has_line(members))
 		return;
-	}
 	ip_format(&probe->address, text);
 	log_event(down ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 		  down ? "member is unhealthy" : "member is healthy again",
@@ -141,7 +149,31 @@ static void tell(struct members *members, const struct member_probe *probe)
 	members->untold = 0;
 }
 
-// Of those that this node asks: each change is one node's to tell.
+// Another node is silent, or not any more.
+static void tell_node(struct members *members, const struct peer *peer)
+{
+	const struct tables *tables = members->control->tables;
+	const struct load_balancers *balancers = tables->load_balancers;
+	struct hearing *hearing = &peer->path->hearing;
+	bool silent = atomic_load(&hearing->silent);
+	uint32_t count = 0;
+
+	hearing->told = silent;
+	// Its time has begun anew, and it was not heard.
+	if ((!silent && !hearing_has_word(hearing)) || !has_line(members))
+		return;
+	for (uint32_t i = 0; i < balancers->probe_count; i++)
+		count += balancers->probes[i].awaited &&
+			 tables->endpoints[balancers->probes[i].endpoint].peer == peer->number;
+	log_event(silent ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		  silent ? "node is not heard" : "node is heard again",
+		  log_text("node", peer->name), log_number("members", count),
+		  log_number("others", members->untold));
+	members->untold = 0;
+}
+
+// Of members that this node asks: each change is one node's to tell. Of the others, that their node
+// is silent.
 static void look_at_health(struct members *members)
 {
 	const struct tables *tables = members->control->tables;
@@ -150,7 +182,10 @@ static void look_at_health(struct members *members)
 	for (uint32_t i = 0; i < balancers->probe_count; i++) {
 		const struct member_probe *probe = &balancers->probes[i];
 		const struct endpoint *endpoint = tables_endpoint(tables, probe->endpoint);
+		const struct peer *peer = probe->awaited ? &tables->peers[endpoint->peer] : NULL;
 
+		if (peer && atomic_load(&peer->path->hearing.silent) != peer->path->hearing.told)
+			tell_node(members, peer);
 		if (endpoint && !endpoint->peer &&
 		    member_is_down(probe->health) != probe->health->told)
 			tell(members, probe);
@@ -195,6 +230,17 @@ void members_close(struct members *members)
 
 // ---- what others ask
 
+static void give_reason(const struct tables *tables, const struct load_balancer *balancer,
+			const struct ip_address *address, struct member_view *view)
+{
+	const struct endpoint *endpoint =
+		tables_endpoint(tables, tables_find_address(tables, balancer->domain, address));
+
+	if (endpoint && endpoint->peer)
+		snprintf(view->reason, sizeof(view->reason), "node %s is not heard",
+			 tables->peers[endpoint->peer].name);
+}
+
 static bool view_member(const struct control *control, const struct load_balancer *balancer,
 			const struct balancer_member *member, uint32_t family,
 			struct member_view *view)
@@ -208,6 +254,8 @@ static bool view_member(const struct control *control, const struct load_balance
 				     .member = member->name,
 				     .address = &member->addresses[family],
 				     .up = !absent && !member_is_down(member->health[family])};
+	if (!absent && member_is_silent(member->health[family]))
+		give_reason(control->tables, balancer, &member->addresses[family], view);
 	view->state = absent				  ? "absent"
 		      : !view->up			  ? "unhealthy"
 		      : member->drains || !member->weight ? "draining"

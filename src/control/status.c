@@ -332,12 +332,15 @@ static bool member_add(void *context, const struct member_view *view)
 	member->address = memory_text(ip_format(view->address, text));
 	member->state = memory_text(view->state);
 	member->connections = view->connections;
+	if (*view->reason)
+		member->reason = memory_text(view->reason);
 	status->members[status->n_members++] = member;
 	list->any |= strcmp(view->state, "up") == 0;
 	if (!view->up && list->used < sizeof(list->wrong))
-		list->used +=
-			(size_t)snprintf(list->wrong + list->used, sizeof(list->wrong) - list->used,
-					 "%s%s is %s", list->used ? ", " : "", text, view->state);
+		list->used += (size_t)snprintf(
+			list->wrong + list->used, sizeof(list->wrong) - list->used,
+			"%s%s is %s%s%s%s", list->used ? ", " : "", text, view->state,
+			*view->reason ? " (" : "", view->reason, *view->reason ? ")" : "");
 	return true;
 }
 

@@ -131,7 +131,7 @@ void health_changed(struct worker *worker, const struct member_probe *probe)
 static void count(struct worker *worker, const struct member_probe *probe, bool good)
 {
 	struct member_health *health = probe->health;
-	bool down = member_is_down(health);
+	bool down = member_found_down(health);
 
 	health->waiting = false;
 	health->good = good ? (uint8_t)RTE_MIN(health->good + 1, UINT8_MAX) : 0;
@@ -163,8 +163,10 @@ void health_turn(struct worker *worker, bool new_second)
 	const struct tables *tables = worker->tables;
 	const struct load_balancers *balancers = tables->load_balancers;
 
-	if (likely(!new_second) || !balancers || !balancers->probe_count)
+	if (likely(!new_second) || !balancers)
 		return;
+	if (worker->index == 0)
+		health_await(worker);
 	for (uint32_t i = 0; i < balancers->probe_count; i++) {
 		const struct member_probe *probe = &balancers->probes[i];
 		const struct endpoint *endpoint = tables_endpoint(tables, probe->endpoint);
@@ -173,7 +175,7 @@ void health_turn(struct worker *worker, bool new_second)
 		    tables->ports[endpoint->port].first_worker == worker->index)
 			look_after(worker, probe);
 	}
-	if (worker->index == 0)
+	if (worker->index == 0 && balancers->probe_count)
 		health_tell(worker);
 }
 

@@ -25,6 +25,9 @@ static inline bool member_is_asked(const struct tables *tables, const struct mem
 
 void health_turn(struct worker *worker, bool new_second);
 
+// health_await.c: which other nodes are silent? Each second, by one worker.
+void health_await(struct worker *worker);
+
 // health.c, health_tell.c. True: it was an answer to a question, or from another node, and the mbuf
 // is taken over.
 bool health_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -32,7 +35,7 @@ bool health_receive(struct worker *worker, struct rte_mbuf *mbuf, const struct p
 bool health_heard(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
 		  struct ingress ingress);
 void health_tell(struct worker *worker);
-// The probe's member is healthy or not any more.
+// The probe's member is healthy, or not any more.
 void health_changed(struct worker *worker, const struct member_probe *probe);
 
 // Is it worth a look?

@@ -1,7 +1,8 @@
 // Nodes tell each other which members are unhealthy: each of its own ones, when that changes (said
-// twice), and of all each ten seconds, so that one that has started anew knows soon. Datagrams from
-// and to the gateway's MAC address, through the tunnel; a node is believed about its own Ports
-// only. Of a node that is not heard any more the last word counts.
+// twice), and of all in rounds, so that one that has started anew knows soon, and that a node which
+// says nothing is known to be silent (health_await.c). Datagrams from and to the gateway's MAC
+// address, through the tunnel; a node is believed about its own Ports only. Behind the items is how
+// many seconds a round has, which earlier versions neither say nor look at.
 
 #include <arpa/inet.h>
 
@@ -10,7 +11,10 @@
 #include "worker/health.h"
 #include "worker/worker.h"
 
-#define ROUND_SECONDS 10
+#define ROUND_SECONDS 3
+// A process begins with so many, one each second: others may wait for its first word, and its own
+// next hops are not known at once.
+#define FIRST_ROUNDS 3
 
 // Identity and state.
 #define ITEM_SIZE 9
@@ -30,10 +34,10 @@ static void letter_send(struct worker *worker, struct letter *letter)
 	const struct network *network = tables_network(tables, letter->network);
 	struct datagram datagram = {
 		.hop_limit = 1, .source_port = HEALTH_PORT, .destination_port = HEALTH_PORT};
-	uint32_t size = letter->count * ITEM_SIZE, offset;
+	uint32_t items = letter->count * ITEM_SIZE, size = items + 1, offset;
 
 	letter->count = 0;
-	if (!size || !network)
+	if (!items || !network)
 		return;
 	datagram.source_mac = datagram.destination_mac = network->gateway_mac;
 	datagram.source = datagram.destination = ip_link_local_of(&network->gateway_mac);
@@ -42,7 +46,7 @@ static void letter_send(struct worker *worker, struct letter *letter)
 		struct rte_mbuf *mbuf;
 		uint8_t *frame;
 
-		if (balancers->nodes[i].domain != letter->domain)
+		if (!balancers->nodes[i].peer || balancers->nodes[i].domain != letter->domain)
 			continue;
 		mbuf = rte_pktmbuf_alloc(worker->engine->pool);
 		frame = mbuf ? (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)(offset + size))
@@ -51,17 +55,28 @@ static void letter_send(struct worker *worker, struct letter *letter)
 			rte_pktmbuf_free(mbuf);
 			return;
 		}
-		memcpy(frame + offset, letter->items, size);
+		memcpy(frame + offset, letter->items, items);
+		frame[offset + items] = ROUND_SECONDS;
 		datagram_write_udp(&datagram, frame, size);
 		replicate_to_node(worker, mbuf, letter->network, balancers->nodes[i].peer, 0);
 	}
+}
+
+static bool is_round(struct worker *worker)
+{
+	if (worker->health_rounds == FIRST_ROUNDS &&
+	    worker->now - worker->health_round < ROUND_SECONDS)
+		return false;
+	worker->health_round = worker->now;
+	worker->health_rounds += worker->health_rounds < FIRST_ROUNDS;
+	return true;
 }
 
 void health_tell(struct worker *worker)
 {
 	const struct tables *tables = worker->tables;
 	const struct load_balancers *balancers = tables->load_balancers;
-	bool round = worker->now % ROUND_SECONDS == 0;
+	bool round = is_round(worker);
 	struct letter letter = {.count = 0};
 
 	for (uint32_t i = 0; balancers->node_count && i < balancers->probe_count; i++) {
@@ -82,7 +97,7 @@ void health_tell(struct worker *worker)
 		letter.domain = probe->domain;
 		item = letter.items + letter.count++ * ITEM_SIZE;
 		memcpy(item, &probe->identity, sizeof(probe->identity));
-		item[ITEM_SIZE - 1] = member_is_down(health);
+		item[ITEM_SIZE - 1] = member_found_down(health);
 	}
 	letter_send(worker, &letter);
 }
@@ -102,7 +117,7 @@ static void hear(struct worker *worker, const uint8_t *item, uint16_t peer)
 		return;
 	probe = &balancers->probes[found - 1];
 	if (!probe->endpoint || tables->endpoints[probe->endpoint].peer != peer ||
-	    member_is_down(probe->health) == down)
+	    member_found_down(probe->health) == down)
 		return;
 	atomic_store(&probe->health->down, down);
 	health_changed(worker, probe);
@@ -113,9 +128,14 @@ bool health_heard(struct worker *worker, struct rte_mbuf *mbuf, const struct pac
 {
 	const struct network *network = tables_network(worker->tables, packet->key.network);
 	uint32_t offset = packet->l4_offset + 8u, end = packet->l3_offset + packet->ip_length;
+	struct neighbour *path = worker->tables->peers[ingress.peer].path;
 	uint8_t copy[ITEM_SIZE];
+	const uint8_t *round;
+	bool any = false;
 
-	if (worker->trace || !network || !mac_equal(&packet->source_mac, &network->gateway_mac) ||
+	// Whoever is outside has no tunnel.
+	if (worker->trace || !network || !ingress.peer ||
+	    !mac_equal(&packet->source_mac, &network->gateway_mac) ||
 	    !mac_equal(&packet->destination_mac, &network->gateway_mac))
 		return false;
 	for (; offset + ITEM_SIZE <= end; offset += ITEM_SIZE) {
@@ -123,7 +143,11 @@ bool health_heard(struct worker *worker, struct rte_mbuf *mbuf, const struct pac
 
 		if (item)
 			hear(worker, item, ingress.peer);
+		any |= item != NULL;
 	}
+	round = offset < end ? rte_pktmbuf_read(mbuf, offset, 1, copy) : NULL;
+	if (any && path)
+		hearing_heard(&path->hearing, worker->now, round ? *round : 0);
 	rte_pktmbuf_free(mbuf);
 	return true;
 }

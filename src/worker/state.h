@@ -98,6 +98,9 @@ struct worker {
 	uint32_t uplink_moves;	  // up to which the tunnel address was announced
 	uint32_t uplink_rounds;	  // of that, still to come
 	uint32_t wanted_seen;	  // neighbours.wanted when questions were sent last
+	uint32_t health_round;	  // second in which other nodes were told all of members' health
+	uint32_t health_rounds;	  // of these, the first ones
+	uint32_t health_awaited;  // second in which other nodes' words were waited for
 
 	struct rate_limit *reject_limits; // by port number
 	struct fragment_table *fragments;

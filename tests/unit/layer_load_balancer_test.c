@@ -227,12 +227,64 @@ static void test_health_has_an_end(void **state)
 	member_healths_close(&healths);
 }
 
+// Whose members this node waits to be told of: as it has a Port in their Vrf, or in one from where
+// a Route leads to them, or brings connections from outside.
+static uint32_t awaited(const char *node, const char *more)
+{
+	struct layer_fixture fixture;
+	struct text text = {.used = 0};
+	const struct load_balancers *balancers;
+	uint32_t count = 0;
+
+	add(&text, "%s---\nkind: Node\nname: c\nvtep: 192.0.2.3/24\nuplink: {netdev: up0}\n%s",
+	    nodes, networks);
+	add(&text,
+	    "---\nkind: Network\nname: internet\nexternal:\n  addresses:\n"
+	    "  - {node: a, address: 10.9.0.11}\n%s"
+	    "subnets: [{cidr: 10.9.0.0/24}, {cidr: 'fd09::/64'}]\n",
+	    strcmp(more, "outside") == 0 ? "  - {node: c, address: 10.9.0.13}\n" : "");
+	for (unsigned int i = 0; i < MEMBERS; i++)
+		add_port(&text, i);
+	add_balancer(&text, MEMBERS, MEMBERS, false);
+	add(&text, "network: internet\n%s", strcmp(more, "outside") == 0 ? "" : more);
+	fixture_open(&fixture, node);
+	fixture_apply(&fixture, text.bytes);
+	balancers = fixture.tables->load_balancers;
+	assert_int_equal(balancers->probe_count, 2 * MEMBERS);
+	for (uint32_t i = 0; i < balancers->probe_count; i++)
+		count += balancers->probes[i].awaited;
+	fixture_close(&fixture);
+	return count;
+}
+
+static void test_who_is_told(void **state)
+{
+	static const char port[] =
+		"---\nkind: Vrf\nname: t2\n"
+		"---\nkind: Network\nname: red\nvni: 5002\nvrf: t2\nsubnets: [{cidr: "
+		"10.2.0.0/24}]\n"
+		"---\nkind: Port\nname: q\nnode: c\nnetwork: red\nmac: '52:54:00:00:01:01'\n"
+		"addresses: [10.2.0.10]\ndevice: {tap: {name: q}}\n";
+	static const char route[] = "---\nkind: Route\nname: there\nvrf: t2\n"
+				    "destinations: [10.9.0.0/16]\nnextHops: [{vrf: t1}]\n";
+	char both[sizeof(port) + sizeof(route)];
+
+	snprintf(both, sizeof(both), "%s%s", port, route);
+	// Half of them are its own.
+	assert_int_equal(awaited("a", ""), MEMBERS);
+	assert_int_equal(awaited("b", ""), MEMBERS);
+	assert_int_equal(awaited("c", ""), 0);
+	assert_int_equal(awaited("c", port), 0);
+	assert_int_equal(awaited("c", both), 2 * MEMBERS);
+	assert_int_equal(awaited("c", "outside"), 2 * MEMBERS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nodes_choose_alike), cmocka_unit_test(test_a_member_goes),
 		cmocka_unit_test(test_passed_over),	   cmocka_unit_test(test_health_is_kept),
-		cmocka_unit_test(test_health_has_an_end),
+		cmocka_unit_test(test_health_has_an_end),  cmocka_unit_test(test_who_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

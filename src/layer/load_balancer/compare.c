@@ -16,10 +16,10 @@ static bool probe_equal(const struct member_probe *a, const struct member_probe 
 {
 	return a->health == b->health && a->identity == b->identity && a->number == b->number &&
 	       a->endpoint == b->endpoint && ip_equal(&a->address, &b->address) &&
-	       ip_equal(&a->from, &b->from) && a->balancer == b->balancer &&
-	       a->domain == b->domain && a->port == b->port && a->interval == b->interval &&
-	       a->timeout == b->timeout && a->protocol == b->protocol && a->rise == b->rise &&
-	       a->fall == b->fall;
+	       ip_equal(&a->from, &b->from) && a->awaited == b->awaited &&
+	       a->balancer == b->balancer && a->domain == b->domain && a->port == b->port &&
+	       a->interval == b->interval && a->timeout == b->timeout &&
+	       a->protocol == b->protocol && a->rise == b->rise && a->fall == b->fall;
 }
 
 static bool spread_equal(const struct balancer_spread *a, const struct balancer_spread *b)

@@ -12,7 +12,8 @@
 #define MEMBER_HEALTHS_MAX 65535
 
 struct member_health {
-	_Atomic bool down;
+	_Atomic bool down;   // as the node has found it that asks
+	_Atomic bool silent; // that node is not heard; worker 0 writes it
 	// The question that was last answered, with MEMBER_GOOD if well. Any worker's.
 	_Atomic uint32_t answered;
 	_Atomic uint32_t question; // that was asked last: a random number without the lowest bit
@@ -51,7 +52,19 @@ void member_healths_abandon(struct member_healths *healths);
 // The entry's number, made if need be; 0 where there are too many. Control thread.
 uint32_t member_healths_get(struct member_healths *healths, struct lookup_key key);
 
+// As the node has found it that asks.
+static inline bool member_found_down(const struct member_health *health)
+{
+	return atomic_load_explicit(&health->down, memory_order_relaxed);
+}
+
+static inline bool member_is_silent(const struct member_health *health)
+{
+	return health && atomic_load_explicit(&health->silent, memory_order_relaxed);
+}
+
+// Does it get no new connections?
 static inline bool member_is_down(const struct member_health *health)
 {
-	return health && atomic_load_explicit(&health->down, memory_order_relaxed);
+	return health && (member_found_down(health) || member_is_silent(health));
 }

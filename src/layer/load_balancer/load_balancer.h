@@ -74,6 +74,7 @@ struct member_probe {
 	uint32_t endpoint; // that has the address; 0: none
 	struct ip_address address;
 	struct ip_address from; // the gateway's; zero: it has none, and nobody asks
+	bool awaited;		// another node asks, and is to tell this one
 	uint32_t balancer;
 	uint16_t domain;
 	uint16_t port;
@@ -87,7 +88,7 @@ struct member_probe {
 // A node with Ports in a domain where members are asked.
 struct balancer_node {
 	uint16_t domain;
-	uint16_t peer;
+	uint16_t peer; // 0: this node
 };
 
 struct load_balancers {

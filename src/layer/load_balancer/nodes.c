@@ -1,6 +1,6 @@
 // Which nodes have to know how members are: all that may lead connections to them. These have Ports
 // in the members' Vrf, or in one from where a Route leads to a virtual address, or bring
-// connections from outside.
+// connections from outside. This node may be one of them: then it waits for what others tell.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "layer/load_balancer/load_balancer.h"
 
 #define LOAD_BALANCER SLUICE__V1__OBJECT__KIND_LOAD_BALANCER
+#define NETWORK	      SLUICE__V1__OBJECT__KIND_NETWORK
 #define ROUTE	      SLUICE__V1__OBJECT__KIND_ROUTE
 
 static int compare(const void *a, const void *b)
@@ -33,19 +34,40 @@ static void sort(struct load_balancers *balancers)
 	balancers->node_count = kept;
 }
 
-static bool add_direct(const struct tables *tables, struct load_balancers *balancers)
+// Does this node bring connections to it from outside?
+static bool brings(const struct compile *compile, uint32_t place)
 {
+	const Sluice__V1__LoadBalancer *object =
+		object_set_at(compile->objects, LOAD_BALANCER, place)->load_balancer;
+	const Sluice__V1__Object *outside =
+		*object->network ? object_set_find(compile->objects, NETWORK, object->network)
+				 : NULL;
+	const Sluice__V1__External *external = outside ? outside->network->external : NULL;
+
+	for (size_t i = 0; external && i < external->n_addresses; i++)
+		if (strcmp(external->addresses[i]->node, compile->node) == 0)
+			return true;
+	return false;
+}
+
+static bool add_direct(const struct compile *compile, struct load_balancers *balancers)
+{
+	const struct tables *tables = compile->tables;
 	const struct externals *externals = tables->externals;
 
-	balancers->nodes = calloc(tables->endpoint_count + (size_t)externals->behind_count + 1,
+	balancers->nodes = calloc(tables->endpoint_count + (size_t)externals->behind_count +
+					  balancers->count + 1,
 				  sizeof(*balancers->nodes));
 	if (!balancers->nodes)
 		return false;
 	for (uint32_t i = 1; i < tables->endpoint_count; i++)
-		if (tables->endpoints[i].peer)
-			balancers->nodes[balancers->node_count++] = (struct balancer_node){
-				.domain = tables->networks[tables->endpoints[i].network].domain,
-				.peer = tables->endpoints[i].peer};
+		balancers->nodes[balancers->node_count++] = (struct balancer_node){
+			.domain = tables->networks[tables->endpoints[i].network].domain,
+			.peer = tables->endpoints[i].peer};
+	for (uint32_t i = 0; i < balancers->count; i++)
+		if (brings(compile, i))
+			balancers->nodes[balancers->node_count++] =
+				(struct balancer_node){.domain = balancers->balancer[i].domain};
 	for (uint32_t i = 0; i < externals->behind_count; i++)
 		balancers->nodes[balancers->node_count++] = (struct balancer_node){
 			.domain = tables->networks[externals->behinds[i].network].domain,
@@ -105,7 +127,7 @@ static bool add_led(const struct compile *compile, uint16_t domain, struct looku
 bool balancer_nodes_compile(const struct compile *compile)
 {
 	struct lookup met = {.entries = NULL}; // domains
-	bool made = add_direct(compile->tables, compile->tables->load_balancers);
+	bool made = add_direct(compile, compile->tables->load_balancers);
 
 	for (size_t i = 0; made && i < object_set_count(compile->objects, ROUTE); i++) {
 		const Sluice__V1__Route *route = object_set_at(compile->objects, ROUTE, i)->route;
@@ -120,4 +142,12 @@ bool balancer_nodes_compile(const struct compile *compile)
 	}
 	lookup_free(&met);
 	return made;
+}
+
+bool balancer_node_is_told(const struct load_balancers *balancers, uint16_t domain)
+{
+	struct balancer_node self = {.domain = domain};
+
+	return balancers->node_count &&
+	       bsearch(&self, balancers->nodes, balancers->node_count, sizeof(self), compare);
 }

@@ -59,6 +59,17 @@ static void set_question(const Sluice__V1__LoadBalancer *object, struct member_p
 	probe->fall = (uint8_t)(check->has_fall_case ? check->fall : FALL);
 }
 
+// Is this node told of it, by another one?
+static bool is_awaited(const struct compile *compile, const struct member_probe *probe,
+		       const struct endpoint *endpoint)
+{
+	static const struct ip_address none;
+
+	return endpoint && compile->tables->peers[endpoint->peer].path && endpoint->vni &&
+	       !ip_equal(&probe->from, &none) &&
+	       balancer_node_is_told(compile->tables->load_balancers, probe->domain);
+}
+
 static int add_probe(const struct compile *compile, uint32_t place, uint32_t index,
 		     enum balancer_family family, struct error *err)
 {
@@ -94,6 +105,7 @@ static int add_probe(const struct compile *compile, uint32_t place, uint32_t ind
 	if (endpoint)
 		probe->from =
 			asked_from(&compile->tables->networks[endpoint->network], &probe->address);
+	probe->awaited = is_awaited(compile, probe, endpoint);
 	set_question(object, probe);
 	if (!lookup_add(&balancers->probes_by_identity,
 			(struct lookup_key){{probe->identity, 0, 0}}, balancers->probe_count) ||

@@ -1,6 +1,6 @@
 // Addresses on the underlay. Of next hops, the MAC addresses, found by Sluice's own ARP (RFC 826)
 // and ND (RFC 4861); of tunnel addresses, the MTU of the way there, where the underlay says that it
-// is less than the uplink's (RFC 1191, RFC 8201).
+// is less than the uplink's (RFC 1191, RFC 8201), and when the node there was heard.
 //
 // The set is kept across changes of configuration. Entries are made by the control thread, and
 // given back when no tables name their address any more; a MAC address or MTU is read by any
@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/lookup.h"
+#include "layer/tunnel/hearing.h"
 
 #define NEIGHBOURS_MAX 65536
 
@@ -48,8 +49,9 @@ struct neighbour {
 	// A router on an external network is asked all the time, and packets go by others while it
 	// does not answer.
 	_Atomic bool down;
-	bool down_told;	  // to those who watch; the control thread's
-	uint16_t network; // number of the external network; 0: the underlay
+	bool down_told;		// to those who watch; the control thread's
+	uint16_t network;	// number of the external network; 0: the underlay
+	struct hearing hearing; // of the node that has this tunnel address
 } __attribute__((aligned(64)));
 
 struct neighbours {
