@@ -17,10 +17,20 @@ static uint32_t add(struct claim *list, uint32_t count, const struct tables *tab
 
 		// Of those only in which this node has a part.
 		if (external_of_vlan(tables, network->vlan) == network)
-			list[count++] =
-				(struct claim){.vlan = network->vlan, .prefix = entry->prefix};
+			list[count++] = (struct claim){.vlan = network->vlan,
+						       .value = CLAIM_OURS,
+						       .prefix = entry->prefix};
 	}
 	return count;
+}
+
+// Who moves to another MAC address, or is back, says so to all.
+static struct claim heard(const struct tables *tables, uint16_t network,
+			  const struct ip_address *address)
+{
+	return (struct claim){.vlan = tables->networks[network].vlan,
+			      .value = CLAIM_HEARD,
+			      .prefix = {.address = *address, .length = 128}};
 }
 
 void control_claim(struct control *control, const struct tables *tables)
@@ -31,14 +41,22 @@ void control_claim(struct control *control, const struct tables *tables)
 
 	if (!control->claims)
 		return;
-	list = malloc((externals->claims.count + externals->inside.count + (size_t)1) *
+	list = malloc((externals->claims.count + externals->inside.count + externals->hop_count +
+		       externals->watched_count + (size_t)1) *
 		      sizeof(*list));
 	if (list && tables->underlay.present)
 		list[count++] = (struct claim){
+			.value = CLAIM_OURS,
 			.prefix = {.address = tables->underlay.vtep.address, .length = 128}};
 	if (list) {
 		count = add(list, count, tables, &externals->claims);
 		count = add(list, count, tables, &externals->inside);
+		for (uint32_t i = 0; i < externals->hop_count; i++)
+			list[count++] = heard(tables, externals->hops[i].network,
+					      &externals->hops[i].address);
+		for (uint32_t i = 0; i < externals->watched_count; i++)
+			list[count++] = heard(tables, externals->watched[i].network,
+					      &externals->watched[i].address);
 	}
 	if (!list || !claims_set(control->claims, list, count))
 		log_error("the kernel keeps packets on the uplink that are Sluice's");

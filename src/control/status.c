@@ -186,14 +186,16 @@ static void port_status(const struct control *control, const Sluice__V1__Port *p
 		devices_status(entry->port, status);
 }
 
-// What is wrong with a router on an external network. `wrong` has room for `size` bytes.
-static void router_status(const struct external_hop *hop, size_t size, char *wrong, size_t *used)
+// What is wrong with a router or another node on an external network. `wrong` has room for `size`
+// bytes.
+static void silence_status(const struct neighbour *neighbour, size_t size, char *wrong,
+			   size_t *used)
 {
 	char text[IP_TEXT_SIZE];
 
-	if (external_hop_is_down(hop) && *used < size)
+	if (atomic_load_explicit(&neighbour->down, memory_order_relaxed) && *used < size)
 		*used += (size_t)snprintf(wrong + *used, size - *used, "%s%s does not answer",
-					  *used ? ", " : "", ip_format(&hop->address, text));
+					  *used ? ", " : "", ip_format(&neighbour->address, text));
 }
 
 static void conflict_status(const struct conflict *conflict, size_t size, char *wrong, size_t *used)
@@ -223,7 +225,13 @@ static void network_status(const struct control *control, const Sluice__V1__Netw
 
 	for (uint32_t i = 0; i < externals->hop_count; i++)
 		if (externals->hops[i].network == number)
-			router_status(&externals->hops[i], sizeof(wrong), wrong, &used);
+			silence_status(externals->hops[i].neighbour, sizeof(wrong), wrong, &used);
+	for (uint32_t i = 0; i < externals->watched_count; i++)
+		if (externals->watched[i].network == number &&
+		    !external_find_hop(control->tables, (uint16_t)number,
+				       &externals->watched[i].address))
+			silence_status(externals->watched[i].neighbour, sizeof(wrong), wrong,
+				       &used);
 	for (uint32_t i = 0; i < control->conflicts.count; i++)
 		if (control->conflicts.list[i].conflict.network == number)
 			conflict_status(&control->conflicts.list[i].conflict, sizeof(wrong), wrong,
@@ -276,7 +284,8 @@ static void route_status(const struct control *control, const Sluice__V1__Route 
 	for (size_t i = 0; i < route->n_next_hops; i++)
 		for (uint32_t j = 0; j < externals->hop_count; j++)
 			if (hop_names(control, route->next_hops[i], &externals->hops[j]))
-				router_status(&externals->hops[j], sizeof(wrong), wrong, &used);
+				silence_status(externals->hops[j].neighbour, sizeof(wrong), wrong,
+					       &used);
 	routers_say(wrong, status);
 }
 

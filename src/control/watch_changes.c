@@ -49,6 +49,24 @@ static void look_at_routers(struct control *control, bool silent)
 	}
 }
 
+// Other nodes outside likewise: their networks' status.
+static void look_at_nodes(struct control *control, bool silent)
+{
+	const struct externals *externals = control->tables->externals;
+
+	for (uint32_t i = 0; i < externals->watched_count; i++) {
+		struct neighbour *neighbour = externals->watched[i].neighbour;
+		bool down = atomic_load(&neighbour->down);
+
+		if (down == neighbour->down_told)
+			continue;
+		neighbour->down_told = down;
+		if (!silent)
+			add_status(control, SLUICE__V1__OBJECT__KIND_NETWORK,
+				   control->tables->networks[neighbour->network].name);
+	}
+}
+
 static void look_at_conflicts(struct control *control, bool silent)
 {
 	size_t count = object_set_count(control->objects, SLUICE__V1__OBJECT__KIND_NETWORK);
@@ -76,6 +94,7 @@ void watch_look(struct control *control, bool silent)
 			add_all_statuses(control, kind_at(k));
 	}
 	look_at_routers(control, silent);
+	look_at_nodes(control, silent);
 	look_at_conflicts(control, silent);
 	for (uint32_t number = 1; number < control->port_count; number++) {
 		struct control_port *entry = control->ports[number];

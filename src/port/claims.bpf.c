@@ -33,6 +33,9 @@ struct key {
 
 #define KEY_BITS 160
 
+// CLAIM_OURS
+#define OURS 1
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 65536);
@@ -63,18 +66,25 @@ static __always_inline bool load(const struct frame *frame, __u32 offset, void *
 			  : bpf_xdp_load_bytes(frame->xdp, offset, to, size) == 0;
 }
 
-static __always_inline bool find(struct key *key)
+static __always_inline bool is_known(struct key *key)
 {
 	return bpf_map_lookup_elem(&claims, key);
 }
 
-static __always_inline bool find_v4(const struct frame *frame, struct key *key, __u32 offset)
+static __always_inline bool is_ours(struct key *key)
 {
-	key->address[10] = key->address[11] = 0xff;
-	return load(frame, offset, key->address + 12, 4) && find(key);
+	const __u8 *value = bpf_map_lookup_elem(&claims, key);
+
+	return value && *value == OURS;
 }
 
-static __always_inline bool find_v6(const struct frame *frame, struct key *key)
+static __always_inline bool load_v4(const struct frame *frame, struct key *key, __u32 offset)
+{
+	key->address[10] = key->address[11] = 0xff;
+	return load(frame, offset, key->address + 12, 4);
+}
+
+static __always_inline bool load_v6(const struct frame *frame, struct key *key)
 {
 	__u8 next, type;
 
@@ -89,11 +99,11 @@ static __always_inline bool find_v6(const struct frame *frame, struct key *key)
 		    !load(frame, ND_TARGET, key->address, 16))
 			return false;
 	}
-	return find(key);
+	return true;
 }
 
-// Somebody says to have an address of the map: the sender of ARP, and of an advertisement to all
-// nodes what it is about. The kernel may hear it, too.
+// Somebody says to have an address of the map, one of ours or of who is watched: the sender of ARP,
+// and of an advertisement to all nodes what it is about. The kernel may hear it, too.
 static __always_inline bool is_about(struct frame *frame, __u16 vlan)
 {
 	struct key key = {.length = KEY_BITS, .vlan = vlan};
@@ -103,11 +113,11 @@ static __always_inline bool is_about(struct frame *frame, __u16 vlan)
 	if (!load(frame, 12, &protocol, sizeof(protocol)))
 		return false;
 	if (bpf_ntohs(protocol) == ETH_P_ARP)
-		return find_v4(frame, &key, ARP_SENDER);
+		return load_v4(frame, &key, ARP_SENDER) && is_known(&key);
 	return bpf_ntohs(protocol) == ETH_P_IPV6 && load(frame, IPV6_DST, key.address, 2) &&
 	       key.address[0] == 0xff && load(frame, IPV6_NEXT, &next, 1) && next == ICMPV6 &&
 	       load(frame, ND_TYPE, &type, 1) && type == 136 &&
-	       load(frame, ND_TARGET, key.address, 16) && find(&key);
+	       load(frame, ND_TARGET, key.address, 16) && is_known(&key);
 }
 
 static __always_inline bool is_claimed(struct frame *frame, __u16 vlan)
@@ -119,11 +129,11 @@ static __always_inline bool is_claimed(struct frame *frame, __u16 vlan)
 		return false;
 	switch (bpf_ntohs(type)) {
 	case ETH_P_IP:
-		return find_v4(frame, &key, IPV4_DST);
+		return load_v4(frame, &key, IPV4_DST) && is_ours(&key);
 	case ETH_P_ARP:
-		return find_v4(frame, &key, ARP_TARGET);
+		return load_v4(frame, &key, ARP_TARGET) && is_ours(&key);
 	case ETH_P_IPV6:
-		return find_v6(frame, &key);
+		return load_v6(frame, &key) && is_ours(&key);
 	default:
 		return false;
 	}

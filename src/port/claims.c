@@ -71,9 +71,8 @@ static int compare(const void *a, const void *b)
 static bool enter(struct claims *claims, const struct claim *claim)
 {
 	struct claim_key key = make_key(claim);
-	uint8_t value = 1;
 
-	return bpf_map_update_elem(claims->map_fd, &key, &value, BPF_ANY) == 0;
+	return bpf_map_update_elem(claims->map_fd, &key, &claim->value, BPF_ANY) == 0;
 }
 
 bool claims_set(struct claims *claims, const struct claim *list, uint32_t count)
@@ -95,7 +94,7 @@ bool claims_set(struct claims *claims, const struct claim *list, uint32_t count)
 			bpf_map_delete_elem(claims->map_fd, &key);
 		}
 	}
-	// What is there already is entered again, which changes nothing.
+	// What is there already is entered again, which changes its value at most.
 	for (uint32_t i = 0; i < count; i++)
 		if (enter(claims, &next[i]))
 			next[used++] = next[i];

@@ -20,8 +20,14 @@ struct claim_key {
 
 #define CLAIM_KEY_BITS 32 // before the address
 
+// The values: what is sent to it is Sluice's, and what somebody says to all about it is heard; or
+// only that is heard, of routers and other nodes.
+#define CLAIM_OURS  1
+#define CLAIM_HEARD 2
+
 struct claim {
 	uint16_t vlan;
+	uint8_t value;
 	struct ip_prefix prefix;
 };
 

@@ -8,18 +8,30 @@
 // (RFC 5227 section 2.4).
 #define DEFEND_INTERVAL 10
 
+// May it be another node that has it? One before this one is not known to be there again until it
+// has said so; and those behind may stand in for this one until it has said that it is there.
+static bool is_others(const struct worker *worker, const struct external_prefix *claim)
+{
+	return claim->shared &&
+	       (!claim->share || worker->tables->externals->shares[claim->share - 1].count ||
+		((int32_t)(claim->generation - worker->announced) > 0 && !worker->announce_rounds));
+}
+
 void conflict_heard(struct worker *worker, const struct network *network,
 		    const struct packet *packet, const struct address_resolution *message)
 {
 	static const struct mac_address none;
 	const struct mac_address *own = &worker->tables->underlay.mac;
 	struct conflicts *conflicts = &worker->conflicts;
+	const struct external_prefix *claim;
 	uint32_t written = atomic_load_explicit(&conflicts->written, memory_order_relaxed);
 	const struct mac_address *mac =
 		mac_equal(&message->sender_mac, &none) ? &packet->source_mac : &message->sender_mac;
 
-	if (worker->trace || mac_equal(mac, own) || mac_equal(&packet->source_mac, own) ||
-	    !external_find_claim(worker->tables, network->number, &message->sender))
+	if (worker->trace || mac_equal(mac, own) || mac_equal(&packet->source_mac, own))
+		return;
+	claim = external_find_claim(worker->tables, network->number, &message->sender);
+	if (!claim || is_others(worker, claim))
 		return;
 	atomic_fetch_add_explicit(&conflicts->count, 1, memory_order_relaxed);
 	if (written - atomic_load_explicit(&conflicts->read, memory_order_acquire) <

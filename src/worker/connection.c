@@ -177,6 +177,18 @@ static const struct network *network_of(const struct worker *worker, const struc
 	return network ? network : &none;
 }
 
+// The opener's packets come from elsewhere now. Where another node brings them from outside,
+// replies go back by that one.
+static void move_original(struct worker *worker, struct flow *flow, flow_ingress from)
+{
+	uint16_t before = flow_brought_by(worker->tables, flow);
+
+	flow_charge_move(&worker->flows->charges, flow, from);
+	if (unlikely(flow_brought_by(worker->tables, flow) != before))
+		atomic_store_explicit(&flow->direction[FLOW_REPLY].generation, 0,
+				      memory_order_relaxed);
+}
+
 // Judges one direction of a live connection anew. False: the packet was dropped, and the connection
 // ended if it was the policy that has changed (a packet that comes the wrong way must not end it).
 static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
@@ -212,7 +224,7 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	if (unlikely(worker->trace) || (reference & 1) == FLOW_REPLY)
 		direction->ingress = from;
 	else
-		flow_charge_move(&worker->flows->charges, flow, from);
+		move_original(worker, flow, from);
 	flow_action_set(direction, walk.action, walk.generation);
 	set_rules(flow, &walk);
 	if (flow_state_has_numbers(&flow->account) && !network_of(worker, flow)->window_check)

@@ -32,6 +32,7 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 	const struct external_prefix *claim;
 	struct address_resolution message;
 	char text[IP_TEXT_SIZE];
+	uint32_t since;
 
 	if ((arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
 		 : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)) != DROP_NONE ||
@@ -43,7 +44,7 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 	claim = external_find_claim(worker->tables, network->number,
 				    message.solicitation || arp ? &message.target
 								: &packet->destination);
-	if (!claim || claim->quiet)
+	if (!claim || !external_answers(worker->tables, claim, &since))
 		return EXTERNAL_NOT_OURS;
 	if (packet->l3_offset > ETHERNET_HEADER_SIZE)
 		vlan_remove(mbuf, packet);
@@ -131,16 +132,22 @@ static void announce_claim(struct worker *worker, const struct external_prefix *
 	for (uint32_t i = 0; i < count; i++) {
 		struct ip_address address = nth(&claim->prefix.address, i);
 
-		if (worker->announce_rounds == ANNOUNCE_ROUNDS)
+		// Of a shared one, who stands in for this node may answer.
+		if (worker->announce_rounds == ANNOUNCE_ROUNDS && !claim->shared)
 			probe(worker, network, &address);
 		external_announce_one(worker, network, &address);
 	}
 }
 
-// Is to be announced, and came later than what was?
+// Is to be announced, and came later than what was, by the configuration or because another node
+// has fallen silent?
 static bool is_new(const struct worker *worker, const struct external_prefix *claim)
 {
-	return !claim->quiet && (int32_t)(claim->generation - worker->announced) > 0;
+	uint32_t since = worker->announced_at;
+
+	return external_answers(worker->tables, claim, &since) &&
+	       ((int32_t)(claim->generation - worker->announced) > 0 ||
+		(int32_t)(since - worker->announced_at) > 0);
 }
 
 void external_announce(struct worker *worker, bool new_second)
@@ -159,21 +166,29 @@ void external_announce(struct worker *worker, bool new_second)
 			return;
 		worker->announce_rounds = ANNOUNCE_ROUNDS;
 		worker->announce_to = worker->tables->generation;
+		// Who falls silent in this second is seen in the next one.
+		worker->announce_to_second = worker->now - 1;
 		worker->announce_from = 0;
 	}
-	for (; worker->announce_from < claims->count && done < ANNOUNCE_AT_ONCE;
+	// Shared ones behind all others: by its own address a node is known to be there, and who
+	// stood in for it says no more.
+	for (; worker->announce_from < 2 * claims->count && done < ANNOUNCE_AT_ONCE;
 	     worker->announce_from++) {
-		const struct external_prefix *claim = &claims->list[worker->announce_from];
+		bool shared = worker->announce_from >= claims->count;
+		const struct external_prefix *claim =
+			&claims->list[worker->announce_from - (shared ? claims->count : 0)];
 
-		if (!is_new(worker, claim))
+		if (claim->shared != shared || !is_new(worker, claim))
 			continue;
 		announce_claim(worker, claim);
 		done++;
 	}
-	if (worker->announce_from < claims->count)
+	if (worker->announce_from < 2 * claims->count)
 		return;
 	worker->announce_from = 0;
 	// What has come meanwhile is behind `announce_to`, and has rounds of its own.
-	if (--worker->announce_rounds == 0)
+	if (--worker->announce_rounds == 0) {
 		worker->announced = worker->announce_to;
+		worker->announced_at = worker->announce_to_second;
+	}
 }

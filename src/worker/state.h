@@ -90,17 +90,19 @@ struct worker {
 	struct rte_ring *inbox[ENGINE_WORKERS_MAX]; // by sender
 	struct held_packet held[HOLD_MAX];
 	uint32_t held_count;
-	uint32_t held_learned;	  // neighbours.learned when the held packets were tried last
-	uint32_t announced;	  // generation up to which external addresses were announced
-	uint32_t announce_to;	  // likewise, when this is done
-	uint32_t announce_from;	  // of them, the next one
-	uint32_t announce_rounds; // that are still to come
-	uint32_t uplink_moves;	  // up to which the tunnel address was announced
-	uint32_t uplink_rounds;	  // of that, still to come
-	uint32_t wanted_seen;	  // neighbours.wanted when questions were sent last
-	uint32_t health_round;	  // second in which other nodes were told all of members' health
-	uint32_t health_rounds;	  // of these, the first ones
-	uint32_t health_awaited;  // second in which other nodes' words were waited for
+	uint32_t held_learned;	     // neighbours.learned when the held packets were tried last
+	uint32_t announced;	     // generation up to which external addresses were announced
+	uint32_t announce_to;	     // likewise, when this is done
+	uint32_t announced_at;	     // second up to which those of silent nodes were
+	uint32_t announce_to_second; // likewise, when this is done
+	uint32_t announce_from;	     // of them, the next one
+	uint32_t announce_rounds;    // that are still to come
+	uint32_t uplink_moves;	     // up to which the tunnel address was announced
+	uint32_t uplink_rounds;	     // of that, still to come
+	uint32_t wanted_seen;	     // neighbours.wanted when questions were sent last
+	uint32_t health_round;	     // second in which other nodes were told all of members' health
+	uint32_t health_rounds;	     // of these, the first ones
+	uint32_t health_awaited;     // second in which other nodes' words were waited for
 
 	struct rate_limit *reject_limits; // by port number
 	struct fragment_table *fragments;

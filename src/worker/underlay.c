@@ -13,6 +13,11 @@
 // Announcements of the tunnel address where another device sends.
 #define UPLINK_ROUNDS 2
 
+static bool is_router(const struct worker *worker, const struct neighbour *neighbour)
+{
+	return external_find_hop(worker->tables, neighbour->network, &neighbour->address);
+}
+
 void underlay_learn(struct worker *worker, uint16_t network,
 		    const struct address_resolution *message)
 {
@@ -37,7 +42,7 @@ void underlay_learn(struct worker *worker, uint16_t network,
 		offload_underlay_changed(worker);
 	atomic_store(&neighbour->wanted, 0);
 	// What went by others comes back.
-	if (atomic_exchange(&neighbour->down, false))
+	if (atomic_exchange(&neighbour->down, false) && is_router(worker, neighbour))
 		engine_judge_anew(worker->engine, worker->now);
 	atomic_fetch_add(&neighbours->learned, 1);
 	// Others may hold packets for it.
@@ -147,14 +152,20 @@ static const struct network *network_of(const struct worker *worker,
 					const struct ip_address **own)
 {
 	const struct tables *tables = worker->tables;
-	uint32_t router = neighbour->network ? external_find_hop(tables, neighbour->network,
-								 &neighbour->address)
-					     : 0;
+	const struct external_watched *watched;
+	uint32_t router;
 
 	*own = &tables->underlay.vtep.address;
-	if (!router)
+	if (!neighbour->network)
 		return NULL;
-	*own = &external_hop_of(tables, &tables->endpoints[router])->own;
+	router = external_find_hop(tables, neighbour->network, &neighbour->address);
+	watched = external_find_watched(tables, neighbour->network, &neighbour->address);
+	if (router)
+		*own = &external_hop_of(tables, &tables->endpoints[router])->own;
+	else if (watched)
+		*own = &watched->own;
+	else
+		return NULL;
 	return &tables->networks[neighbour->network];
 }
 
@@ -181,6 +192,22 @@ static void ask(struct worker *worker, struct neighbour *neighbour)
 		rte_pktmbuf_free(mbuf);
 }
 
+static void falls_silent(struct worker *worker, struct neighbour *neighbour)
+{
+	const struct port *uplink = worker->tables->ports[PORT_UPLINK].port;
+	bool router = is_router(worker, neighbour);
+
+	if (!neighbour->network || atomic_load(&neighbour->down))
+		return;
+	// Of other nodes nothing is known while nobody can be heard.
+	if (!router && (!uplink || !uplink->driver->up(uplink)))
+		return;
+	neighbour->down_since = worker->now;
+	atomic_store(&neighbour->down, true);
+	if (router)
+		engine_judge_anew(worker->engine, worker->now);
+}
+
 // Once a second: is it still there, if it is used; and is it still not there, if somebody waits?
 static void look_after(struct worker *worker, struct neighbour *neighbour)
 {
@@ -194,7 +221,7 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 	if (known && worker->now - used <= NEIGHBOUR_REFRESH &&
 	    worker->now - neighbour->confirmed >= NEIGHBOUR_REFRESH)
 		wanted = true;
-	// Whether a router outside is there is known before somebody needs it.
+	// Whether who is watched outside is there is known before somebody needs it.
 	wanted |= neighbour->network &&
 		  (!known || worker->now - neighbour->confirmed >= NEIGHBOUR_WATCH);
 	if (!wanted || neighbour->asked == worker->now)
@@ -204,8 +231,7 @@ static void look_after(struct worker *worker, struct neighbour *neighbour)
 		if (atomic_exchange(&neighbour->mac, 0))
 			offload_underlay_changed(worker);
 		neighbour->probes = 0;
-		if (neighbour->network && !atomic_exchange(&neighbour->down, true))
-			engine_judge_anew(worker->engine, worker->now);
+		falls_silent(worker, neighbour);
 		// For who has come since the last question nobody has asked yet.
 		if ((int32_t)(used - neighbour->asked) < 0) {
 			atomic_store(&neighbour->wanted, 0);

@@ -138,13 +138,15 @@ static int say_neighbours(const struct saying *saying, struct error *err)
 		struct neighbour *neighbour = &neighbours->entries[i];
 		uint64_t mac = atomic_load(&neighbour->mac);
 		uint32_t mtu = atomic_load(&neighbour->path_mtu);
+		bool down = atomic_load(&neighbour->down);
 
-		if (!neighbour->taken || (!mac && mtu == PATH_MTU_ANY))
+		if (!neighbour->taken || (!mac && mtu == PATH_MTU_ANY && !down))
 			continue;
 		said.network = neighbour->network;
 		said.address = (ProtobufCBinaryData){16, neighbour->address.bytes};
 		said.mac = (ProtobufCBinaryData){mac ? 6 : 0, (uint8_t *)&mac};
 		said.path_mtu = mtu == PATH_MTU_ANY ? 0 : mtu;
+		said.down = down;
 		frame.content_case = FRAME(NEIGHBOUR);
 		frame.neighbour = &said;
 		if (upgrade_frame_send(saying->channel, &frame, NULL, 0, err) < 0)

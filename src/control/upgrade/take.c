@@ -221,6 +221,9 @@ static void hear_neighbour(struct control *control, const Sluice__Handover__V1__
 			continue;
 		neighbour->confirmed = engine_now(control->engine);
 		atomic_store(&neighbour->mac, mac);
+		neighbour->down_since = neighbour->confirmed;
+		neighbour->down_told = neighbour->down_logged = said->down;
+		atomic_store(&neighbour->down, said->down);
 		if (said->path_mtu) {
 			atomic_store(&neighbour->path_learned, engine_now(control->engine));
 			atomic_store(&neighbour->path_mtu, said->path_mtu);

@@ -116,7 +116,7 @@ static int compile_network(struct compile *compile, const Sluice__V1__Network *o
 				lookup_key_address(network->domain, &subnet->gateway),
 				network->number))
 			return compile_no_memory(err);
-		if (external_claim_add(compile, network->number, &host, false, err) < 0)
+		if (external_claim_add(compile, network->number, &host, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -145,17 +145,39 @@ static int compile_inside(struct compile *compile, const Sluice__V1__Network *ob
 
 // ---- routers
 
+int external_watch(struct compile *compile, const struct network *network,
+		   const struct ip_address *address, struct neighbour **neighbour,
+		   struct error *err)
+{
+	struct underlay *underlay = &compile->tables->underlay;
+	struct lookup_key key = lookup_key_address(network->number, address);
+	struct neighbour **list;
+
+	*neighbour = neighbours_get(compile->neighbours, network->number, address);
+	if (!*neighbour)
+		return error_set(err, "Network/%s: more than %u next hops", network->name,
+				 NEIGHBOURS_MAX);
+	if (lookup_find(&underlay->neighbours, key))
+		return 0;
+	list = realloc(underlay->neighbour,
+		       (underlay->neighbour_count + (size_t)1) * sizeof(struct neighbour *));
+	if (!list)
+		return compile_no_memory(err);
+	underlay->neighbour = list;
+	list[underlay->neighbour_count++] = *neighbour;
+	return lookup_add(&underlay->neighbours, key, underlay->neighbour_count)
+		       ? 0
+		       : compile_no_memory(err);
+}
+
 static int add_hop(struct compile *compile, const struct network *network,
 		   const struct ip_address *address, struct error *err)
 {
-	struct tables *tables = compile->tables;
-	struct underlay *underlay = &tables->underlay;
-	struct externals *externals = tables->externals;
+	struct externals *externals = compile->tables->externals;
 	struct lookup_key key = lookup_key_address(network->number, address);
 	struct external_hop hop = {
 		.network = network->number, .vlan = network->vlan, .address = *address};
 	struct external_hop *hops;
-	struct neighbour **list;
 	bool reachable = false;
 
 	for (uint32_t i = 0; i < network->subnet_count && !reachable; i++) {
@@ -166,25 +188,15 @@ static int add_hop(struct compile *compile, const struct network *network,
 	}
 	if (!reachable || lookup_find(&externals->by_hop, key))
 		return 0;
-	hop.neighbour = neighbours_get(compile->neighbours, network->number, address);
-	if (!hop.neighbour)
-		return error_set(err, "Network/%s: more than %u next hops", network->name,
-				 NEIGHBOURS_MAX);
+	if (external_watch(compile, network, address, &hop.neighbour, err) < 0)
+		return -1;
 	hops = realloc(externals->hops, (externals->hop_count + (size_t)1) * sizeof(*hops));
 	if (!hops)
 		return compile_no_memory(err);
 	externals->hops = hops;
 	hops[externals->hop_count++] = hop;
-	list = realloc(underlay->neighbour,
-		       (underlay->neighbour_count + (size_t)1) * sizeof(struct neighbour *));
-	if (!list)
-		return compile_no_memory(err);
-	underlay->neighbour = list;
-	list[underlay->neighbour_count++] = hop.neighbour;
-	return lookup_add(&externals->by_hop, key, externals->hop_count) &&
-			       lookup_add(&underlay->neighbours, key, underlay->neighbour_count)
-		       ? 0
-		       : compile_no_memory(err);
+	return lookup_add(&externals->by_hop, key, externals->hop_count) ? 0
+									 : compile_no_memory(err);
 }
 
 // Those that a Route's next hop names: one, or the gateways of both families.
@@ -242,7 +254,8 @@ int externals_compile(struct compile *compile, struct error *err)
 	sort(&tables->externals->inside);
 	tables->externals->untagged =
 		(uint16_t)lookup_find(&tables->externals->by_vlan, (struct lookup_key){{0, 0, 0}});
-	if (tables->externals->by_vlan.count && add_hops(compile, err) < 0)
+	if (tables->externals->by_vlan.count &&
+	    (add_hops(compile, err) < 0 || external_shared_compile(compile, err) < 0))
 		return -1;
 	return externals_behind_compile(compile, err);
 }
@@ -285,19 +298,33 @@ void externals_place(struct tables *tables)
 
 // ---- claims
 
-int external_claim_add(const struct compile *compile, uint16_t network,
-		       const struct ip_prefix *prefix, bool quiet, struct error *err)
+static int add_claim(const struct compile *compile, struct external_prefix claim, struct error *err)
 {
 	struct tables *tables = compile->tables;
-	const struct network *entry = tables_network(tables, network);
-	struct external_prefix claim = {.network = network,
-					.generation = tables->generation,
-					.quiet = quiet,
-					.prefix = *prefix};
+	const struct network *network = tables_network(tables, claim.network);
 
-	if (!entry || external_of_vlan(tables, entry->vlan) != entry)
+	if (!network || external_of_vlan(tables, network->vlan) != network)
 		return 0;
+	if (claim.shared)
+		claim.share = external_share_of(tables, network, &claim.prefix.address);
+	claim.generation = tables->generation;
 	return add(&tables->externals->claims, &claim) ? 0 : compile_no_memory(err);
+}
+
+int external_claim_add(const struct compile *compile, uint16_t network,
+		       const struct ip_prefix *prefix, struct error *err)
+{
+	return add_claim(compile, (struct external_prefix){.network = network, .prefix = *prefix},
+			 err);
+}
+
+int external_claim_share(const struct compile *compile, uint16_t network,
+			 const struct ip_address *address, struct error *err)
+{
+	struct external_prefix claim = {
+		.network = network, .shared = true, .prefix = {.address = *address, .length = 128}};
+
+	return add_claim(compile, claim, err);
 }
 
 // What was there before came with an earlier generation.
@@ -312,7 +339,9 @@ void externals_finish(const struct compile *compile)
 			compile->previous, claim->network, &claim->prefix.address);
 
 		if (before && prefix_compare(&before->prefix, &claim->prefix) == 0 &&
-		    before->quiet == claim->quiet)
+		    before->shared == claim->shared &&
+		    external_shares_equal(compile->previous, compile->tables, before->share,
+					  claim->share))
 			claim->generation = before->generation;
 	}
 }
@@ -348,56 +377,8 @@ void externals_free(struct externals *externals)
 	free(externals->claims.list);
 	free(externals->inside.list);
 	free(externals->hops);
+	lookup_free(&externals->by_watched);
+	free(externals->watched);
+	free(externals->shares);
 	free(externals);
-}
-
-static bool prefixes_equal(const struct external_prefixes *a, const struct external_prefixes *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (uint32_t i = 0; i < b->count; i++)
-		if (compare(&a->list[i], &b->list[i]) != 0 ||
-		    a->list[i].domain != b->list[i].domain || a->list[i].quiet != b->list[i].quiet)
-			return false;
-	return true;
-}
-
-static bool hops_equal(const struct tables *have, const struct tables *want)
-{
-	const struct externals *a = have->externals, *b = want->externals;
-
-	if (a->hop_count != b->hop_count || a->first_endpoint != b->first_endpoint ||
-	    !lookup_equal(&a->by_hop, &b->by_hop))
-		return false;
-	for (uint32_t i = 0; i < b->hop_count; i++) {
-		const struct external_hop *x = &a->hops[i], *y = &b->hops[i];
-		const struct endpoint *u = &have->endpoints[a->first_endpoint + i];
-		const struct endpoint *v = &want->endpoints[b->first_endpoint + i];
-
-		if (x->network != y->network || x->vlan != y->vlan ||
-		    x->neighbour != y->neighbour || !ip_equal(&x->address, &y->address) ||
-		    !ip_equal(&x->own, &y->own) || u->mtu != v->mtu || u->network != v->network ||
-		    !mac_equal(&u->gateway_mac, &v->gateway_mac))
-			return false;
-	}
-	return true;
-}
-
-void externals_compare(const struct tables *have, const struct tables *want,
-		       struct differences *differences)
-{
-	const struct externals *a = have->externals, *b = want->externals;
-
-	if (!lookup_equal(&a->by_vlan, &b->by_vlan))
-		differences_add(differences, "the map of external networks");
-	if (!lookup_equal(&a->members, &b->members))
-		differences_add(differences, "the nodes on external networks");
-	if (!prefixes_equal(&a->claims, &b->claims))
-		differences_add(differences, "the addresses on external networks");
-	if (!prefixes_equal(&a->inside, &b->inside))
-		differences_add(differences, "the subnets that are known outside");
-	if (!hops_equal(have, want))
-		differences_add(differences, "the routers on external networks");
-	if (!lookup_equal(&a->by_behind, &b->by_behind))
-		differences_add(differences, "the nodes that bring connections from outside");
 }

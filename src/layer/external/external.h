@@ -16,7 +16,8 @@ struct external_prefix {
 	uint16_t network;    // number of the external one
 	uint16_t domain;     // of the subnet inside
 	uint32_t generation; // of the tables with which the addresses came to this node
-	bool quiet;	     // another node answers ARP and ND for them
+	bool shared;	     // other nodes have them, too
+	uint32_t share;	     // then index + 1, or 0: others answer ARP and ND for them
 	struct ip_prefix prefix;
 };
 
@@ -35,6 +36,24 @@ struct external_hop {
 	struct neighbour *neighbour;
 };
 
+// Another node there, by its own address.
+struct external_watched {
+	uint16_t network;
+	struct ip_address address;
+	struct ip_address own; // from which it is asked for
+	struct neighbour *neighbour;
+	uint16_t peer;
+};
+
+// Addresses in a subnet there that several nodes have. Of those with an own address in it, the
+// first one that is there answers for them; this node watches those before it.
+struct external_share {
+	uint16_t network;
+	struct ip_prefix subnet;
+	uint32_t first; // of those before it, among the watched
+	uint32_t count;
+};
+
 // Who is outside, for Ports in a network inside: by way of another node, which leads connections
 // from there to members of LoadBalancers.
 struct external_behind {
@@ -51,6 +70,11 @@ struct externals {
 	struct lookup members; // external_member_key to 1: the other nodes that are in a network
 	struct external_hop *hops;
 	uint32_t hop_count;
+	struct lookup by_watched; // (network, address) to index + 1
+	struct external_watched *watched;
+	uint32_t watched_count;
+	struct external_share *shares;
+	uint32_t share_count;
 	struct lookup by_behind; // (network, peer) to index + 1
 	struct external_behind *behinds;
 	uint32_t behind_count;
@@ -65,6 +89,19 @@ static inline struct lookup_key external_member_key(uint16_t network, uint32_t p
 // NULL: this node does not answer for the address there.
 const struct external_prefix *external_find_claim(const struct tables *tables, uint16_t network,
 						  const struct ip_address *address);
+
+// Is this node the first of the share that is there? `since`: the second in which the last one
+// before it fell silent, where there is one.
+bool external_share_is_ours(const struct externals *externals, const struct external_share *share,
+			    uint32_t *since);
+
+// Does this node answer ARP and ND for the claim's addresses now? `since` likewise.
+bool external_answers(const struct tables *tables, const struct external_prefix *claim,
+		      uint32_t *since);
+
+// The other node there, or NULL: no one is watched by that address.
+const struct external_watched *external_find_watched(const struct tables *tables, uint16_t network,
+						     const struct ip_address *address);
 
 // The domain inside in which the address is, where it is known outside; or 0.
 uint16_t external_find_inside(const struct tables *tables, uint16_t network,

@@ -43,6 +43,40 @@ const struct external_prefix *external_find_claim(const struct tables *tables, u
 	return find(&tables->externals->claims, network, address);
 }
 
+bool external_share_is_ours(const struct externals *externals, const struct external_share *share,
+			    uint32_t *since)
+{
+	for (uint32_t i = 0; i < share->count; i++) {
+		const struct neighbour *before = externals->watched[share->first + i].neighbour;
+
+		if (!atomic_load_explicit(&before->down, memory_order_relaxed))
+			return false;
+		if (i == 0 || (int32_t)(before->down_since - *since) > 0)
+			*since = before->down_since;
+	}
+	return true;
+}
+
+bool external_answers(const struct tables *tables, const struct external_prefix *claim,
+		      uint32_t *since)
+{
+	const struct externals *externals = tables->externals;
+
+	if (!claim->shared)
+		return true;
+	return claim->share &&
+	       external_share_is_ours(externals, &externals->shares[claim->share - 1], since);
+}
+
+const struct external_watched *external_find_watched(const struct tables *tables, uint16_t network,
+						     const struct ip_address *address)
+{
+	const struct externals *externals = tables->externals;
+	uint32_t index = lookup_find(&externals->by_watched, lookup_key_address(network, address));
+
+	return index ? &externals->watched[index - 1] : NULL;
+}
+
 uint16_t external_find_inside(const struct tables *tables, uint16_t network,
 			      const struct ip_address *address)
 {

@@ -176,40 +176,18 @@ static bool enter_address(struct load_balancers *balancers, const Sluice__V1__Lo
 	return true;
 }
 
-// Does this node answer ARP and ND for the address? The first one does that has one in its subnet.
-static bool is_answered(const struct compile *compile, const Sluice__V1__Network *network,
-			const struct ip_address *address)
-{
-	struct ip_prefix subnet = {.length = 0};
-	struct ip_address own;
-
-	for (size_t i = 0; i < network->n_subnets; i++)
-		if (prefix_parse(network->subnets[i]->cidr, &subnet) &&
-		    ip_in_prefix(address, &subnet))
-			break;
-	for (size_t i = 0; i < network->external->n_addresses; i++)
-		if (ip_parse(network->external->addresses[i]->address, &own) &&
-		    ip_in_prefix(&own, &subnet))
-			return strcmp(network->external->addresses[i]->node, compile->node) == 0;
-	return false;
-}
-
 // On an external network; several LoadBalancers may have it there.
 static bool enter_outside(const struct compile *compile, const Sluice__V1__LoadBalancer *object,
 			  uint32_t first, const struct ip_address *address, struct error *err)
 {
 	struct load_balancers *balancers = compile->tables->load_balancers;
-	const Sluice__V1__Object *outside = object_set_find(
-		compile->objects, SLUICE__V1__OBJECT__KIND_NETWORK, object->network);
 	const struct network *network = tables_network(
 		compile->tables, numbers_find(&compile->numbers->networks, object->network));
-	struct ip_prefix host = {.address = *address, .length = 128};
 
-	if (!outside || !network)
+	if (!network)
 		return true;
 	if (!balancer_has_address(balancers, network->domain, address) &&
-	    external_claim_add(compile, network->number, &host,
-			       !is_answered(compile, outside->network, address), err) < 0)
+	    external_claim_share(compile, network->number, address, err) < 0)
 		return false;
 	return enter_address(balancers, object, first, network->domain, address);
 }

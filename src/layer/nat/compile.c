@@ -33,7 +33,7 @@ static void set_name(char to[64], const char *from)
 static int claim(const struct compile *compile, uint16_t network, const struct ip_prefix *prefix,
 		 struct error *err)
 {
-	return external_claim_add(compile, network, prefix, false, err);
+	return external_claim_add(compile, network, prefix, err);
 }
 
 // Of a Port: the named one, or its first of the family.

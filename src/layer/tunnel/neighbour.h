@@ -23,7 +23,7 @@
 // a row, once a second, before it is given up.
 #define NEIGHBOUR_REFRESH 20
 #define NEIGHBOUR_PROBES  3
-// Of a router on an external network, used or not.
+// Of a router or a node that is watched on an external network, used or not.
 #define NEIGHBOUR_WATCH 3
 
 // The MTU of a way that nobody has complained about, and how many seconds a complaint holds (RFC
@@ -46,10 +46,12 @@ struct neighbour {
 	bool taken;
 	bool kept;
 	bool given;
-	// A router on an external network is asked all the time, and packets go by others while it
-	// does not answer.
+	// Who is watched on an external network is asked all the time: routers, so that packets go
+	// by others while one does not answer, and nodes.
 	_Atomic bool down;
+	uint32_t down_since;	// second
 	bool down_told;		// to those who watch; the control thread's
+	bool down_logged;	// likewise
 	uint16_t network;	// number of the external network; 0: the underlay
 	struct hearing hearing; // of the node that has this tunnel address
 } __attribute__((aligned(64)));
