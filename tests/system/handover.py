@@ -27,7 +27,7 @@ NODES = {"a": "192.0.2.1", "b": "192.0.2.2"}
 
 # Of api/handover.proto.
 KINDS = ("hello", "prepare", "prepared", "port", "part", "listener", "neighbour", "owner", "end", "taken",
-         "failed")
+         "failed", "memberHealth")
 
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ, TUN_F_CSUM = 0x400454ca, 0x400454d0, 0x400454d8, 1
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000

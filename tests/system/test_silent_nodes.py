@@ -83,11 +83,15 @@ def to(family):
 def test_a_node_dies(lab):
     """Nobody sends to its members, those of a node that says all is well get their share; and all is well again."""
     client, others = lab["client"], [lab.nodes["a"], lab.nodes["c"]]
-    # What b says is heard.
+    # What b says is heard; and another process of c knows it at once, and what c has found itself.
     for answered, state in ((False, DOWN), (True, UP)):
-        echo(lab["at-b"], answered)
+        for name in ("at-b", "at-c"):
+            echo(lab[name], answered)
         for node in lab.nodes.values():
-            eventually(lambda node=node, state=state: members(node) == {"at-a": UP, "at-b": state, "at-c": UP})
+            eventually(lambda node=node, state=state: members(node) == {"at-a": UP, "at-b": state, "at-c": state})
+        if not answered:
+            others[1].json("upgrade")
+            assert members(others[1]) == {"at-a": UP, "at-b": DOWN, "at-c": DOWN}
     frames = {family: connection(client, family, {"uplink/b"}) for family in VIP}
     for family in VIP:
         eventually(lambda family=family: chosen(client, family) == {"at-a", "at-b", "at-c"})
@@ -108,7 +112,9 @@ def test_a_node_dies(lab):
         eventually(lambda family=family: chosen(client, family) == {"at-a", "at-c"})
         # Nobody else would end what goes to nowhere.
         eventually(lambda family=family: at(client, frames[family], {"at-a", "uplink/c"}))
-    # Who has just started has heard nobody, and believes no one to be dead.
+    # Who goes on has not heard it either. Who has just started has heard nobody, and believes no one to be dead.
+    others[1].json("upgrade")
+    assert members(others[1])["at-b"] == SILENT
     others[0].kill()
     others[0].start()
     assert members(others[0])["at-b"] == UP

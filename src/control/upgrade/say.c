@@ -139,14 +139,17 @@ static int say_neighbours(const struct saying *saying, struct error *err)
 		uint64_t mac = atomic_load(&neighbour->mac);
 		uint32_t mtu = atomic_load(&neighbour->path_mtu);
 		bool down = atomic_load(&neighbour->down);
+		bool silent = atomic_load(&neighbour->hearing.silent);
 
-		if (!neighbour->taken || (!mac && mtu == PATH_MTU_ANY && !down))
+		if (!neighbour->taken || (!mac && mtu == PATH_MTU_ANY && !down && !silent))
 			continue;
 		said.network = neighbour->network;
 		said.address = (ProtobufCBinaryData){16, neighbour->address.bytes};
 		said.mac = (ProtobufCBinaryData){mac ? 6 : 0, (uint8_t *)&mac};
 		said.path_mtu = mtu == PATH_MTU_ANY ? 0 : mtu;
 		said.down = down;
+		said.silent = silent;
+		said.round = atomic_load(&neighbour->hearing.round);
 		frame.content_case = FRAME(NEIGHBOUR);
 		frame.neighbour = &said;
 		if (upgrade_frame_send(saying->channel, &frame, NULL, 0, err) < 0)
@@ -176,6 +179,27 @@ static int say_owners(const struct saying *saying, struct error *err)
 		said.mac = (ProtobufCBinaryData){6, (uint8_t *)&port};
 		frame.content_case = FRAME(OWNER);
 		frame.owner = &said;
+		if (upgrade_frame_send(saying->channel, &frame, NULL, 0, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int say_members(const struct saying *saying, struct error *err)
+{
+	const struct member_healths *healths = &saying->control->numbers.healths;
+
+	for (uint32_t i = 1; i < healths->used; i++) {
+		Sluice__Handover__V1__Frame frame = SLUICE__HANDOVER__V1__FRAME__INIT;
+		Sluice__Handover__V1__MemberHealth said = SLUICE__HANDOVER__V1__MEMBER_HEALTH__INIT;
+		struct member_health *health = &healths->entries[i];
+
+		if (!health->taken || !member_found_down(health))
+			continue;
+		said.n_key = sizeof(health->key.words) / sizeof(health->key.words[0]);
+		said.key = health->key.words;
+		frame.content_case = FRAME(MEMBER_HEALTH);
+		frame.member_health = &said;
 		if (upgrade_frame_send(saying->channel, &frame, NULL, 0, err) < 0)
 			return -1;
 	}
@@ -212,7 +236,8 @@ int upgrade_say(struct control *control, int channel, struct error *err)
 	const struct saying saying = {control, channel};
 
 	return say_ports(&saying, err) < 0 || say_neighbours(&saying, err) < 0 ||
-			       say_owners(&saying, err) < 0 || say_listeners(&saying, err) < 0
+			       say_owners(&saying, err) < 0 || say_members(&saying, err) < 0 ||
+			       say_listeners(&saying, err) < 0
 		       ? -1
 		       : 0;
 }

@@ -224,6 +224,7 @@ static void hear_neighbour(struct control *control, const Sluice__Handover__V1__
 		neighbour->down_since = neighbour->confirmed;
 		neighbour->down_told = neighbour->down_logged = said->down;
 		atomic_store(&neighbour->down, said->down);
+		hearing_go_on(&neighbour->hearing, said->silent, said->round);
 		if (said->path_mtu) {
 			atomic_store(&neighbour->path_learned, engine_now(control->engine));
 			atomic_store(&neighbour->path_mtu, said->path_mtu);
@@ -245,6 +246,22 @@ static void hear_owner(struct control *control, const Sluice__Handover__V1__Owne
 	if (number)
 		atomic_store(&owners->entries[number - 1].port,
 			     address_owner_port((uint16_t)said->network, &mac));
+}
+
+static void hear_member(struct control *control, const Sluice__Handover__V1__MemberHealth *said)
+{
+	struct member_healths *healths = &control->numbers.healths;
+	struct lookup_key key;
+	uint32_t number;
+
+	if (said->n_key != sizeof(key.words) / sizeof(key.words[0]))
+		return;
+	memcpy(key.words, said->key, sizeof(key.words));
+	number = lookup_find(&healths->numbers, key);
+	if (!number)
+		return;
+	healths->entries[number].told = true;
+	atomic_store(&healths->entries[number].down, true);
 }
 
 static void hear_listener(struct take_over *take_over, struct upgrade_frame *frame)
@@ -281,6 +298,9 @@ int take_over_wait(struct take_over *take_over, struct control *control, struct 
 			break;
 		case FRAME(OWNER):
 			hear_owner(control, said.content->owner);
+			break;
+		case FRAME(MEMBER_HEALTH):
+			hear_member(control, said.content->member_health);
 			break;
 		case FRAME(LISTENER):
 			hear_listener(take_over, &said);

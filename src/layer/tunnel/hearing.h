@@ -35,6 +35,14 @@ static inline void hearing_heard(struct hearing *hearing, uint32_t now, uint8_t 
 // nothing to tell then begins now.
 bool hearing_await(struct hearing *hearing, uint32_t now, uint32_t before);
 
+// What another process has known, before anybody asks this one. Who was silent has to be heard.
+static inline void hearing_go_on(struct hearing *hearing, bool silent, uint32_t round)
+{
+	hearing->told = silent;
+	atomic_store(&hearing->silent, silent);
+	atomic_store(&hearing->round, round <= UINT8_MAX ? (uint8_t)round : 0);
+}
+
 // Was it heard since it has something to tell?
 static inline bool hearing_has_word(const struct hearing *hearing)
 {
