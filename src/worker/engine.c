@@ -20,6 +20,9 @@
 // each of its packets.
 #define JUDGEMENTS_MAX 32
 
+// Microseconds between two looks at whether a worker has woken.
+#define WAKE_POLL 20
+
 // Data room of a packet buffer: an Ethernet frame of usual size in one piece. Behind it are bytes
 // that nobody uses: completing a checksum, rte_vhost 22.11 (a net_vhost device) may write one byte
 // too far.
@@ -324,6 +327,25 @@ static bool assign_queues(struct engine *engine, struct tables *tables)
 	return true;
 }
 
+// Wakes all workers, and waits until none of them blocks any more where it did before. While one
+// does, the kernel keeps the descriptors open that it waits for; the last close of one would then
+// be that worker's, and to take an interface down takes milliseconds.
+static void wake_all(struct engine *engine)
+{
+	uint32_t sleeps[ENGINE_WORKERS_MAX];
+
+	for (uint32_t i = 0; i < engine->options.worker_count; i++) {
+		sleeps[i] = atomic_load(&engine->workers[i]->sleeps);
+		worker_wake(engine->workers[i]);
+	}
+	for (uint32_t i = 0; i < engine->options.worker_count; i++) {
+		const struct worker *worker = engine->workers[i];
+
+		while (atomic_load(&worker->sleeping) && atomic_load(&worker->sleeps) == sleeps[i])
+			usleep(WAKE_POLL);
+	}
+}
+
 struct tables *engine_publish(struct engine *engine, struct tables *tables, struct error *err)
 {
 	struct tables *old;
@@ -334,8 +356,7 @@ struct tables *engine_publish(struct engine *engine, struct tables *tables, stru
 	}
 	old = atomic_exchange(&engine->tables, tables);
 	offload_follow(engine);
-	for (uint32_t i = 0; i < engine->options.worker_count; i++)
-		worker_wake(engine->workers[i]);
+	wake_all(engine);
 	rte_rcu_qsbr_synchronize(engine->readers, RTE_QSBR_THRID_INVALID);
 	return old;
 }

@@ -70,6 +70,7 @@ void worker_sleep(struct worker *worker)
 		ppoll(fds, count, &time, NULL);
 		rte_rcu_qsbr_thread_online(worker->engine->readers, worker->index);
 	}
+	atomic_fetch_add(&worker->sleeps, 1);
 	atomic_store(&worker->sleeping, false);
 	if (fds[0].revents && read(worker->event_fd, &value, sizeof(value)) < 0 && errno != EAGAIN)
 		atomic_store(&worker->stop, true);

@@ -75,6 +75,7 @@ struct worker {
 	int cpu;
 	int event_fd;
 	_Atomic bool sleeping;
+	_Atomic uint32_t sleeps; // that are over
 	_Atomic uint32_t quiet; // turns without a packet
 	_Atomic bool stop;
 	_Atomic bool started;

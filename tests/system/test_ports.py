@@ -1,5 +1,9 @@
 """Ports of all kinds: made, removed and made again while others work."""
 
+import os
+import pathlib
+import subprocess
+
 import pytest
 
 import netns
@@ -77,6 +81,29 @@ def test_a_port_that_went_is_gone(lab, added, family):
     guest.configure()
     assert lab["one"].ping(guest, family)
     assert int(lab.nodes["a"].stats()["ports"]["guest"]["rxPackets"]) < 20
+
+
+@pytest.fixture
+def late_worker(lab):
+    """A worker that sleeps, and that the others of its CPU let wait for its turn when it is woken."""
+    [thread] = [int(task.name) for task in pathlib.Path(f"/proc/{lab.nodes['a'].process.pid}/task").iterdir()
+                if (task / "comm").read_text() == "sluice-worker\n"]
+    cpus = os.sched_getaffinity(thread)
+    os.sched_setaffinity(thread, {0})
+    os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+    with subprocess.Popen(["taskset", "-c", "0", "sh", "-c", "while :; do :; done"]) as hog:
+        yield
+        hog.kill()
+    os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+    os.sched_setaffinity(thread, cpus)
+
+
+def test_a_device_is_closed_by_nobody_else(lab, added, late_worker):
+    """A worker that still waits for a packet of it would have to take the interface down, and could do nothing else."""
+    for number in range(10):
+        guest = added(f"short-{number}")
+        lab.nodes["a"].delete("port", guest.name)
+        assert guest.interface not in netns.run("ip", "-n", guest.netns, "-o", "link")
 
 
 def test_tap_is_made_where_it_should_be(lab, added):
