@@ -411,13 +411,15 @@ static struct ip_address sender_of(const struct packet *packet, const struct flo
 	return to->source;
 }
 
-static bool may_quote(const struct flow_key *sent)
+// `l4` is the transport header of what is quoted. An identifier may look like an echo's type, so of
+// ICMP the key does not tell.
+static bool may_quote(const struct flow_key *sent, const uint8_t *l4)
 {
 	bool v4 = ip_is_v4(&sent->source);
-	uint16_t request = htons((v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST) << 8);
 
 	if (sent->protocol == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-		return sent->source_port == request || sent->destination_port == request;
+		return l4[1] == 0 && (l4[0] == (v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST) ||
+				      l4[0] == (v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY));
 	return sent->protocol == IPPROTO_TCP || sent->protocol == IPPROTO_UDP;
 }
 
@@ -438,7 +440,7 @@ uint32_t family_translate_error(const uint8_t *data, const struct packet *packet
 	sent = flow_key_reverse(&packet->key, packet->key.network);
 	old = v4 ? IPV6_HEADER_SIZE : (quote[0] & 15u) * 4;
 	// What was sent from here has no extension headers.
-	if (end < old + 8 || (v4 && quote[6] != sent.protocol) || !may_quote(&sent) ||
+	if (end < old + 8 || (v4 && quote[6] != sent.protocol) || !may_quote(&sent, quote + old) ||
 	    !(v4 ? to_v4(icmp, &made[0], &made[1], &rest) : to_v6(icmp, &made[0], &made[1], &rest)))
 		return 0;
 	memcpy(made + 4, &rest, 4);

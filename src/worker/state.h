@@ -76,7 +76,7 @@ struct worker {
 	int event_fd;
 	_Atomic bool sleeping;
 	_Atomic uint32_t sleeps; // that are over
-	_Atomic uint32_t quiet; // turns without a packet
+	_Atomic uint32_t quiet;	 // turns without a packet
 	_Atomic bool stop;
 	_Atomic bool started;
 

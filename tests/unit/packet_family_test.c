@@ -201,6 +201,26 @@ static void test_packets(void **state)
 	}
 }
 
+// A router says that what was sent needs fragmentation, 1400. Returns the frame's size.
+static uint32_t make_error(uint8_t *frame, const struct ip_address *to, const uint8_t *quoted,
+			   uint32_t size)
+{
+	struct flow_key router = {
+		.source = address("192.0.2.1"), .destination = *to, .protocol = IPPROTO_ICMP};
+	uint16_t value;
+
+	size = make_frame(frame, &router, false, quoted + ETHERNET_HEADER_SIZE,
+			  size - ETHERNET_HEADER_SIZE);
+	frame[34] = 3;
+	frame[35] = 4;
+	frame[40] = 1400 >> 8;
+	frame[41] = 1400 & 255;
+	frame[36] = frame[37] = 0;
+	value = checksum_finish(checksum_add(0, frame + 34, size - 34));
+	memcpy(frame + 36, &value, 2);
+	return size;
+}
+
 // A router in IPv4 refuses what a workload has sent in IPv6.
 static void test_error(void **state)
 {
@@ -211,7 +231,7 @@ static void test_error(void **state)
 		.destination_port = htons(80),
 		.protocol = IPPROTO_UDP,
 	};
-	struct flow_key outside = inside, back, router = {.protocol = IPPROTO_ICMP};
+	struct flow_key outside = inside, back;
 	uint8_t quoted[256], sent[256], frame[512], result[FAMILY_ERROR_SIZE],
 		payload[PAYLOAD] = {5};
 	struct ip_address wanted = address("64:ff9b::192.0.2.1"), got;
@@ -223,21 +243,7 @@ static void test_error(void **state)
 	outside.destination = address("198.51.100.9");
 	size = make_frame(quoted, &outside, false, payload, sizeof(payload));
 	sent_size = make_frame(sent, &inside, false, payload, sizeof(payload));
-	router.source = address("192.0.2.1");
-	router.destination = outside.source;
-	size = make_frame(frame, &router, false, quoted + ETHERNET_HEADER_SIZE,
-			  size - ETHERNET_HEADER_SIZE);
-	// Fragmentation needed, 1400.
-	frame[34] = 3;
-	frame[35] = 4;
-	frame[40] = 1400 >> 8;
-	frame[41] = 1400 & 255;
-	frame[36] = frame[37] = 0;
-	{
-		uint16_t value = checksum_finish(checksum_add(0, frame + 34, size - 34));
-
-		memcpy(frame + 36, &value, 2);
-	}
+	size = make_error(frame, &outside.source, quoted, size);
 	packet = parse(frame, size);
 	assert_int_equal(packet.kind, PACKET_ICMP_ERROR);
 	back = inside;
@@ -259,6 +265,39 @@ static void test_error(void **state)
 			    sent_size - ETHERNET_HEADER_SIZE);
 }
 
+// Of ICMP only what quotes an echo has a meaning there, whatever an identifier looks like.
+static void test_error_about_icmp(void **state)
+{
+	static const struct {
+		uint8_t type;
+		bool can;
+	} cases[] = {{ICMP_ECHO_REQUEST, true}, {ICMP_ECHO_REPLY, true}, {13, false}, {16, false}};
+	uint8_t quoted[256], frame[512], result[FAMILY_ERROR_SIZE], payload[PAYLOAD] = {5};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct flow_key outside = {
+			.source = address("203.0.113.64"),
+			.destination = address("198.51.100.9"),
+			.source_port = htons(ICMP_ECHO_REQUEST << 8),
+			.destination_port = htons(ICMP_ECHO_REQUEST << 8),
+			.protocol = IPPROTO_ICMP,
+		};
+		uint32_t size = make_frame(quoted, &outside, true, payload, sizeof(payload));
+		struct packet packet;
+		struct flow_key back;
+
+		quoted[34] = cases[i].type;
+		size = make_error(frame, &outside.source, quoted, size);
+		packet = parse(frame, size);
+		back = flow_key_reverse(&packet.key, 9);
+		back.source = address("fd00:1::b");
+		back.destination = address("64:ff9b::198.51.100.9");
+		back.protocol = IPPROTO_ICMPV6;
+		assert_int_equal(family_translate_error(frame, &packet, &back, 1, result) != 0,
+				 cases[i].can);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_forbidden_addresses),
 		cmocka_unit_test(test_packets),
 		cmocka_unit_test(test_error),
+		cmocka_unit_test(test_error_about_icmp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
