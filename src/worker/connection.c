@@ -189,10 +189,23 @@ static void move_original(struct worker *worker, struct flow *flow, flow_ingress
 				      memory_order_relaxed);
 }
 
+// The connection ends, because what it was translated to is gone; and its opener begins one: again
+// with the same port, or still, because nobody has answered.
+static bool begins_another(const struct walk *walk)
+{
+	const struct packet *packet = walk->packet;
+
+	return walk->reason == DROP_TRANSLATION_GONE && !walk->reply &&
+	       packet->key.protocol == IPPROTO_TCP &&
+	       (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
 // Judges one direction of a live connection anew. False: the packet was dropped, and the connection
-// ended if it was the policy that has changed (a packet that comes the wrong way must not end it).
+// ended if it was the policy that has changed (a packet that comes the wrong way must not end it);
+// or it has opened a new one.
 static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const struct packet *packet,
-			struct ingress ingress, flow_reference reference, struct flow *flow)
+			struct ingress ingress, struct flow_hash hash, flow_reference reference,
+			struct flow *flow)
 {
 	struct flow_direction *direction = &flow->direction[reference & 1];
 	uint32_t generation = atomic_load_explicit(&direction->generation, memory_order_relaxed);
@@ -211,6 +224,11 @@ static bool judge_again(struct worker *worker, struct rte_mbuf *mbuf, const stru
 	switch (recall_run(&worker->recall, &walk, &recalled)) {
 	case VERDICT_DROP:
 	case VERDICT_ANSWER:
+		if (begins_another(&walk)) {
+			worker_say(worker, "connection", "the packet opens it anew");
+			open_connection(worker, mbuf, packet, ingress, hash, reference);
+			return false;
+		}
 		if (!worker->trace && as_before && generation != 0 &&
 		    generation != worker->tables->generation)
 			flow_table_remove(worker->flows, worker->index, reference);
@@ -350,7 +368,7 @@ void connection_packet(struct worker *worker, struct rte_mbuf *mbuf, const struc
 	if ((worker->trace || direction->generation != worker->tables->generation ||
 	     direction->ingress !=
 		     flow_ingress_make(ingress, &packet->destination_mac, &packet->source_mac)) &&
-	    !judge_again(worker, mbuf, packet, ingress, reference, flow))
+	    !judge_again(worker, mbuf, packet, ingress, hash, reference, flow))
 		return;
 	if (unlikely(flow_action_get(direction).flags & FLOW_ACTION_HELPED) && !worker->trace) {
 		unshifted = *packet;

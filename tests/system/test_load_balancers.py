@@ -200,6 +200,32 @@ def test_a_member_of_tcp_goes(lab, family):
     assert (ip_of(reset).src, reset[TCP].sport, reset[TCP].dport, reset[TCP].seq) == (INSIDE[family], 80, sport, 100)
 
 
+@pytest.mark.parametrize("flags", [["S"], ["S", "SA", "A", "R"], ["S", "SA", "A", "FA", "fa"]],
+                         ids=["not answered", "reset", "closed"])
+def test_the_client_begins_again(lab, family, flags):
+    """With a port that it had for a connection to a member that has gone since: another one takes it."""
+    client, member, sport = lab["red-a"], lab["one"], fresh_port()
+    balancer(lab, "one")
+    port = None
+    for number, flag in enumerate(flags):
+        if flag in ("SA", "fa"):
+            segment = TCP(sport=8080, dport=port, flags=flag.upper(), seq=99 + (flag == "fa"), ack=6 + (flag == "fa"))
+            lab.passes(member, member.frame(client, segment, family), client)
+        else:
+            segment = TCP(sport=sport, dport=80, flags=flag, seq=5 + (number > 0), ack=100 if "A" in flag else 0)
+            arrived = lab.passes(client, client.frame(client, segment, family, dst=INSIDE[family],
+                                                      dst_mac=client.gateway_mac(family)), member)
+            port = port or arrived[TCP].sport
+    balancer(lab, "two")
+    client.wire.drain()
+    again = client.frame(client, TCP(sport=sport, dport=80, flags="S", seq=5 if len(flags) == 1 else 50000), family,
+                         dst=INSIDE[family], dst_mac=client.gateway_mac(family))
+    arrived = lab.passes(client, again, lab["two"])
+    answer = TCP(sport=8080, dport=arrived[TCP].sport, flags="SA", seq=700, ack=arrived[TCP].seq + 1)
+    lab.passes(lab["two"], lab["two"].frame(client, answer, family), client)
+    assert not [frame for frame in client.wire.drain() if TCP in frame and "R" in frame[TCP].flags]
+
+
 def test_draining(lab, family):
     """No new connections, and the live ones go on; afterwards it has its share again."""
     client, ports = lab["red-a"], fresh(20)
