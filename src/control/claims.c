@@ -15,8 +15,7 @@ static uint32_t add(struct claim *list, uint32_t count, const struct tables *tab
 		const struct external_prefix *entry = &prefixes->list[i];
 		const struct network *network = &tables->networks[entry->network];
 
-		// Of those only in which this node has a part.
-		if (external_of_vlan(tables, network->vlan) == network)
+		if (external_is_here(tables, network))
 			list[count++] = (struct claim){.vlan = network->vlan,
 						       .value = CLAIM_OURS,
 						       .prefix = entry->prefix};
@@ -24,13 +23,17 @@ static uint32_t add(struct claim *list, uint32_t count, const struct tables *tab
 	return count;
 }
 
-// Who moves to another MAC address, or is back, says so to all.
-static struct claim heard(const struct tables *tables, uint16_t network,
-			  const struct ip_address *address)
+// Who moves to another MAC address, or is back, says so to all. A Route may name an address that is
+// ours, and stays so.
+static uint32_t add_heard(struct claim *list, uint32_t count, const struct tables *tables,
+			  uint16_t network, const struct ip_address *address)
 {
-	return (struct claim){.vlan = tables->networks[network].vlan,
-			      .value = CLAIM_HEARD,
-			      .prefix = {.address = *address, .length = 128}};
+	if (!external_find_claim(tables, network, address) &&
+	    !external_find_inside(tables, network, address))
+		list[count++] = (struct claim){.vlan = tables->networks[network].vlan,
+					       .value = CLAIM_HEARD,
+					       .prefix = {.address = *address, .length = 128}};
+	return count;
 }
 
 void control_claim(struct control *control, const struct tables *tables)
@@ -52,11 +55,11 @@ void control_claim(struct control *control, const struct tables *tables)
 		count = add(list, count, tables, &externals->claims);
 		count = add(list, count, tables, &externals->inside);
 		for (uint32_t i = 0; i < externals->hop_count; i++)
-			list[count++] = heard(tables, externals->hops[i].network,
-					      &externals->hops[i].address);
+			count = add_heard(list, count, tables, externals->hops[i].network,
+					  &externals->hops[i].address);
 		for (uint32_t i = 0; i < externals->watched_count; i++)
-			list[count++] = heard(tables, externals->watched[i].network,
-					      &externals->watched[i].address);
+			count = add_heard(list, count, tables, externals->watched[i].network,
+					  &externals->watched[i].address);
 	}
 	if (!list || !claims_set(control->claims, list, count))
 		log_error("the kernel keeps packets on the uplink that are Sluice's");

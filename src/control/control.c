@@ -33,7 +33,7 @@ static void on_retry(evutil_socket_t fd, short what, void *context)
 	control_look(context);
 	control_nat_log(context);
 	control_conflicts(context);
-	control_silent_nodes(context);
+	control_watched_nodes(context);
 	watch_statuses(context);
 }
 

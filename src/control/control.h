@@ -210,8 +210,8 @@ void control_claim(struct control *control, const struct tables *tables);
 void control_conflicts(struct control *control);
 uint64_t control_conflict_count(const struct control *control);
 
-// silent_nodes.c: once a second.
-void control_silent_nodes(const struct control *control);
+// watched_nodes.c: once a second.
+void control_watched_nodes(const struct control *control);
 
 // members.c: how many connections members of LoadBalancers have, counted again and again; and what
 // becomes of their health, in the log. False: no memory.

@@ -22,8 +22,8 @@
 // Set in the environment of a second try, after huge pages could not be had.
 #define EAL_ORDINARY_PAGES "SLUICE_ORDINARY_PAGES"
 
-// Each second one of CPU_SETSIZE, "1022-1022,".
-#define LCORES_SIZE (CPU_SETSIZE / 2 * 10 + 8)
+// Each of CPU_SETSIZE is "1022,".
+#define LCORES_SIZE (CPU_SETSIZE * 5 + 8)
 
 static unsigned long free_huge_pages(void)
 {
@@ -55,7 +55,8 @@ static int init(int count, char **arguments)
 }
 
 // One lcore, the control thread, on all of its CPUs. EAL's thread for interrupts stays on them,
-// too, and would wait for a worker on a single one. False: the text is too short.
+// too, and would wait for a worker on a single one. No ranges: EAL takes one that begins at
+// RTE_MAX_LCORE for its last CPU. False: the text is too short.
 static bool lcores_write(const cpu_set_t *cpus, char *text, size_t size)
 {
 	FILE *file = fmemopen(text, size, "w");
@@ -64,17 +65,11 @@ static bool lcores_write(const cpu_set_t *cpus, char *text, size_t size)
 	if (!file)
 		return false;
 	fprintf(file, "0@");
-	for (int first = 0; first < CPU_SETSIZE; first++) {
-		int last = first;
-
-		if (!CPU_ISSET((size_t)first, cpus))
-			continue;
-		while (last + 1 < CPU_SETSIZE && CPU_ISSET((size_t)last + 1, cpus))
-			last++;
-		fprintf(file, "%c%d-%d", before, first, last);
-		before = ',';
-		first = last;
-	}
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, cpus)) {
+			fprintf(file, "%c%zu", before, cpu);
+			before = ',';
+		}
 	fprintf(file, ")");
 	return fclose(file) == 0;
 }

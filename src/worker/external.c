@@ -32,7 +32,6 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 	const struct external_prefix *claim;
 	struct address_resolution message;
 	char text[IP_TEXT_SIZE];
-	uint32_t since;
 
 	if ((arp ? arp_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)
 		 : nd_read(data, rte_pktmbuf_data_len(mbuf), packet, &message)) != DROP_NONE ||
@@ -44,7 +43,7 @@ static enum external_receive resolve(struct worker *worker, struct rte_mbuf *mbu
 	claim = external_find_claim(worker->tables, network->number,
 				    message.solicitation || arp ? &message.target
 								: &packet->destination);
-	if (!claim || !external_answers(worker->tables, claim, &since))
+	if (!claim || !external_answers(worker->tables, claim))
 		return EXTERNAL_NOT_OURS;
 	if (packet->l3_offset > ETHERNET_HEADER_SIZE)
 		vlan_remove(mbuf, packet);
@@ -143,11 +142,9 @@ static void announce_claim(struct worker *worker, const struct external_prefix *
 // has fallen silent?
 static bool is_new(const struct worker *worker, const struct external_prefix *claim)
 {
-	uint32_t since = worker->announced_at;
-
-	return external_answers(worker->tables, claim, &since) &&
+	return external_answers(worker->tables, claim) &&
 	       ((int32_t)(claim->generation - worker->announced) > 0 ||
-		(int32_t)(since - worker->announced_at) > 0);
+		external_fell_silent(worker->tables, claim, worker->announced_at));
 }
 
 void external_announce(struct worker *worker, bool new_second)

@@ -195,10 +195,11 @@ static void ask(struct worker *worker, struct neighbour *neighbour)
 static void falls_silent(struct worker *worker, struct neighbour *neighbour)
 {
 	const struct port *uplink = worker->tables->ports[PORT_UPLINK].port;
-	bool router = is_router(worker, neighbour);
+	bool router;
 
 	if (!neighbour->network || atomic_load(&neighbour->down))
 		return;
+	router = is_router(worker, neighbour);
 	// Of other nodes nothing is known while nobody can be heard.
 	if (!router && (!uplink || !uplink->driver->up(uplink)))
 		return;

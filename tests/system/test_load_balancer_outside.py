@@ -105,6 +105,18 @@ def test_one_node_answers(lab, family):
         client.connect((VIP[family], 81))
 
 
+def test_a_next_hop_that_is_ours(lab, family):
+    """A Route that names the virtual address as a router leads nowhere, and takes it from nobody."""
+    balancer(lab, "one")
+    lab.apply(route(VIP["v4"], VIP["v6"], name="wrong", destinations=["192.0.2.128/25", "2001:db8:99::/48"]))
+    try:
+        netns.run("ip", "-n", lab.outside.netns, "neigh", "flush", "all")
+        assert lab.outside.ping(VIP[family])
+    finally:
+        for node in lab.nodes.values():
+            node.delete("route", "wrong")
+
+
 @contextlib.contextmanager
 def answering(member, family):
     """It says its name to each datagram."""

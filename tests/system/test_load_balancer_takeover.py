@@ -18,7 +18,7 @@ def lab(make_lab):
     lab = make_lab(nodes=("a", "b", "c"), underlay="v4")
     lab.outside = Router(lab)
     lab.network("blue", 1)
-    lab.workload("member", "c", "blue", kernel=True)
+    lab.workload("member", "c", "blue", kernel=True, veth=True)
     lab.objects += [
         network("abc", connectionTracking={"midStreamPickup": True}), route(),
         {"kind": "LoadBalancer", "name": "lb", "vrf": "t1", "network": "internet", "addresses": list(VIP.values()),

@@ -303,7 +303,7 @@ static int add_claim(const struct compile *compile, struct external_prefix claim
 	struct tables *tables = compile->tables;
 	const struct network *network = tables_network(tables, claim.network);
 
-	if (!network || external_of_vlan(tables, network->vlan) != network)
+	if (!network || !external_is_here(tables, network))
 		return 0;
 	if (claim.shared)
 		claim.share = external_share_of(tables, network, &claim.prefix.address);

@@ -90,14 +90,15 @@ static inline struct lookup_key external_member_key(uint16_t network, uint32_t p
 const struct external_prefix *external_find_claim(const struct tables *tables, uint16_t network,
 						  const struct ip_address *address);
 
-// Is this node the first of the share that is there? `since`: the second in which the last one
-// before it fell silent, where there is one.
-bool external_share_is_ours(const struct externals *externals, const struct external_share *share,
-			    uint32_t *since);
+// Is this node the first of the share that is there?
+bool external_share_is_ours(const struct externals *externals, const struct external_share *share);
 
-// Does this node answer ARP and ND for the claim's addresses now? `since` likewise.
-bool external_answers(const struct tables *tables, const struct external_prefix *claim,
-		      uint32_t *since);
+// Does this node answer ARP and ND for the claim's addresses now?
+bool external_answers(const struct tables *tables, const struct external_prefix *claim);
+
+// Has a node that came before this one for the claim's addresses fallen silent later than that?
+bool external_fell_silent(const struct tables *tables, const struct external_prefix *claim,
+			  uint32_t second);
 
 // The other node there, or NULL: no one is watched by that address.
 const struct external_watched *external_find_watched(const struct tables *tables, uint16_t network,
@@ -109,6 +110,12 @@ uint16_t external_find_inside(const struct tables *tables, uint16_t network,
 
 // The network that this node is in in that VLAN (0: without a tag), or NULL.
 const struct network *external_of_vlan(const struct tables *tables, uint16_t vlan);
+
+// Has this node a part in it?
+static inline bool external_is_here(const struct tables *tables, const struct network *network)
+{
+	return network->external && external_of_vlan(tables, network->vlan) == network;
+}
 
 // Is the node (its number among peers) in that network, with an address of its own of that family?
 static inline bool external_has_part(const struct tables *tables, uint16_t network, uint16_t peer,

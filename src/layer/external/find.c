@@ -43,29 +43,38 @@ const struct external_prefix *external_find_claim(const struct tables *tables, u
 	return find(&tables->externals->claims, network, address);
 }
 
-bool external_share_is_ours(const struct externals *externals, const struct external_share *share,
-			    uint32_t *since)
+static const struct external_share *share_of(const struct tables *tables,
+					     const struct external_prefix *claim)
 {
-	for (uint32_t i = 0; i < share->count; i++) {
-		const struct neighbour *before = externals->watched[share->first + i].neighbour;
+	return claim->share ? &tables->externals->shares[claim->share - 1] : NULL;
+}
 
-		if (!atomic_load_explicit(&before->down, memory_order_relaxed))
+bool external_share_is_ours(const struct externals *externals, const struct external_share *share)
+{
+	for (uint32_t i = 0; i < share->count; i++)
+		if (!atomic_load_explicit(&externals->watched[share->first + i].neighbour->down,
+					  memory_order_relaxed))
 			return false;
-		if (i == 0 || (int32_t)(before->down_since - *since) > 0)
-			*since = before->down_since;
-	}
 	return true;
 }
 
-bool external_answers(const struct tables *tables, const struct external_prefix *claim,
-		      uint32_t *since)
+bool external_answers(const struct tables *tables, const struct external_prefix *claim)
 {
-	const struct externals *externals = tables->externals;
+	const struct external_share *share = share_of(tables, claim);
 
-	if (!claim->shared)
-		return true;
-	return claim->share &&
-	       external_share_is_ours(externals, &externals->shares[claim->share - 1], since);
+	return !claim->shared || (share && external_share_is_ours(tables->externals, share));
+}
+
+bool external_fell_silent(const struct tables *tables, const struct external_prefix *claim,
+			  uint32_t second)
+{
+	const struct external_share *share = share_of(tables, claim);
+
+	for (uint32_t i = 0; share && i < share->count; i++)
+		if ((int32_t)(tables->externals->watched[share->first + i].neighbour->down_since -
+			      second) > 0)
+			return true;
+	return false;
 }
 
 const struct external_watched *external_find_watched(const struct tables *tables, uint16_t network,

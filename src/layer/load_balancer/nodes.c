@@ -10,7 +10,6 @@
 #include "layer/load_balancer/load_balancer.h"
 
 #define LOAD_BALANCER SLUICE__V1__OBJECT__KIND_LOAD_BALANCER
-#define NETWORK	      SLUICE__V1__OBJECT__KIND_NETWORK
 #define ROUTE	      SLUICE__V1__OBJECT__KIND_ROUTE
 
 static int compare(const void *a, const void *b)
@@ -39,15 +38,10 @@ static bool brings(const struct compile *compile, uint32_t place)
 {
 	const Sluice__V1__LoadBalancer *object =
 		object_set_at(compile->objects, LOAD_BALANCER, place)->load_balancer;
-	const Sluice__V1__Object *outside =
-		*object->network ? object_set_find(compile->objects, NETWORK, object->network)
-				 : NULL;
-	const Sluice__V1__External *external = outside ? outside->network->external : NULL;
+	const struct network *network = tables_network(
+		compile->tables, numbers_find(&compile->numbers->networks, object->network));
 
-	for (size_t i = 0; external && i < external->n_addresses; i++)
-		if (strcmp(external->addresses[i]->node, compile->node) == 0)
-			return true;
-	return false;
+	return network && external_is_here(compile->tables, network);
 }
 
 static bool add_direct(const struct compile *compile, struct load_balancers *balancers)

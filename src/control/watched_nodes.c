@@ -11,24 +11,23 @@ static void tell(const struct tables *tables, const struct external_share *share
 	const char *network = tables->networks[share->network].name;
 	const char *node = tables->peers[watched->peer].name;
 	char address[IP_TEXT_SIZE];
-	uint32_t since = 0;
 
 	ip_format(&watched->address, address);
 	if (down)
-		log_warning("another node on an external network does not answer",
-			    log_text("network", network), log_text("node", node),
-			    log_text("address", address),
-			    log_text("sharedAddresses",
-				     external_share_is_ours(tables->externals, share, &since)
-					     ? "answered here"
-					     : "answered by another node"));
+		log_warning(
+			"another node on an external network does not answer",
+			log_text("network", network), log_text("node", node),
+			log_text("address", address),
+			log_text("sharedAddresses", external_share_is_ours(tables->externals, share)
+							    ? "answered here"
+							    : "answered by another node"));
 	else
 		log_info("another node on an external network answers again",
 			 log_text("network", network), log_text("node", node),
 			 log_text("address", address));
 }
 
-void control_silent_nodes(const struct control *control)
+void control_watched_nodes(const struct control *control)
 {
 	const struct externals *externals = control->tables->externals;
 
