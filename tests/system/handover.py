@@ -55,27 +55,23 @@ with open(PATH + ".said", "w", encoding="utf-8") as file:
     json.dump({"frames": frames, "objects": base64.b64encode(objects).decode()}, file)
 """
 
-DIES = """#!/usr/bin/python3
-import os, socket
+# Of another version; it hears what can be said before it is ready.
+BEGINS = """#!/usr/bin/python3
+import os, pathlib, socket, time
 channel = socket.socket(fileno=3)
 hello = b"\\x08\\x01\\x12\\x03bad\\x1a\\x01a"
 channel.send(b"\\x0a" + bytes([len(hello)]) + hello)
 for _ in range(2):
     socket.recv_fds(channel, 65536, 16)
-channel.send(b"\\x1a\\x00")
+"""
+
+DIES = BEGINS + """channel.send(b"\\x1a\\x00")
 while socket.recv_fds(channel, 65536, 64)[0][:1] not in (b"\\x4a", b""):
     pass
 os._exit(1)
 """
 
-HANGS = """#!/usr/bin/python3
-import pathlib, socket, time
-channel = socket.socket(fileno=3)
-hello = b"\\x08\\x01\\x12\\x03bad\\x1a\\x01a"
-channel.send(b"\\x0a" + bytes([len(hello)]) + hello)
-for _ in range(2):
-    socket.recv_fds(channel, 65536, 16)
-pathlib.Path("{heard}").touch()
+HANGS = BEGINS + """pathlib.Path("{heard}").touch()
 time.sleep(1000)
 """
 

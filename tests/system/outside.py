@@ -84,6 +84,17 @@ class Router:
         made.settimeout(DEADLINE)
         return made
 
+    def connection(self, workload, address, family, port=80, listening=80):
+        """Both ends of a new one from the far host to an address by which the workload is reached; it sees who it is."""
+        with workload.server(listening, family) as server:
+            client = self.open_socket(family)
+            client.bind((FAR[family], 0))
+            client.connect((address, port))
+            accepted, (peer, *_) = server.accept()
+        accepted.settimeout(DEADLINE)
+        assert peer == FAR[family]
+        return client, accepted
+
     def server(self, port, family, address=None):
         made = self.open_socket(family)
         made.bind((address or FAR[family], port))

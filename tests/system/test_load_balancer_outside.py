@@ -67,13 +67,7 @@ def test_there_and_back(lab, family, member, node):
     """The member sees the client, the client the virtual address, whichever node has which."""
     balancer(lab, member)
     by(lab, family, node)
-    with lab[member].server(8080, family) as server:
-        client = lab.outside.open_socket(family)
-        client.bind((FAR[family], 0))
-        client.connect((VIP[family], 80))
-        accepted, (peer, *_) = server.accept()
-    accepted.settimeout(DEADLINE)
-    assert peer == FAR[family]
+    client, accepted = lab.outside.connection(lab[member], VIP[family], family, listening=8080)
     talk(client, accepted)
     client.close()
     accepted.close()

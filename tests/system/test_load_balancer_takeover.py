@@ -3,8 +3,8 @@
 import pytest
 
 import netns
-from node import DEADLINE, eventually
-from outside import FAR, Router, at, network, own, route
+from node import eventually
+from outside import Router, at, network, own, route
 
 VIP = {"v4": at("v4", 5), "v6": at("v6", 5)}
 CONFLICT = "somebody else has an address of this node"
@@ -38,14 +38,7 @@ def holder(lab, family):
 
 
 def connect(lab, family):
-    with lab["member"].server(80, family) as server:
-        client = lab.outside.open_socket(family)
-        client.bind((FAR[family], 0))
-        client.connect((VIP[family], 80))
-        accepted, (peer, *_) = server.accept()
-    accepted.settimeout(DEADLINE)
-    assert peer == FAR[family]
-    return client, accepted
+    return lab.outside.connection(lab["member"], VIP[family], family)
 
 
 def talk(client, accepted):

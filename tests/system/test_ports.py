@@ -89,9 +89,10 @@ def late_worker(lab):
     [thread] = [int(task.name) for task in pathlib.Path(f"/proc/{lab.nodes['a'].process.pid}/task").iterdir()
                 if (task / "comm").read_text() == "sluice-worker\n"]
     cpus = os.sched_getaffinity(thread)
-    os.sched_setaffinity(thread, {0})
+    cpu = min(cpus)
+    os.sched_setaffinity(thread, {cpu})
     os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-    with subprocess.Popen(["taskset", "-c", "0", "sh", "-c", "while :; do :; done"]) as hog:
+    with subprocess.Popen(["taskset", "-c", str(cpu), "sh", "-c", "while :; do :; done"]) as hog:
         yield
         hog.kill()
     os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
